@@ -1,0 +1,14 @@
+//! What `kubectl guard` knows about pods, as pure functions: samples, features, the LSTM on tract, scores, their
+//! explanation, and the types that travel between the exporter and the plugin.
+//!
+//! One line of travel, one noun a stage, each made once:
+//!
+//! kubelet JSON ([`summary`], [`cadvisor`]) and pod status ([`pod`]) -> [`sample::PodSample`] by the [`sampler`] ->
+//! [`features`] -> [`engine`] -> [`scorer`] -> [`report::NodeReport`].
+//!
+//! Nothing here looks at the clock, the network, the environment or the disk: what it needs, it is given.
+
+pub mod cause;
+pub mod report;
+pub mod sample;
+pub mod workload;

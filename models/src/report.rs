@@ -1,0 +1,162 @@
+//! What an exporter tells about its node: the contract between exporter and plugin, `GET /v1/report`.
+//!
+//! Readers ignore fields they don't know; a field is added, never given another meaning. [`VERSION`] rises only with a
+//! change that an old reader would misread.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::cause::Reason;
+use crate::workload::Workload;
+
+/// Version of the report that this code writes.
+pub const VERSION: u32 = 1;
+
+/// How many samples of history a pod carries for its sparkline.
+pub const HISTORY: usize = 40;
+
+/// Everything an exporter says of its node at one tick.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// [`VERSION`] of the writer.
+    pub version: u32,
+    /// The node's name.
+    pub node: String,
+    /// When the tick ended.
+    pub at: Timestamp,
+    /// Seconds between two ticks.
+    pub interval_seconds: f64,
+    /// Severity rises at this score, unless a pod has a line of its own.
+    pub threshold: f64,
+    /// The version of the exporter or tool that scored.
+    pub scored_by: String,
+    /// What scored.
+    pub model: ModelInfo,
+    /// How the kubelet was read.
+    pub kubelet: KubeletState,
+    /// Every pod of the node that has not succeeded.
+    pub pods: Vec<PodReport>,
+}
+
+/// Which model scored, if any.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Its name, from its metadata.
+    pub name: String,
+    /// Its version, from its metadata.
+    pub version: String,
+    /// Lower-case hex of the SHA-256 of the file.
+    pub sha256: String,
+    /// Why it is not in use, if it is not: facts alone then make the scores.
+    pub error: Option<String>,
+}
+
+/// How the last reading of the kubelet went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KubeletState {
+    /// The last reading succeeded.
+    pub up: bool,
+    /// Its certificate is verified; false only by explicit choice.
+    pub verified: bool,
+    /// What went wrong, and what to do about it.
+    pub error: Option<String>,
+}
+
+/// The state of a pod's score; one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Under its line.
+    Ok,
+    /// Over its line, with hysteresis.
+    Anomalous,
+    /// Too new for the learnt part; facts speak already.
+    Learning,
+    /// No fresh sample for several ticks.
+    Stale,
+    /// Its owner, or a mute, asked for silence.
+    Muted,
+}
+
+/// How bad it is; rises and falls once for an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Nothing to do.
+    None,
+    /// Over the line.
+    Warning,
+    /// Far over the line, or out of service by a hard fact.
+    Critical,
+}
+
+/// One pod of the report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PodReport {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its controller.
+    pub workload: Option<Workload>,
+    /// Probability, 0 to 1, that it does not behave as it should; `None` while it is learnt and no fact speaks.
+    pub score: Option<f64>,
+    /// The state of that score.
+    pub state: State,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Since when it has been over its line.
+    pub since: Option<Timestamp>,
+    /// Why, the strongest first; empty if nothing stands out.
+    pub reasons: Vec<Reason>,
+    /// Samples still needed until the learnt part speaks; 0 when it does.
+    pub learning_left: u32,
+    /// It was made by a rollout a short while ago: its baseline is its workload's.
+    pub deploy: bool,
+    /// Ready containers.
+    pub containers_ready: u32,
+    /// Containers in all.
+    pub containers_total: u32,
+    /// Restarts of all containers.
+    pub restarts: u32,
+    /// Each learnt feature with what was seen and what was expected.
+    pub features: Vec<FeatureView>,
+    /// The latest scores, oldest first, at most [`HISTORY`].
+    pub history: Vec<HistoryPoint>,
+}
+
+/// One feature of a pod: seen against expected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FeatureView {
+    /// `cpu`, `memory`, `receive`, `transmit`.
+    pub name: String,
+    /// `cores`, `bytes`, `bytes_per_second`.
+    pub unit: String,
+    /// The value of this tick; `None` if it was not measured.
+    pub seen: Option<f64>,
+    /// Lower end of what nine of ten samples of this pod would show.
+    pub expected_low: Option<f64>,
+    /// Upper end of that range.
+    pub expected_high: Option<f64>,
+    /// Share of the learnt score that this feature explains, 0 to 1.
+    pub share: f64,
+}
+
+/// One earlier sample, for sparklines and trends.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HistoryPoint {
+    /// Unix time in seconds.
+    pub at: i64,
+    /// The score then.
+    pub score: Option<f32>,
+    /// CPU in cores.
+    pub cpu: Option<f32>,
+    /// Memory in bytes.
+    pub memory: Option<f32>,
+    /// Received bytes per second.
+    pub receive: Option<f32>,
+    /// Sent bytes per second.
+    pub transmit: Option<f32>,
+}

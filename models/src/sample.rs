@@ -1,0 +1,138 @@
+//! One pod at one tick: what was measured, and what Kubernetes says of it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::workload::Workload;
+
+/// Where a pod is in its life, as its status says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// Accepted, not all containers started.
+    Pending,
+    /// At least one container is running or restarting.
+    Running,
+    /// All containers ended with success: no longer scored.
+    Succeeded,
+    /// All containers ended, at least one of them badly.
+    Failed,
+    /// The node does not answer, or the phase is missing.
+    #[default]
+    Unknown,
+}
+
+/// How a container last ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Termination {
+    /// The container's name.
+    pub container: String,
+    /// `OOMKilled`, `Error`, `Completed`, ...; free text of the runtime.
+    pub reason: String,
+    /// The exit code, 0 to 255.
+    pub exit_code: i32,
+    /// When it ended, where known.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// The annotations `guard.kubectl.io/...` by which an owner tunes or silences a pod.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OptOut {
+    /// `guard.kubectl.io/ignore: "true"`: shown as muted, never anomalous.
+    pub ignore: bool,
+    /// `guard.kubectl.io/threshold`: a line of its own, above 0 and up to 1.
+    pub threshold: Option<f64>,
+    /// `guard.kubectl.io/expected-high-cpu: "true"`: CPU at its limit is no fact against it.
+    pub expected_high_cpu: bool,
+}
+
+/// What the API server says of a pod; made by [`crate::pod`] from a Pod object.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PodFacts {
+    /// `metadata.uid`: the identity that everything is keyed by.
+    pub uid: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name; may be used again by a later pod.
+    pub name: String,
+    /// The node it is bound to, if any.
+    pub node: Option<String>,
+    /// Its controller; `None` for a bare pod.
+    pub workload: Option<Workload>,
+    /// Hash of the pod template it was made from (`pod-template-hash` or `controller-revision-hash`).
+    pub revision: Option<String>,
+    /// Mirror of a static pod (annotation `kubernetes.io/config.mirror`).
+    pub mirror: bool,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// A deletion has begun.
+    pub deleting: bool,
+    /// Condition `Ready` is true.
+    pub ready: bool,
+    /// Since when condition `Ready` has its present value.
+    pub ready_changed: Option<Timestamp>,
+    /// Ordinary containers (and restartable init containers) that are ready.
+    pub containers_ready: u32,
+    /// Ordinary containers (and restartable init containers) in all.
+    pub containers_total: u32,
+    /// Restarts of all containers together.
+    pub restarts: u32,
+    /// The most telling reason for which a container waits: `CrashLoopBackOff`, `ImagePullBackOff`, ...
+    pub waiting: Option<String>,
+    /// The latest end of a container, from `state` or `lastState`.
+    pub terminated: Option<Termination>,
+    /// The scheduler's message if the pod cannot be placed; free text.
+    pub unschedulable: Option<String>,
+    /// CPU limit in cores, if every container has one.
+    pub cpu_limit_cores: Option<f64>,
+    /// Memory limit in bytes, if every container has one.
+    pub memory_limit_bytes: Option<f64>,
+    /// What its owner asks of guard.
+    pub opt_out: OptOut,
+}
+
+/// What was measured over one tick. Missing is `None`, never 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measures {
+    /// CPU use in cores, over the time between two readings of the kubelet.
+    pub cpu_cores: Option<f64>,
+    /// CPU use as a share of the limit; can exceed 1 for a moment.
+    pub cpu_limit_share: Option<f64>,
+    /// Working set in bytes.
+    pub memory_bytes: Option<f64>,
+    /// Working set as a share of the limit.
+    pub memory_limit_share: Option<f64>,
+    /// Bytes received per second.
+    pub receive_bytes_per_second: Option<f64>,
+    /// Bytes sent per second.
+    pub transmit_bytes_per_second: Option<f64>,
+    /// Packets dropped per second, both directions (cadvisor, once a minute).
+    pub drops_per_second: Option<f64>,
+    /// Network errors per second, both directions.
+    pub network_errors_per_second: Option<f64>,
+    /// Share of CFS periods in which the pod was throttled, 0 to 1 (cadvisor; only with a CPU limit).
+    pub throttled_share: Option<f64>,
+    /// OOM kills since the reading before (cadvisor).
+    pub oom_events: Option<f64>,
+    /// Processes.
+    pub processes: Option<f64>,
+    /// Bytes read from and written to disk per second (cadvisor).
+    pub disk_bytes_per_second: Option<f64>,
+}
+
+/// One pod at one tick, made by the [`crate::sampler`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PodSample {
+    /// When it was measured, in seconds of Unix time: the kubelet's own `time`, not the reader's clock.
+    pub at: f64,
+    /// False if the kubelet still showed the reading of the tick before: nothing to learn from.
+    pub fresh: bool,
+    /// True if a container restarted, a counter began again or time ran backwards since the last fresh sample:
+    /// rates are then unknown for one sample.
+    pub reset: bool,
+    /// What Kubernetes says of it.
+    pub facts: PodFacts,
+    /// What was measured.
+    pub measures: Measures,
+}
