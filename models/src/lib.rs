@@ -8,7 +8,11 @@
 //!
 //! Nothing here looks at the clock, the network, the environment or the disk: what it needs, it is given.
 
+pub mod alert;
 pub mod cause;
 pub mod report;
+pub mod rules;
 pub mod sample;
+pub mod saturation;
+pub mod words;
 pub mod workload;

@@ -1,0 +1,314 @@
+//! Hard facts: what Kubernetes itself states about a pod, as reasons with a score of their own.
+//!
+//! They speak from the first tick and without a model. Each rule looks at one thing; [`crate::scorer`] mixes the
+//! strongest of them with the learnt probability.
+
+use jiff::Timestamp;
+
+use crate::cause::{Cause, Reason};
+use crate::sample::{Measures, Phase, PodFacts};
+use crate::saturation;
+use crate::words;
+
+/// What a pod's own past says about the level it lives at; made by the scorer, empty for a pod without a past.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Custom {
+    /// CPU at its limit is where this pod has been for long.
+    pub cpu_at_limit: bool,
+    /// Memory close to its limit is where this pod has been for long.
+    pub memory_near_limit: bool,
+    /// Container restarts within the last [`RESTART_WINDOW_SECONDS`].
+    pub recent_restarts: u32,
+}
+
+/// Restarts are counted over this long: the kubelet's back-off reaches five minutes, so a loop shows twice.
+pub const RESTART_WINDOW_SECONDS: f64 = 600.0;
+
+/// A pod that never was ready is given this long to start.
+const START_GRACE_SECONDS: f64 = 120.0;
+
+/// An OOM kill is news for this long, and fades after it.
+const OOM_NEWS_SECONDS: f64 = 300.0;
+const OOM_FADE_SECONDS: f64 = 600.0;
+
+/// A level that has been normal for long keeps this share of its score: below the line, still shown.
+const CUSTOM_SHARE: f64 = 0.5;
+
+/// Every fact that speaks against the pod at `now` (seconds of Unix time), the strongest first.
+pub fn reasons(facts: &PodFacts, measures: &Measures, custom: Custom, now: f64) -> Vec<Reason> {
+    if facts.phase == Phase::Succeeded || facts.deleting {
+        return Vec::new();
+    }
+    let mut found: Vec<Reason> = [
+        crash_loop(facts, custom),
+        oom_killed(facts, measures, now),
+        cannot_start(facts),
+        unschedulable(facts),
+        failed(facts),
+        not_ready(facts, now),
+        restarted(facts, custom),
+        cpu_at_limit(facts, measures, custom),
+        memory_near_limit(measures, custom),
+        drops(measures),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    found.sort_by(|a, b| b.score.total_cmp(&a.score));
+    found
+}
+
+fn reason(cause: Cause, score: f64, text: String) -> Option<Reason> {
+    Some(Reason { cause, score, text })
+}
+
+fn crash_loop(facts: &PodFacts, custom: Custom) -> Option<Reason> {
+    let waits = facts.waiting.as_deref() == Some("CrashLoopBackOff");
+    if !waits && custom.recent_restarts < 2 {
+        return None;
+    }
+    let ended = match &facts.terminated {
+        Some(end) => format!(", last exit {} ({})", end.exit_code, end.reason),
+        None => String::new(),
+    };
+    let restarts = match facts.restarts {
+        1 => "1 restart".to_owned(),
+        n => format!("{n} restarts"),
+    };
+    reason(Cause::CrashLoop, if waits { 0.97 } else { 0.9 }, format!("crash loop, {restarts}{ended}"))
+}
+
+fn oom_killed(facts: &PodFacts, measures: &Measures, now: f64) -> Option<Reason> {
+    if let Some(end) = facts.terminated.as_ref().filter(|end| end.reason == "OOMKilled") {
+        let age = end.finished_at.map_or(0.0, |at| (now - seconds(at)).max(0.0));
+        let score = 0.98 * (-(age - OOM_NEWS_SECONDS).max(0.0) / OOM_FADE_SECONDS).exp();
+        let limit = facts.memory_limit_bytes.map_or(String::new(), |b| format!(" at {}", words::bytes(b)));
+        let text = format!("{} OOM killed{limit} {} ago", end.container, words::duration(age));
+        return reason(Cause::OomKilled, score, text);
+    }
+    let kills = measures.oom_events.filter(|&kills| kills > 0.0)?;
+    reason(Cause::OomKilled, 0.9, format!("{kills:.0} processes OOM killed"))
+}
+
+fn cannot_start(facts: &PodFacts) -> Option<Reason> {
+    let waiting = facts.waiting.as_deref()?;
+    let cause = match waiting {
+        "ImagePullBackOff"
+        | "ErrImagePull"
+        | "ErrImageNeverPull"
+        | "InvalidImageName"
+        | "ImageInspectError"
+        | "RegistryUnavailable" => Cause::ImagePull,
+        "CreateContainerConfigError"
+        | "CreateContainerError"
+        | "RunContainerError"
+        | "StartError"
+        | "PreCreateHookError"
+        | "PreStartHookError"
+        | "PostStartHookError" => Cause::StartFailed,
+        _ => return None,
+    };
+    reason(cause, 0.95, waiting.to_owned())
+}
+
+fn unschedulable(facts: &PodFacts) -> Option<Reason> {
+    let message = facts.unschedulable.as_ref()?;
+    reason(Cause::Unschedulable, 0.9, format!("cannot be scheduled: {message}"))
+}
+
+fn failed(facts: &PodFacts) -> Option<Reason> {
+    if facts.phase != Phase::Failed {
+        return None;
+    }
+    let text = match &facts.terminated {
+        Some(end) => format!("pod failed, exit {} ({})", end.exit_code, end.reason),
+        None => "pod failed".to_owned(),
+    };
+    reason(Cause::Failed, 0.85, text)
+}
+
+fn not_ready(facts: &PodFacts, now: f64) -> Option<Reason> {
+    if facts.phase != Phase::Running || facts.ready {
+        return None;
+    }
+    let created = facts.created.map_or(now, seconds);
+    let changed = facts.ready_changed.map_or(created, seconds);
+    let age = (now - changed).max(0.0);
+    // Condition Ready is first written within a second or two of the pod's creation.
+    let was_ready = changed - created > 5.0;
+    if !was_ready && age < START_GRACE_SECONDS {
+        return None;
+    }
+    let score = if age < 60.0 { 0.75 } else { 0.85 };
+    let (ready, total) = (facts.containers_ready, facts.containers_total);
+    reason(Cause::NotReady, score, format!("not ready for {}, {ready} of {total} containers", words::duration(age)))
+}
+
+fn restarted(facts: &PodFacts, custom: Custom) -> Option<Reason> {
+    if custom.recent_restarts != 1 {
+        return None;
+    }
+    let ended = match &facts.terminated {
+        Some(end) => format!(", exit {} ({})", end.exit_code, end.reason),
+        None => String::new(),
+    };
+    // One restart alone stays under the line: it is worth a look, not a page.
+    reason(Cause::Restarted, 0.6, format!("restarted{ended}"))
+}
+
+fn cpu_at_limit(facts: &PodFacts, measures: &Measures, custom: Custom) -> Option<Reason> {
+    let share = measures.cpu_limit_share.filter(|_| !facts.opt_out.expected_high_cpu)?;
+    let score = saturation::saturation(share);
+    level(Cause::CpuAtLimit, "CPU", share, score, custom.cpu_at_limit)
+}
+
+/// Memory has no head start to lose as CPU has: at its limit the next byte kills. The rule rises later and steeper.
+fn memory_near_limit(measures: &Measures, custom: Custom) -> Option<Reason> {
+    let share = measures.memory_limit_share?;
+    let score = 0.9 / (1.0 + (-(share - 0.94) / 0.015).exp());
+    level(Cause::MemoryNearLimit, "memory", share, score, custom.memory_near_limit)
+}
+
+fn level(cause: Cause, what: &str, share: f64, score: f64, custom: bool) -> Option<Reason> {
+    if score < 0.1 {
+        return None;
+    }
+    let percent = words::percent(share);
+    if custom {
+        return reason(cause, CUSTOM_SHARE * score, format!("{what} at {percent} of its limit, as always"));
+    }
+    reason(cause, score, format!("{what} at {percent} of its limit"))
+}
+
+/// A few drops are the weather of a busy network; five a second and more are not.
+fn drops(measures: &Measures) -> Option<Reason> {
+    let drops = measures.drops_per_second.filter(|&drops| drops >= 1.0)?;
+    reason(Cause::Drops, 0.8 * (1.0 - (-drops / 5.0).exp()), format!("{drops:.0} packets dropped a second"))
+}
+
+/// Seconds of Unix time.
+pub(crate) fn seconds(at: Timestamp) -> f64 {
+    at.as_millisecond() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{OptOut, Termination};
+
+    const NOW: f64 = 1_795_356_000.0;
+
+    fn before(seconds: i64) -> Option<Timestamp> {
+        Timestamp::from_second(NOW as i64 - seconds).ok()
+    }
+
+    fn running() -> PodFacts {
+        PodFacts {
+            phase: Phase::Running,
+            ready: true,
+            created: before(86_400),
+            ready_changed: before(86_000),
+            containers_ready: 1,
+            containers_total: 1,
+            ..PodFacts::default()
+        }
+    }
+
+    fn ended(reason: &str, exit_code: i32, ago: i64) -> Option<Termination> {
+        Some(Termination { container: "main".into(), reason: reason.into(), exit_code, finished_at: before(ago) })
+    }
+
+    fn leading(facts: &PodFacts) -> Option<(Cause, f64, String)> {
+        let all = reasons(facts, &Measures::default(), Custom::default(), NOW);
+        all.into_iter().next().map(|r| (r.cause, (r.score * 100.0).round() / 100.0, r.text))
+    }
+
+    #[test]
+    fn a_healthy_pod_gives_no_reason() {
+        assert_eq!(leading(&running()), None);
+    }
+
+    #[test]
+    fn a_crash_loop_names_restarts_and_exit_code() {
+        let facts = PodFacts {
+            waiting: Some("CrashLoopBackOff".into()),
+            restarts: 7,
+            ready: false,
+            terminated: ended("Error", 1, 20),
+            ..running()
+        };
+        let (cause, score, text) = leading(&facts).unwrap();
+        assert_eq!((cause, score), (Cause::CrashLoop, 0.97));
+        assert_eq!(text, "crash loop, 7 restarts, last exit 1 (Error)");
+    }
+
+    #[test]
+    fn an_oom_kill_leads_a_crash_loop_and_fades() {
+        let facts = |ago| PodFacts {
+            waiting: Some("CrashLoopBackOff".into()),
+            restarts: 3,
+            terminated: ended("OOMKilled", 137, ago),
+            memory_limit_bytes: Some(64.0 * 1024.0 * 1024.0),
+            ..running()
+        };
+        let (cause, score, text) = leading(&facts(30)).unwrap();
+        assert_eq!((cause, score, text.as_str()), (Cause::OomKilled, 0.98, "main OOM killed at 64 MiB 30s ago"));
+        assert_eq!(leading(&facts(1200)).unwrap().0, Cause::CrashLoop);
+    }
+
+    #[test]
+    fn a_starting_pod_is_given_time() {
+        let facts = |age| PodFacts { ready: false, created: before(age), ready_changed: before(age), ..running() };
+        assert_eq!(leading(&facts(60)), None);
+        assert_eq!(leading(&facts(121)).unwrap().0, Cause::NotReady);
+    }
+
+    #[test]
+    fn losing_readiness_speaks_at_once() {
+        let facts = PodFacts { ready: false, ready_changed: before(5), containers_ready: 0, ..running() };
+        let (cause, score, text) = leading(&facts).unwrap();
+        assert_eq!((cause, score, text.as_str()), (Cause::NotReady, 0.75, "not ready for 5s, 0 of 1 containers"));
+    }
+
+    #[test]
+    fn what_finishes_or_is_deleted_is_no_anomaly() {
+        let crashed = PodFacts { waiting: Some("CrashLoopBackOff".into()), ..running() };
+        assert_eq!(leading(&PodFacts { deleting: true, ..crashed.clone() }), None);
+        assert_eq!(leading(&PodFacts { phase: Phase::Succeeded, ..crashed }), None);
+    }
+
+    #[test]
+    fn waiting_reasons_map_to_their_causes() {
+        let cases = [
+            ("ImagePullBackOff", Some(Cause::ImagePull)),
+            ("CreateContainerConfigError", Some(Cause::StartFailed)),
+            ("ContainerCreating", None),
+            ("PodInitializing", None),
+        ];
+        for (waiting, cause) in cases {
+            let facts = PodFacts { waiting: Some(waiting.into()), phase: Phase::Pending, ..running() };
+            assert_eq!(leading(&facts).map(|l| l.0), cause, "{waiting}");
+        }
+    }
+
+    #[test]
+    fn one_restart_stays_under_the_line_and_two_are_a_loop() {
+        let of = |recent_restarts| {
+            let custom = Custom { recent_restarts, ..Custom::default() };
+            reasons(&running(), &Measures::default(), custom, NOW).first().map(|r| (r.cause, r.score))
+        };
+        assert_eq!(of(1), Some((Cause::Restarted, 0.6)));
+        assert_eq!(of(2), Some((Cause::CrashLoop, 0.9)));
+    }
+
+    #[test]
+    fn cpu_at_its_limit_yields_to_custom_and_to_the_owners_word() {
+        let measures = Measures { cpu_limit_share: Some(1.0), ..Measures::default() };
+        let score = |facts: &PodFacts, custom| reasons(facts, &measures, custom, NOW).first().map(|r| r.score);
+        assert!(score(&running(), Custom::default()).unwrap() > 0.9);
+        let always = Custom { cpu_at_limit: true, ..Custom::default() };
+        assert!(score(&running(), always).unwrap() < 0.5);
+        let expected = PodFacts { opt_out: OptOut { expected_high_cpu: true, ..OptOut::default() }, ..running() };
+        assert_eq!(score(&expected, Custom::default()), None);
+    }
+}
