@@ -58,8 +58,8 @@ pub fn reasons(facts: &PodFacts, measures: &Measures, custom: Custom, now: f64) 
     found
 }
 
-fn reason(cause: Cause, score: f64, text: String) -> Option<Reason> {
-    Some(Reason { cause, score, text })
+fn reason(cause: Cause, score: f64, text: String) -> Reason {
+    Reason { cause, score, text }
 }
 
 fn crash_loop(facts: &PodFacts, custom: Custom) -> Option<Reason> {
@@ -75,7 +75,7 @@ fn crash_loop(facts: &PodFacts, custom: Custom) -> Option<Reason> {
         1 => "1 restart".to_owned(),
         n => format!("{n} restarts"),
     };
-    reason(Cause::CrashLoop, if waits { 0.97 } else { 0.9 }, format!("crash loop, {restarts}{ended}"))
+    Some(reason(Cause::CrashLoop, if waits { 0.97 } else { 0.9 }, format!("crash loop, {restarts}{ended}")))
 }
 
 fn oom_killed(facts: &PodFacts, measures: &Measures, now: f64) -> Option<Reason> {
@@ -84,10 +84,10 @@ fn oom_killed(facts: &PodFacts, measures: &Measures, now: f64) -> Option<Reason>
         let score = 0.98 * (-(age - OOM_NEWS_SECONDS).max(0.0) / OOM_FADE_SECONDS).exp();
         let limit = facts.memory_limit_bytes.map_or(String::new(), |b| format!(" at {}", words::bytes(b)));
         let text = format!("{} OOM killed{limit} {} ago", end.container, words::duration(age));
-        return reason(Cause::OomKilled, score, text);
+        return Some(reason(Cause::OomKilled, score, text));
     }
     let kills = measures.oom_events.filter(|&kills| kills > 0.0)?;
-    reason(Cause::OomKilled, 0.9, format!("{kills:.0} processes OOM killed"))
+    Some(reason(Cause::OomKilled, 0.9, format!("{kills:.0} processes OOM killed")))
 }
 
 fn cannot_start(facts: &PodFacts) -> Option<Reason> {
@@ -108,12 +108,12 @@ fn cannot_start(facts: &PodFacts) -> Option<Reason> {
         | "PostStartHookError" => Cause::StartFailed,
         _ => return None,
     };
-    reason(cause, 0.95, waiting.to_owned())
+    Some(reason(cause, 0.95, waiting.to_owned()))
 }
 
 fn unschedulable(facts: &PodFacts) -> Option<Reason> {
     let message = facts.unschedulable.as_ref()?;
-    reason(Cause::Unschedulable, 0.9, format!("cannot be scheduled: {message}"))
+    Some(reason(Cause::Unschedulable, 0.9, format!("cannot be scheduled: {message}")))
 }
 
 fn failed(facts: &PodFacts) -> Option<Reason> {
@@ -124,7 +124,7 @@ fn failed(facts: &PodFacts) -> Option<Reason> {
         Some(end) => format!("pod failed, exit {} ({})", end.exit_code, end.reason),
         None => "pod failed".to_owned(),
     };
-    reason(Cause::Failed, 0.85, text)
+    Some(reason(Cause::Failed, 0.85, text))
 }
 
 fn not_ready(facts: &PodFacts, now: f64) -> Option<Reason> {
@@ -141,7 +141,11 @@ fn not_ready(facts: &PodFacts, now: f64) -> Option<Reason> {
     }
     let score = if age < 60.0 { 0.75 } else { 0.85 };
     let (ready, total) = (facts.containers_ready, facts.containers_total);
-    reason(Cause::NotReady, score, format!("not ready for {}, {ready} of {total} containers", words::duration(age)))
+    Some(reason(
+        Cause::NotReady,
+        score,
+        format!("not ready for {}, {ready} of {total} containers", words::duration(age)),
+    ))
 }
 
 fn restarted(facts: &PodFacts, custom: Custom) -> Option<Reason> {
@@ -153,7 +157,7 @@ fn restarted(facts: &PodFacts, custom: Custom) -> Option<Reason> {
         None => String::new(),
     };
     // One restart alone stays under the line: it is worth a look, not a page.
-    reason(Cause::Restarted, 0.6, format!("restarted{ended}"))
+    Some(reason(Cause::Restarted, 0.6, format!("restarted{ended}")))
 }
 
 fn cpu_at_limit(facts: &PodFacts, measures: &Measures, custom: Custom) -> Option<Reason> {
@@ -175,15 +179,15 @@ fn level(cause: Cause, what: &str, share: f64, score: f64, custom: bool) -> Opti
     }
     let percent = words::percent(share);
     if custom {
-        return reason(cause, CUSTOM_SHARE * score, format!("{what} at {percent} of its limit, as always"));
+        return Some(reason(cause, CUSTOM_SHARE * score, format!("{what} at {percent} of its limit, as always")));
     }
-    reason(cause, score, format!("{what} at {percent} of its limit"))
+    Some(reason(cause, score, format!("{what} at {percent} of its limit")))
 }
 
 /// A few drops are the weather of a busy network; five a second and more are not.
 fn drops(measures: &Measures) -> Option<Reason> {
     let drops = measures.drops_per_second.filter(|&drops| drops >= 1.0)?;
-    reason(Cause::Drops, 0.8 * (1.0 - (-drops / 5.0).exp()), format!("{drops:.0} packets dropped a second"))
+    Some(reason(Cause::Drops, 0.8 * (1.0 - (-drops / 5.0).exp()), format!("{drops:.0} packets dropped a second")))
 }
 
 /// Seconds of Unix time.
@@ -214,8 +218,8 @@ mod tests {
         }
     }
 
-    fn ended(reason: &str, exit_code: i32, ago: i64) -> Option<Termination> {
-        Some(Termination { container: "main".into(), reason: reason.into(), exit_code, finished_at: before(ago) })
+    fn ended(reason: &str, exit_code: i32, ago: i64) -> Termination {
+        Termination { container: "main".into(), reason: reason.into(), exit_code, finished_at: before(ago) }
     }
 
     fn leading(facts: &PodFacts) -> Option<(Cause, f64, String)> {
@@ -234,7 +238,7 @@ mod tests {
             waiting: Some("CrashLoopBackOff".into()),
             restarts: 7,
             ready: false,
-            terminated: ended("Error", 1, 20),
+            terminated: Some(ended("Error", 1, 20)),
             ..running()
         };
         let (cause, score, text) = leading(&facts).unwrap();
@@ -247,7 +251,7 @@ mod tests {
         let facts = |ago| PodFacts {
             waiting: Some("CrashLoopBackOff".into()),
             restarts: 3,
-            terminated: ended("OOMKilled", 137, ago),
+            terminated: Some(ended("OOMKilled", 137, ago)),
             memory_limit_bytes: Some(64.0 * 1024.0 * 1024.0),
             ..running()
         };
