@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What leads a score. Hard facts speak from the first tick; the measured ones need a learnt baseline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// A container keeps ending and is restarted with a growing delay.
@@ -87,6 +88,7 @@ impl Cause {
 
 /// One cause with its weight and the words for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Reason {
     /// What it is.
     pub cause: Cause,

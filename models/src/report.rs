@@ -17,6 +17,7 @@ pub const HISTORY: usize = 40;
 
 /// Everything an exporter says of its node at one tick.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NodeReport {
     /// [`VERSION`] of the writer.
     pub version: u32,
@@ -40,6 +41,7 @@ pub struct NodeReport {
 
 /// Which model scored, if any.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ModelInfo {
     /// Its name, from its metadata.
     pub name: String,
@@ -53,6 +55,7 @@ pub struct ModelInfo {
 
 /// How the last reading of the kubelet went.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KubeletState {
     /// The last reading succeeded.
     pub up: bool,
@@ -64,6 +67,7 @@ pub struct KubeletState {
 
 /// The state of a pod's score; one at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Under its line.
@@ -80,6 +84,7 @@ pub enum State {
 
 /// How bad it is; rises and falls once for an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Nothing to do.
@@ -92,6 +97,7 @@ pub enum Severity {
 
 /// One pod of the report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PodReport {
     /// Its namespace.
     pub namespace: String,
@@ -129,6 +135,7 @@ pub struct PodReport {
 
 /// One feature of a pod: seen against expected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FeatureView {
     /// `cpu`, `memory`, `receive`, `transmit`.
     pub name: String,
@@ -146,6 +153,7 @@ pub struct FeatureView {
 
 /// One earlier sample, for sparklines and trends.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HistoryPoint {
     /// Unix time in seconds.
     pub at: i64,
@@ -159,4 +167,29 @@ pub struct HistoryPoint {
     pub receive: Option<f32>,
     /// Sent bytes per second.
     pub transmit: Option<f32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCHEMA: &str = include_str!("../report.schema.json");
+
+    /// `GUARD_BLESS=1 cargo test -p guard-model` writes the file anew.
+    #[test]
+    fn the_committed_schema_is_that_of_the_types() {
+        let schema = schemars::schema_for!(NodeReport);
+        let made = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        if std::env::var_os("GUARD_BLESS").is_some() {
+            std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/report.schema.json"), &made).unwrap();
+        }
+        assert_eq!(made, SCHEMA, "models/report.schema.json is out of date");
+    }
+
+    #[test]
+    fn a_reader_ignores_what_a_newer_writer_adds() {
+        let text = r#"{"up": true, "verified": true, "error": null, "since": "later"}"#;
+        let state: KubeletState = serde_json::from_str(text).unwrap();
+        assert!(state.up && state.verified);
+    }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// `Kind/name` of a pod's controller, such as `Deployment/cart`; never the ReplicaSet in between.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]
 #[serde(into = "String", try_from = "String")]
 pub struct Workload {
     /// The kind in Kubernetes' own spelling: `Deployment`, `StatefulSet`, `DaemonSet`, `Job`, `CronJob`, ...
