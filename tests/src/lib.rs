@@ -1,1 +1,16 @@
+//! The end-to-end tests' ground: a real Kubernetes cluster on this machine, without Docker.
+//!
+//! [`world`] makes namespaces of its own for the whole run, so that nothing can outlive it; inside them [`cluster`]
+//! starts etcd, the control plane and two [`node`]s; [`person`] runs the product as one of the cluster's people;
+//! [`suite`] runs the scenarios one after the other. Everything here may fail loudly: it is test code.
 
+pub mod cgroup;
+pub mod cluster;
+pub mod image;
+pub mod node;
+pub mod person;
+pub mod pki;
+pub mod process;
+pub mod suite;
+pub mod wait;
+pub mod world;

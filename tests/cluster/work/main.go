@@ -1,0 +1,181 @@
+// Command work is a service under steady load, and the faults that a test switches on in one pod of it.
+//
+//	work                     serve on :8080 and call the peers, as the environment says
+//	work get URL             ask once, and say the answer's status
+//	work fault KIND SECONDS  switch a fault on in the work that runs beside it; it ends by itself
+//
+// Environment: PEER (URL called RATE times a second), RATE, REPLY_BYTES and BURN_MICROSECONDS (the answer to one call
+// and the CPU it costs), HOLD_MIB (memory held), SINK (host:port) and SINK_BYTES (sent there each second by UDP).
+package main
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	address = ":8080"
+	// A fault that outlives its container (a crash) leaves its end here, in an emptyDir.
+	marker = "/state/crash-until"
+	// No fault lasts longer, whatever was asked for.
+	longest = 10 * time.Minute
+	// A leak stops here, even in a pod without a limit.
+	mostLeaked = 512 << 20
+)
+
+var (
+	// How many times its usual traffic is sent to the sink.
+	sinkFactor atomic.Int64
+	held       [][]byte
+)
+
+func main() {
+	switch {
+	case len(os.Args) == 4 && os.Args[1] == "fault":
+		get("http://127.0.0.1" + address + "/fault?kind=" + os.Args[2] + "&seconds=" + os.Args[3])
+		return
+	case len(os.Args) == 3 && os.Args[1] == "get":
+		get(os.Args[2])
+		return
+	}
+	crashIfTold()
+	sinkFactor.Store(1)
+	hold(number("HOLD_MIB", 8) << 20)
+	if peer := os.Getenv("PEER"); peer != "" {
+		go call(peer, number("RATE", 5))
+	}
+	if sink := os.Getenv("SINK"); sink != "" {
+		go send(sink, number("SINK_BYTES", 20000))
+	}
+	http.HandleFunc("/", answer(number("REPLY_BYTES", 2000), number("BURN_MICROSECONDS", 500)))
+	http.HandleFunc("/fault", fault)
+	fail(http.ListenAndServe(address, nil))
+}
+
+func answer(size, micros int) http.HandlerFunc {
+	body := make([]byte, size)
+	return func(w http.ResponseWriter, _ *http.Request) {
+		burn(time.Duration(micros) * time.Microsecond)
+		_, _ = w.Write(body)
+	}
+}
+
+// call asks the peer at a rate that wanders by a fifth, as real load does.
+func call(peer string, rate int) {
+	client := &http.Client{Timeout: 2 * time.Second}
+	for {
+		time.Sleep(time.Duration(float64(time.Second) / float64(rate) * (0.8 + 0.4*rand.Float64())))
+		response, err := client.Get(peer)
+		if err != nil {
+			continue
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+	}
+}
+
+// send reports to the sink ten times a second, in packets; nobody need listen there.
+func send(sink string, perSecond int) {
+	connection, err := net.Dial("udp", sink)
+	fail(err)
+	packet := make([]byte, 1000)
+	for range time.Tick(100 * time.Millisecond) {
+		left := int(float64(perSecond)*float64(sinkFactor.Load())*(0.8+0.4*rand.Float64())) / 10
+		for ; left > 0; left -= len(packet) {
+			// A refusal by the sink's host is no concern of the sender.
+			_, _ = connection.Write(packet[:min(left, len(packet))])
+		}
+	}
+}
+
+func fault(w http.ResponseWriter, r *http.Request) {
+	seconds, _ := strconv.Atoi(r.URL.Query().Get("seconds"))
+	end := time.Now().Add(min(time.Duration(seconds)*time.Second, longest))
+	switch kind := r.URL.Query().Get("kind"); kind {
+	case "cpu":
+		go hog(end)
+	case "leak":
+		go leak(end)
+	case "egress":
+		sinkFactor.Store(10)
+		time.AfterFunc(time.Until(end), func() { sinkFactor.Store(1) })
+	case "crash":
+		if err := os.WriteFile(marker, []byte(end.Format(time.RFC3339)), 0o644); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		// The answer must leave first.
+		time.AfterFunc(200*time.Millisecond, crashIfTold)
+	default:
+		http.Error(w, "no such fault: "+kind, http.StatusBadRequest)
+	}
+}
+
+func hog(end time.Time) {
+	for time.Now().Before(end) {
+		burn(10 * time.Millisecond)
+	}
+}
+
+// leak takes 2 MiB twenty times a second until the kernel or the bound stops it.
+func leak(end time.Time) {
+	for leaked := 0; leaked < mostLeaked && time.Now().Before(end); leaked += 2 << 20 {
+		hold(2 << 20)
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func crashIfTold() {
+	text, err := os.ReadFile(marker)
+	if err != nil {
+		return
+	}
+	if end, err := time.Parse(time.RFC3339, string(text)); err == nil && time.Now().Before(end) {
+		fail(fmt.Errorf("told to crash until %s", end))
+	}
+}
+
+func burn(duration time.Duration) {
+	for end := time.Now().Add(duration); time.Now().Before(end); {
+	}
+}
+
+// hold takes memory and writes to each page of it, so that it counts.
+func hold(size int) {
+	block := make([]byte, size)
+	for i := 0; i < len(block); i += 4096 {
+		block[i] = 1
+	}
+	held = append(held, block)
+}
+
+func get(url string) {
+	response, err := http.Get(url)
+	fail(err)
+	if response.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(response.Body)
+		fail(fmt.Errorf("%s: %s", response.Status, text))
+	}
+	fmt.Println(response.Status)
+}
+
+func number(name string, otherwise int) int {
+	if value, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return value
+	}
+	return otherwise
+}
+
+func fail(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "work:", err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,74 @@
+//! A small runner for tests that share one cluster: in order, one at a time, with libtest's words.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the test runner: it talks to a person")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+
+/// One test: what it shows, as a name, and how.
+pub type Test<C> = (&'static str, fn(&mut C) -> Result<()>);
+
+/// A line to whoever waits.
+pub fn note(text: &str) {
+    eprintln!("guard-tests: {text}");
+}
+
+/// The words given on the command line: a test runs if its name contains one of them, or if there are none.
+fn wanted<C>(tests: &[Test<C>]) -> Vec<&Test<C>> {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    tests.iter().filter(|(name, _)| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()))).collect()
+}
+
+/// Says that no test can run here, and succeeds: the reason is told.
+pub fn ignore_all<C>(tests: &[Test<C>], reason: &str) -> ExitCode {
+    println!("\nrunning {} tests", tests.len());
+    for (name, _) in tests {
+        println!("test {name} ... ignored, {reason}");
+    }
+    println!("\ntest result: ok. 0 passed; 0 failed; {} ignored; 0 measured; 0 filtered out\n", tests.len());
+    ExitCode::SUCCESS
+}
+
+/// Runs the wanted tests on what `start` makes; the first failure does not stop the others.
+pub fn run<C>(tests: &[Test<C>], start: impl FnOnce() -> Result<C>) -> ExitCode {
+    let chosen = wanted(tests);
+    println!("\nrunning {} tests", chosen.len());
+    let begin = Instant::now();
+    let mut context = match catch_unwind(AssertUnwindSafe(start)) {
+        Ok(Ok(context)) => context,
+        Ok(Err(error)) => {
+            println!("the cluster did not start: {error:#}");
+            return ExitCode::FAILURE;
+        }
+        Err(_) => return ExitCode::FAILURE,
+    };
+    println!("the cluster is ready after {:.1} s", begin.elapsed().as_secs_f64());
+    let mut failed = 0;
+    for (name, test) in &chosen {
+        let start = Instant::now();
+        let result = catch_unwind(AssertUnwindSafe(|| test(&mut context)));
+        let seconds = start.elapsed().as_secs_f64();
+        match result {
+            Ok(Ok(())) => println!("test {name} ... ok ({seconds:.1} s)"),
+            Ok(Err(error)) => {
+                failed += 1;
+                println!("test {name} ... FAILED ({seconds:.1} s)\n{error:#}\n");
+            }
+            Err(_) => {
+                failed += 1;
+                println!("test {name} ... FAILED ({seconds:.1} s), panicked\n");
+            }
+        }
+    }
+    let verdict = if failed == 0 { "ok" } else { "FAILED" };
+    println!(
+        "\ntest result: {verdict}. {} passed; {failed} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
+        chosen.len() - failed,
+        tests.len() - chosen.len(),
+        begin.elapsed().as_secs_f64()
+    );
+    ExitCode::from(u8::from(failed > 0))
+}
