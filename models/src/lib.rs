@@ -9,10 +9,16 @@
 //! Nothing here looks at the clock, the network, the environment or the disk: what it needs, it is given.
 
 pub mod alert;
+pub mod cadvisor;
 pub mod cause;
+pub mod pod;
+pub mod quantity;
+pub mod recording;
 pub mod report;
 pub mod rules;
 pub mod sample;
+pub mod sampler;
 pub mod saturation;
+pub mod summary;
 pub mod words;
 pub mod workload;

@@ -1,0 +1,304 @@
+//! From a Pod object to [`PodFacts`]: the few facts of it that scoring needs.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+
+use crate::quantity;
+use crate::sample::{OptOut, Phase, PodFacts, Termination};
+use crate::workload::Workload;
+
+/// A pod list or report that is not what it should be.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} cannot be read: {source}")]
+pub struct ParseError {
+    /// What was being read.
+    pub what: &'static str,
+    /// Where and why it failed.
+    pub source: serde_json::Error,
+}
+
+/// The facts of every pod in a `PodList` in JSON.
+///
+/// # Errors
+/// If `body` is not a list of pods.
+pub fn pods(body: &[u8]) -> Result<Vec<PodFacts>, ParseError> {
+    #[derive(serde::Deserialize)]
+    struct Items {
+        items: Vec<Pod>,
+    }
+    let list: Items = serde_json::from_slice(body).map_err(|source| ParseError { what: "the list of pods", source })?;
+    Ok(list.items.iter().map(facts).collect())
+}
+
+/// What scoring needs to know of a pod. Limits are those of the spec, which an in-place resize changes as well.
+pub fn facts(pod: &Pod) -> PodFacts {
+    let meta = &pod.metadata;
+    let no_spec = PodSpec::default();
+    let no_status = PodStatus::default();
+    let (spec, status) = (pod.spec.as_ref().unwrap_or(&no_spec), pod.status.as_ref().unwrap_or(&no_status));
+    let ready = condition(status, "Ready");
+    let containers = lasting(spec);
+    let statuses: Vec<&ContainerStatus> = all_statuses(status).collect();
+    let is_ready = |name: &str| statuses.iter().any(|s| s.name == name && s.ready);
+    PodFacts {
+        uid: meta.uid.clone().unwrap_or_default(),
+        namespace: meta.namespace.clone().unwrap_or_default(),
+        name: meta.name.clone().unwrap_or_default(),
+        node: spec.node_name.clone(),
+        workload: workload(meta),
+        revision: label(meta, "pod-template-hash").or_else(|| label(meta, "controller-revision-hash")),
+        mirror: annotation(meta, "kubernetes.io/config.mirror").is_some(),
+        phase: phase(status.phase.as_deref()),
+        created: meta.creation_timestamp.as_ref().map(timestamp),
+        deleting: meta.deletion_timestamp.is_some(),
+        ready: ready.is_some_and(|c| c.status == "True"),
+        ready_changed: ready.and_then(|c| c.last_transition_time.as_ref()).map(timestamp),
+        containers_ready: containers.iter().filter(|c| is_ready(&c.name)).count() as u32,
+        containers_total: containers.len() as u32,
+        restarts: statuses.iter().map(|s| u32::try_from(s.restart_count).unwrap_or(0)).fold(0, u32::saturating_add),
+        waiting: waiting(&statuses),
+        terminated: terminated(&statuses),
+        unschedulable: unschedulable(status),
+        cpu_limit_cores: limit(&containers, "cpu"),
+        memory_limit_bytes: limit(&containers, "memory"),
+        opt_out: opt_out(meta),
+    }
+}
+
+fn timestamp(time: &Time) -> Timestamp {
+    time.0
+}
+
+fn condition<'a>(status: &'a PodStatus, kind: &str) -> Option<&'a k8s_openapi::api::core::v1::PodCondition> {
+    status.conditions.as_deref().unwrap_or_default().iter().find(|c| c.type_ == kind)
+}
+
+/// Ordinary containers and those init containers that run beside them (`restartPolicy: Always`).
+fn lasting(spec: &PodSpec) -> Vec<&Container> {
+    let sidecar = |c: &&Container| c.restart_policy.as_deref() == Some("Always");
+    let sidecars = spec.init_containers.as_deref().unwrap_or_default().iter().filter(sidecar);
+    spec.containers.iter().chain(sidecars).collect()
+}
+
+fn all_statuses(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
+    let ordinary = status.container_statuses.as_deref().unwrap_or_default();
+    ordinary.iter().chain(status.init_container_statuses.as_deref().unwrap_or_default())
+}
+
+fn phase(text: Option<&str>) -> Phase {
+    match text {
+        Some("Pending") => Phase::Pending,
+        Some("Running") => Phase::Running,
+        Some("Succeeded") => Phase::Succeeded,
+        Some("Failed") => Phase::Failed,
+        _ => Phase::Unknown,
+    }
+}
+
+/// The controller that people know: a Deployment and not its ReplicaSet, whose name is the Deployment's, a dash and the
+/// pod's label `pod-template-hash`; a CronJob and not its Job, whose name ends in the scheduled minute.
+fn workload(meta: &ObjectMeta) -> Option<Workload> {
+    let owner = meta.owner_references.as_deref()?.iter().find(|owner| owner.controller == Some(true))?;
+    let parent = match owner.kind.as_str() {
+        "ReplicaSet" => label(meta, "pod-template-hash")
+            .and_then(|hash| Some(owner.name.strip_suffix(&hash)?.strip_suffix('-')?.to_owned()))
+            .map(|name| ("Deployment", name)),
+        "Job" => owner
+            .name
+            .rsplit_once('-')
+            .filter(|(name, minute)| {
+                !name.is_empty() && minute.len() >= 8 && minute.bytes().all(|b| b.is_ascii_digit())
+            })
+            .map(|(name, _)| ("CronJob", name.to_owned())),
+        _ => None,
+    };
+    Some(match parent {
+        Some((kind, name)) if !name.is_empty() => Workload::new(kind, name),
+        _ => Workload::new(owner.kind.clone(), owner.name.clone()),
+    })
+}
+
+fn label(meta: &ObjectMeta, key: &str) -> Option<String> {
+    value(meta.labels.as_ref(), key).map(str::to_owned)
+}
+
+fn annotation<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
+    value(meta.annotations.as_ref(), key)
+}
+
+fn value<'a>(map: Option<&'a BTreeMap<String, String>>, key: &str) -> Option<&'a str> {
+    map?.get(key).map(String::as_str)
+}
+
+/// The most telling reason for which any container waits; starting up is none.
+fn waiting(statuses: &[&ContainerStatus]) -> Option<String> {
+    let reasons = statuses.iter().filter_map(|s| s.state.as_ref()?.waiting.as_ref()?.reason.as_deref());
+    let telling = |reason: &&str| match *reason {
+        "" | "ContainerCreating" | "PodInitializing" => None,
+        "CrashLoopBackOff" => Some(3),
+        "ImagePullBackOff" | "ErrImagePull" | "ErrImageNeverPull" | "InvalidImageName" => Some(2),
+        _ => Some(1),
+    };
+    reasons.filter(|r| telling(r).is_some()).max_by_key(telling).map(str::to_owned)
+}
+
+/// The latest end of a container. One that ended well and is not restarted (a finished init container) is no news.
+fn terminated(statuses: &[&ContainerStatus]) -> Option<Termination> {
+    let ends = statuses.iter().flat_map(|status| {
+        let states = [status.state.as_ref(), status.last_state.as_ref()];
+        states.into_iter().flatten().filter_map(|state| {
+            let end = state.terminated.as_ref()?;
+            Some(Termination {
+                container: status.name.clone(),
+                reason: end.reason.clone().unwrap_or_else(|| "Error".to_owned()),
+                exit_code: end.exit_code,
+                finished_at: end.finished_at.as_ref().map(timestamp),
+            })
+        })
+    });
+    ends.filter(|end| end.exit_code != 0).max_by_key(|end| end.finished_at)
+}
+
+fn unschedulable(status: &PodStatus) -> Option<String> {
+    let scheduled = condition(status, "PodScheduled")?;
+    let refused = scheduled.status == "False" && scheduled.reason.as_deref() == Some("Unschedulable");
+    refused.then(|| scheduled.message.clone().unwrap_or_else(|| "no node fits".to_owned()))
+}
+
+/// The sum of the limits; a container without one may use all of the node.
+fn limit(containers: &[&Container], resource: &str) -> Option<f64> {
+    let of = |c: &&Container| {
+        let quantity = c.resources.as_ref()?.limits.as_ref()?.get(resource)?;
+        quantity::value(&quantity.0).filter(|limit| *limit > 0.0)
+    };
+    let sum: Option<f64> = containers.iter().map(of).sum();
+    sum.filter(|sum| *sum > 0.0)
+}
+
+fn opt_out(meta: &ObjectMeta) -> OptOut {
+    let is_true = |key| annotation(meta, key) == Some("true");
+    OptOut {
+        ignore: is_true("guard.kubectl.io/ignore"),
+        threshold: annotation(meta, "guard.kubectl.io/threshold")
+            .and_then(|text| text.parse().ok())
+            .filter(|line: &f64| *line > 0.0 && *line <= 1.0),
+        expected_high_cpu: is_true("guard.kubectl.io/expected-high-cpu"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// A real pod of the recording, with parts of it replaced.
+    fn cart(change: impl FnOnce(&mut Value)) -> PodFacts {
+        let mut pod: Value = serde_json::from_str(include_str!("../tests/fixtures/pod.json")).unwrap();
+        change(&mut pod);
+        facts(&serde_json::from_value(pod).unwrap())
+    }
+
+    #[test]
+    fn a_recorded_pod_gives_its_facts() {
+        let facts = cart(|_| ());
+        assert_eq!((facts.namespace.as_str(), facts.name.as_str()), ("shop", "cart-59f948d975-tr5v2"));
+        assert_eq!(facts.workload, Some(Workload::new("Deployment", "cart")));
+        assert_eq!(facts.revision.as_deref(), Some("59f948d975"));
+        assert_eq!((facts.phase, facts.ready), (Phase::Running, true));
+        assert_eq!((facts.containers_ready, facts.containers_total, facts.restarts), (1, 1, 0));
+        assert_eq!((facts.cpu_limit_cores, facts.memory_limit_bytes), (Some(0.3), Some(160.0 * 1_048_576.0)));
+        assert_eq!((facts.waiting, facts.terminated, facts.unschedulable), (None, None, None));
+    }
+
+    #[test]
+    fn owners_are_named_as_people_know_them() {
+        let owner = |kind: &str, name: &str, hash: Option<&str>| {
+            let facts = cart(|pod| {
+                pod["metadata"]["ownerReferences"] =
+                    json!([{"apiVersion": "x/v1", "kind": kind, "name": name, "uid": "u", "controller": true}]);
+                pod["metadata"]["labels"] = hash.map_or(json!({}), |hash| json!({"pod-template-hash": hash}));
+            });
+            facts.workload.map(|w| w.to_string())
+        };
+        assert_eq!(owner("ReplicaSet", "cart-5f6b", Some("5f6b")).unwrap(), "Deployment/cart");
+        assert_eq!(owner("ReplicaSet", "alone", None).unwrap(), "ReplicaSet/alone");
+        assert_eq!(owner("ReplicaSet", "alone", Some("5f6b")).unwrap(), "ReplicaSet/alone");
+        assert_eq!(owner("StatefulSet", "db", None).unwrap(), "StatefulSet/db");
+        assert_eq!(owner("Job", "backup-29384012", None).unwrap(), "CronJob/backup");
+        assert_eq!(owner("Job", "backup-once", None).unwrap(), "Job/backup-once");
+    }
+
+    #[test]
+    fn the_most_telling_reason_to_wait_is_kept() {
+        let waiting = |reasons: &[&str]| {
+            cart(|pod| {
+                let one = |r| {
+                    json!({"name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 1,
+                    "state": {"waiting": {"reason": r}}})
+                };
+                pod["status"]["containerStatuses"] = reasons.iter().map(one).collect();
+            })
+            .waiting
+        };
+        assert_eq!(waiting(&["ContainerCreating"]), None);
+        assert_eq!(waiting(&["CreateContainerConfigError", "CrashLoopBackOff"]).unwrap(), "CrashLoopBackOff");
+        assert_eq!(waiting(&["ErrImagePull", "ContainerCreating"]).unwrap(), "ErrImagePull");
+    }
+
+    #[test]
+    fn the_latest_bad_end_of_a_container_is_kept() {
+        let facts = cart(|pod| {
+            pod["status"]["containerStatuses"][0]["lastState"] = json!({"terminated": {"exitCode": 137,
+                "reason": "OOMKilled", "finishedAt": "2026-11-22T13:50:00Z"}});
+            pod["status"]["initContainerStatuses"] = json!([{"name": "init", "image": "", "imageID": "",
+                "ready": true, "restartCount": 0, "state": {"terminated": {"exitCode": 0, "reason": "Completed",
+                "finishedAt": "2026-11-22T13:51:00Z"}}}]);
+        });
+        let end = facts.terminated.unwrap();
+        assert_eq!((end.reason.as_str(), end.exit_code, end.container.as_str()), ("OOMKilled", 137, "main"));
+    }
+
+    #[test]
+    fn a_container_without_a_limit_leaves_the_pod_without_one() {
+        let facts = cart(|pod| {
+            let mut second = pod["spec"]["containers"][0].clone();
+            second["name"] = json!("second");
+            second["resources"] = json!({"limits": {"cpu": "200m"}});
+            pod["spec"]["containers"].as_array_mut().unwrap().push(second);
+        });
+        assert_eq!((facts.cpu_limit_cores, facts.memory_limit_bytes), (Some(0.5), None));
+        assert_eq!((facts.containers_ready, facts.containers_total), (1, 2));
+    }
+
+    #[test]
+    fn what_the_scheduler_says_is_kept() {
+        let facts = cart(|pod| {
+            pod["spec"]["nodeName"] = Value::Null;
+            pod["status"] = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False",
+                "reason": "Unschedulable", "message": "0/2 nodes are available: 2 Insufficient cpu."}]});
+        });
+        assert_eq!((facts.phase, facts.node), (Phase::Pending, None));
+        assert_eq!(facts.unschedulable.unwrap(), "0/2 nodes are available: 2 Insufficient cpu.");
+    }
+
+    #[test]
+    fn owners_tune_and_silence_by_annotation() {
+        let facts = cart(|pod| {
+            pod["metadata"]["annotations"] = json!({"guard.kubectl.io/ignore": "true",
+                "guard.kubectl.io/threshold": "0.9", "guard.kubectl.io/expected-high-cpu": "yes"});
+        });
+        assert_eq!(facts.opt_out, OptOut { ignore: true, threshold: Some(0.9), expected_high_cpu: false });
+        let wrong = cart(|pod| pod["metadata"]["annotations"] = json!({"guard.kubectl.io/threshold": "7"}));
+        assert_eq!(wrong.opt_out, OptOut::default());
+    }
+
+    #[test]
+    fn an_empty_object_is_a_pod_of_which_nothing_is_known() {
+        assert_eq!(facts(&Pod::default()).phase, Phase::Unknown);
+        assert!(pods(b"{\"items\": [{}]}").is_ok_and(|pods| pods.len() == 1));
+        assert!(pods(b"[").is_err());
+    }
+}

@@ -1,0 +1,227 @@
+//! Each rule on recorded bytes, and arithmetic on any.
+
+use super::*;
+use crate::summary::{self, Cpu, Gauge};
+
+const RECORDED: &[u8] = include_bytes!("../../tests/fixtures/summary.json");
+
+/// The first recorded pod, `seconds` later and with so much more counted.
+fn reading(seconds: f64, cores: f64, received: f64, sent: f64) -> Summary {
+    let mut summary = summary::parse(RECORDED).unwrap();
+    summary.pods.truncate(1);
+    let pod = &mut summary.pods[0];
+    let cpu = pod.cpu.as_mut().unwrap();
+    cpu.at += seconds;
+    cpu.cores = None;
+    cpu.total = cpu.total.map(|total| total + cores * seconds);
+    pod.memory.as_mut().unwrap().at += seconds;
+    let network = pod.network.as_mut().unwrap();
+    network.at += seconds;
+    network.receive += received;
+    network.transmit += sent;
+    summary
+}
+
+fn facts(summary: &Summary) -> Vec<PodFacts> {
+    let fact = |pod: &PodCounters| PodFacts {
+        uid: pod.uid.clone(),
+        namespace: pod.namespace.clone(),
+        name: pod.name.clone(),
+        phase: Phase::Running,
+        cpu_limit_cores: Some(0.5),
+        ..PodFacts::default()
+    };
+    summary.pods.iter().map(fact).collect()
+}
+
+fn now(summary: &Summary) -> f64 {
+    summary.pods[0].cpu.map_or(0.0, |cpu| cpu.at) + 5.0
+}
+
+fn tick(sampler: &mut Sampler, summary: &Summary) -> PodSample {
+    sampler.tick(now(summary), Some(summary), None, &facts(summary)).remove(0)
+}
+
+#[track_caller]
+fn near(value: Option<f64>, expected: f64) {
+    assert!(value.is_some_and(|v| (v - expected).abs() < 1e-6 * expected.abs().max(1.0)), "{value:?} {expected}");
+}
+
+#[test]
+fn rates_come_of_two_readings_and_each_blocks_own_time() {
+    let mut sampler = Sampler::default();
+    let first = tick(&mut sampler, &reading(0.0, 0.0, 0.0, 0.0));
+    assert!(first.fresh && !first.reset);
+    assert_eq!((first.measures.cpu_cores, first.measures.receive_bytes_per_second), (None, None));
+    let second = tick(&mut sampler, &reading(10.0, 0.25, 5_000.0, 300.0));
+    near(second.measures.cpu_cores, 0.25);
+    near(second.measures.cpu_limit_share, 0.5);
+    near(second.measures.receive_bytes_per_second, 500.0);
+    near(second.measures.transmit_bytes_per_second, 30.0);
+    assert_eq!(second.measures.memory_limit_share, None, "no limit, no share");
+}
+
+#[test]
+fn the_same_time_again_is_not_fresh_and_keeps_its_measures() {
+    let mut sampler = Sampler::default();
+    tick(&mut sampler, &reading(0.0, 0.0, 0.0, 0.0));
+    let second = tick(&mut sampler, &reading(10.0, 0.25, 5_000.0, 300.0));
+    let again = tick(&mut sampler, &reading(10.0, 0.25, 5_000.0, 300.0));
+    assert!(!again.fresh);
+    assert_eq!(again.measures, second.measures);
+}
+
+#[test]
+fn network_that_stands_still_in_time_keeps_its_rates() {
+    let mut sampler = Sampler::default();
+    tick(&mut sampler, &reading(0.0, 0.0, 0.0, 0.0));
+    tick(&mut sampler, &reading(10.0, 0.25, 5_000.0, 300.0));
+    let mut later = reading(20.0, 0.25, 5_000.0, 300.0);
+    later.pods[0].network.as_mut().unwrap().at -= 10.0;
+    let third = tick(&mut sampler, &later);
+    assert!(third.fresh);
+    near(third.measures.receive_bytes_per_second, 500.0);
+}
+
+#[test]
+fn a_counter_that_falls_is_a_reset_and_unknown_for_one_sample() {
+    let mut sampler = Sampler::default();
+    tick(&mut sampler, &reading(0.0, 0.0, 1e6, 1e6));
+    let fallen = tick(&mut sampler, &reading(10.0, 0.1, 0.0, 0.0));
+    assert!(fallen.fresh && fallen.reset);
+    assert_eq!((fallen.measures.receive_bytes_per_second, fallen.measures.cpu_cores), (None, None));
+    let next = tick(&mut sampler, &reading(20.0, 0.1, 100.0, 0.0));
+    assert!(!next.reset);
+    near(next.measures.receive_bytes_per_second, 10.0);
+}
+
+#[test]
+fn a_restarted_container_is_a_reset() {
+    let mut sampler = Sampler::default();
+    tick(&mut sampler, &reading(0.0, 0.0, 0.0, 0.0));
+    let mut restarted = reading(10.0, 0.1, 10.0, 10.0);
+    restarted.pods[0].started = restarted.pods[0].started.map(|at| at + 5000.0);
+    assert!(tick(&mut sampler, &restarted).reset);
+}
+
+#[test]
+fn a_clock_that_goes_back_starts_anew() {
+    let mut sampler = Sampler::default();
+    tick(&mut sampler, &reading(3600.0, 0.1, 1e6, 1e6));
+    let back = tick(&mut sampler, &reading(0.0, 0.0, 0.0, 0.0));
+    assert!(back.fresh && back.reset && back.measures.cpu_cores.is_none());
+    near(tick(&mut sampler, &reading(10.0, 0.2, 100.0, 0.0)).measures.receive_bytes_per_second, 10.0);
+}
+
+#[test]
+fn a_reading_from_the_future_is_not_believed() {
+    let mut sampler = Sampler::default();
+    let ahead = reading(10_000.0, 0.1, 1.0, 1.0);
+    let sample = sampler.tick(now(&reading(0.0, 0.0, 0.0, 0.0)), Some(&ahead), None, &facts(&ahead)).remove(0);
+    assert!(!sample.fresh);
+}
+
+#[test]
+fn a_pod_without_network_or_cpu_has_none_and_not_zero() {
+    let mut sampler = Sampler::default();
+    for seconds in [0.0, 10.0] {
+        let mut host = reading(seconds, 0.1, 10.0, 10.0);
+        host.pods[0].network = None;
+        host.pods[0].cpu = None;
+        let sample = tick_at(&mut sampler, &host);
+        assert!(sample.fresh, "memory has a time of its own");
+        assert_eq!((sample.measures.cpu_cores, sample.measures.transmit_bytes_per_second), (None, None));
+        assert!(sample.measures.memory_bytes.is_some());
+    }
+}
+
+fn tick_at(sampler: &mut Sampler, summary: &Summary) -> PodSample {
+    sampler.tick(2e9, Some(summary), None, &facts(summary)).remove(0)
+}
+
+#[test]
+fn a_pod_that_the_kubelet_does_not_know_yet_is_unmeasured() {
+    let mut sampler = Sampler::default();
+    let known = facts(&reading(0.0, 0.0, 0.0, 0.0));
+    let sample = sampler.tick(1000.0, Some(&Summary::default()), None, &known).remove(0);
+    assert_eq!((sample.fresh, sample.measures), (false, Measures::default()));
+}
+
+#[test]
+fn the_same_name_under_another_uid_is_another_pod() {
+    let mut sampler = Sampler::default();
+    tick(&mut sampler, &reading(0.0, 0.0, 0.0, 0.0));
+    let mut other = reading(10.0, 0.25, 5_000.0, 300.0);
+    other.pods[0].uid = "another".into();
+    let sample = tick(&mut sampler, &other);
+    assert!(sample.fresh && !sample.reset && sample.measures.receive_bytes_per_second.is_none());
+    assert_eq!(sampler.pods.len(), 1, "the first one is forgotten");
+}
+
+#[test]
+fn a_static_pod_is_found_by_its_name() {
+    let mut sampler = Sampler::default();
+    let summary = reading(0.0, 0.0, 0.0, 0.0);
+    let mut mirror = facts(&summary);
+    mirror[0].uid = "in the API".into();
+    mirror[0].mirror = true;
+    assert!(sampler.tick(now(&summary), Some(&summary), None, &mirror)[0].fresh);
+}
+
+#[test]
+fn what_has_succeeded_is_not_sampled() {
+    let summary = reading(0.0, 0.0, 0.0, 0.0);
+    let mut done = facts(&summary);
+    done[0].phase = Phase::Succeeded;
+    assert!(Sampler::default().tick(now(&summary), Some(&summary), None, &done).is_empty());
+}
+
+#[test]
+fn cadvisor_gives_rates_over_its_own_times() {
+    let mut sampler = Sampler::default();
+    let summary = reading(0.0, 0.0, 0.0, 0.0);
+    let pods = facts(&summary);
+    let of = |at: f64, drops: f64, throttled: f64, kills: f64| -> Cadvisor {
+        let counters = PodCadvisor {
+            at,
+            drops: Some(drops),
+            periods: Some(at),
+            throttled: Some(throttled),
+            oom_events: Some(kills),
+            ..PodCadvisor::default()
+        };
+        [((pods[0].namespace.clone(), pods[0].name.clone()), counters)].into()
+    };
+    sampler.tick(1e9, Some(&summary), Some(&of(1000.0, 5.0, 100.0, 0.0)), &pods);
+    let sample = sampler.tick(1e9, Some(&summary), Some(&of(1060.0, 65.0, 115.0, 2.0)), &pods).remove(0);
+    near(sample.measures.drops_per_second, 1.0);
+    near(sample.measures.throttled_share, 0.25);
+    near(sample.measures.oom_events, 2.0);
+    let held = sampler.tick(1e9, Some(&summary), None, &pods).remove(0);
+    near(held.measures.drops_per_second, 1.0);
+    let reset = sampler.tick(1e9, Some(&summary), Some(&of(1120.0, 0.0, 0.0, 0.0)), &pods).remove(0);
+    assert_eq!((reset.measures.drops_per_second, reset.measures.oom_events), (None, None));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_sequence_of_counters_gives_a_rate_that_is_negative_or_no_number(
+        readings in proptest::collection::vec((-50.0..5000.0f64, -1e3..1e12f64, -1e3..1e15f64, proptest::bool::ANY), 1..40)
+    ) {
+        let mut sampler = Sampler::default();
+        for (at, cpu, bytes, present) in readings {
+            let counters = PodCounters {
+                uid: "u".into(),
+                cpu: present.then_some(Cpu { at, cores: None, total: Some(cpu) }),
+                memory: Some(Gauge { at, value: bytes.abs() }),
+                network: Some(Network { at, receive: bytes, transmit: cpu, errors: Some(bytes) }),
+                ..PodCounters::default()
+            };
+            let pods = [PodFacts { uid: "u".into(), phase: Phase::Running, ..PodFacts::default() }];
+            let summary = Summary { pods: vec![counters], ..Summary::default() };
+            let m = sampler.tick(1000.0, Some(&summary), None, &pods)[0].measures;
+            let all = [m.cpu_cores, m.receive_bytes_per_second, m.transmit_bytes_per_second, m.network_errors_per_second];
+            proptest::prop_assert!(all.into_iter().flatten().all(|rate| rate.is_finite() && rate >= 0.0), "{:?}", m);
+        }
+    }
+}

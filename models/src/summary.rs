@@ -1,0 +1,279 @@
+//! The kubelet's `/stats/summary`: the counters and gauges of each pod, as they are.
+//!
+//! Nearly every field of it may be missing, and each block has its own `time` of one-second resolution.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::pod::ParseError;
+
+/// A node runs 110 pods by default and 500 at the outside: more is no node but an attack on memory.
+pub const MAX_PODS: usize = 1000;
+
+/// One reading of a kubelet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// The node's name, as the kubelet gives it.
+    pub node: String,
+    /// Its pods, at most [`MAX_PODS`].
+    pub pods: Vec<PodCounters>,
+    /// Pods beyond that, which were left out.
+    pub dropped: usize,
+}
+
+/// What the kubelet counts of one pod. Times in seconds of Unix time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PodCounters {
+    /// UID in the kubelet's eyes; of a static pod not the one in the API.
+    pub uid: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// CPU, if measured.
+    pub cpu: Option<Cpu>,
+    /// Memory, if measured.
+    pub memory: Option<Gauge>,
+    /// Network; missing for pods on the host's network and under some runtimes.
+    pub network: Option<Network>,
+    /// Processes.
+    pub processes: Option<f64>,
+    /// When the youngest container started.
+    pub started: Option<f64>,
+}
+
+/// CPU of a pod.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cpu {
+    /// When it was read.
+    pub at: f64,
+    /// Use in cores over the kubelet's own last window.
+    pub cores: Option<f64>,
+    /// Use since the pod's cgroup was made, in core seconds.
+    pub total: Option<f64>,
+}
+
+/// A value at a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gauge {
+    /// When it was read.
+    pub at: f64,
+    /// In the unit of its field.
+    pub value: f64,
+}
+
+/// Network counters of a pod, all interfaces but loopback.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Network {
+    /// When they were read.
+    pub at: f64,
+    /// Bytes received.
+    pub receive: f64,
+    /// Bytes sent.
+    pub transmit: f64,
+    /// Errors, both directions.
+    pub errors: Option<f64>,
+}
+
+/// Reads a `/stats/summary` body.
+///
+/// # Errors
+/// If `body` is not the JSON of a summary.
+pub fn parse(body: &[u8]) -> Result<Summary, ParseError> {
+    let raw: RawSummary =
+        serde_json::from_slice(body).map_err(|source| ParseError { what: "the kubelet's summary", source })?;
+    let dropped = raw.pods.len().saturating_sub(MAX_PODS);
+    let mut seen = HashSet::new();
+    let pods = raw.pods.into_iter().take(MAX_PODS).map(PodCounters::from);
+    let pods = pods.filter(|pod| seen.insert(pod.uid.clone())).collect();
+    Ok(Summary { node: raw.node.node_name, pods, dropped })
+}
+
+#[derive(Deserialize)]
+struct RawSummary {
+    node: RawNode,
+    #[serde(default)]
+    pods: Vec<RawPod>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawNode {
+    #[serde(default)]
+    node_name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawPod {
+    pod_ref: RawRef,
+    #[serde(default)]
+    containers: Option<Vec<RawContainer>>,
+    cpu: Option<RawCpu>,
+    memory: Option<RawMemory>,
+    network: Option<RawNetwork>,
+    #[serde(rename = "process_stats")]
+    processes: Option<RawProcesses>,
+}
+
+#[derive(Deserialize)]
+struct RawRef {
+    name: String,
+    namespace: String,
+    uid: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawContainer {
+    start_time: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawCpu {
+    time: Option<String>,
+    usage_nano_cores: Option<f64>,
+    usage_core_nano_seconds: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawMemory {
+    time: Option<String>,
+    working_set_bytes: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawNetwork {
+    time: Option<String>,
+    rx_bytes: Option<f64>,
+    tx_bytes: Option<f64>,
+    rx_errors: Option<f64>,
+    tx_errors: Option<f64>,
+    #[serde(default)]
+    interfaces: Option<Vec<RawInterface>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawInterface {
+    #[serde(default)]
+    name: String,
+    rx_bytes: Option<f64>,
+    tx_bytes: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct RawProcesses {
+    #[serde(rename = "process_count")]
+    count: Option<f64>,
+}
+
+impl From<RawPod> for PodCounters {
+    fn from(raw: RawPod) -> Self {
+        let started = raw.containers.iter().flatten().filter_map(|c| time(c.start_time.as_deref())).reduce(f64::max);
+        Self {
+            uid: raw.pod_ref.uid,
+            namespace: raw.pod_ref.namespace,
+            name: raw.pod_ref.name,
+            cpu: raw.cpu.as_ref().and_then(cpu),
+            memory: raw.memory.as_ref().and_then(memory),
+            network: raw.network.as_ref().and_then(network),
+            processes: raw.processes.and_then(|p| p.count),
+            started,
+        }
+    }
+}
+
+/// Go writes the zero time as year 1: no reading was made.
+fn time(text: Option<&str>) -> Option<f64> {
+    let at: Timestamp = text?.parse().ok()?;
+    (at.as_second() > 0).then(|| at.as_millisecond() as f64 / 1000.0)
+}
+
+fn cpu(raw: &RawCpu) -> Option<Cpu> {
+    let cores = raw.usage_nano_cores.map(|n| n / 1e9);
+    let total = raw.usage_core_nano_seconds.map(|n| n / 1e9);
+    let at = time(raw.time.as_deref())?;
+    (cores.is_some() || total.is_some()).then_some(Cpu { at, cores, total })
+}
+
+fn memory(raw: &RawMemory) -> Option<Gauge> {
+    Some(Gauge { at: time(raw.time.as_deref())?, value: raw.working_set_bytes? })
+}
+
+/// The top level is the default interface only: a pod with a second one would hide its traffic there.
+fn network(raw: &RawNetwork) -> Option<Network> {
+    let at = time(raw.time.as_deref())?;
+    let interfaces: Vec<&RawInterface> = raw.interfaces.iter().flatten().filter(|i| i.name != "lo").collect();
+    let sum = |of: fn(&RawInterface) -> Option<f64>| interfaces.iter().map(|i| of(i)).sum::<Option<f64>>();
+    let (receive, transmit) = if interfaces.is_empty() {
+        (raw.rx_bytes?, raw.tx_bytes?)
+    } else {
+        (sum(|i| i.rx_bytes)?, sum(|i| i.tx_bytes)?)
+    };
+    let errors = raw.rx_errors.zip(raw.tx_errors).map(|(rx, tx)| rx + tx);
+    Some(Network { at, receive, transmit, errors })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORDED: &[u8] = include_bytes!("../tests/fixtures/summary.json");
+
+    #[test]
+    fn recorded_bytes_give_the_counters_of_each_pod() {
+        let summary = parse(RECORDED).unwrap();
+        assert_eq!((summary.node.as_str(), summary.pods.len(), summary.dropped), ("node1", 2, 0));
+        let pod = &summary.pods[0];
+        assert_eq!(pod.name, "loadgen-65cddccd49-bnppp");
+        let cpu = pod.cpu.unwrap();
+        assert!((cpu.cores.unwrap() - 0.011_377_655).abs() < 1e-12);
+        assert!((cpu.total.unwrap() - 26.487_309_914).abs() < 1e-9);
+        assert!((pod.memory.unwrap().value - 13_148_160.0).abs() < 0.5);
+        let network = pod.network.unwrap();
+        assert!((network.receive - 257_682_963.0).abs() < 0.5 && (network.transmit - 12_587_886.0).abs() < 0.5);
+        assert!((network.at - cpu.at - 3.0).abs() < 1e-9, "each block has its own time");
+        assert_eq!(pod.started, "2026-11-22T13:10:23Z".parse::<Timestamp>().ok().map(|t| t.as_second() as f64));
+    }
+
+    #[test]
+    fn a_missing_block_is_unknown_and_not_zero() {
+        let body = br#"{"node": {"nodeName": "n"}, "pods": [{"podRef": {"name": "a", "namespace": "b", "uid": "c"},
+            "containers": null, "cpu": {"time": null, "usageNanoCores": 5}, "memory": {"time": "0001-01-01T00:00:00Z",
+            "workingSetBytes": 7}, "network": {"time": "2026-11-22T14:02:01Z", "name": "", "interfaces": []}}]}"#;
+        let pod = &parse(body).unwrap().pods[0];
+        assert_eq!((pod.cpu, pod.memory, pod.network, pod.started), (None, None, None, None));
+    }
+
+    #[test]
+    fn the_traffic_of_all_interfaces_counts() {
+        let body = br#"{"node": {}, "pods": [{"podRef": {"name": "a", "namespace": "b", "uid": "c"},
+            "network": {"time": "2026-11-22T14:02:01Z", "rxBytes": 1, "txBytes": 2, "interfaces": [
+            {"name": "eth0", "rxBytes": 1, "txBytes": 2}, {"name": "net1", "rxBytes": 10, "txBytes": 20},
+            {"name": "lo", "rxBytes": 100, "txBytes": 100}]}}]}"#;
+        let network = parse(body).unwrap().pods[0].network.unwrap();
+        assert!((network.receive - 11.0).abs() < 1e-9 && (network.transmit - 22.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn garbage_is_an_error_that_names_what_was_read() {
+        for body in [&b"{\"node\":{},\"pods\":[{\"podR"[..], b"<html>", b"", b"[]", b"{\"pods\": []}"] {
+            let error = parse(body).unwrap_err().to_string();
+            assert!(error.starts_with("the kubelet's summary cannot be read: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn more_pods_than_a_node_can_run_are_counted_and_left_out() {
+        let pod = |i: usize| format!(r#"{{"podRef":{{"name":"p{i}","namespace":"n","uid":"{i}"}}}}"#);
+        let pods: Vec<String> = (0..MAX_PODS + 5).map(pod).collect();
+        let summary = parse(format!(r#"{{"node":{{}},"pods":[{}]}}"#, pods.join(",")).as_bytes()).unwrap();
+        assert_eq!((summary.pods.len(), summary.dropped), (MAX_PODS, 5));
+    }
+}
