@@ -1,0 +1,110 @@
+use std::time::Instant;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+
+const BIG: usize = 300_000;
+
+/// A server on a port of its own that answers `/report` with many bytes.
+async fn start(loopback_only: bool) -> (std::net::SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = |path: &str| match path {
+        "/report" => {
+            Answer { status: StatusCode::OK, content_type: "application/json", body: Bytes::from(vec![b'x'; BIG]) }
+        }
+        _ => Answer::not_found(),
+    };
+    (address, tokio::spawn(serve(listener, Routes { loopback_only, answer: Box::new(answer) })))
+}
+
+/// Sends these bytes and returns all that comes back until the server closes.
+async fn talk(address: std::net::SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // A reset after the answer is as good an end as any.
+    let _ended = stream.read_to_end(&mut answer).await;
+    String::from_utf8(answer).unwrap()
+}
+
+async fn get(address: std::net::SocketAddr, host: &str) -> String {
+    talk(address, &format!("GET /report HTTP/1.1\r\nHost: {host}\r\n\r\n")).await
+}
+
+#[tokio::test]
+async fn a_big_body_comes_whole_with_its_length() {
+    let (address, _server) = start(true).await;
+    let answer = get(address, "localhost:9466").await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(head.contains(&format!("content-length: {BIG}")), "{head}");
+    assert!(!head.contains("chunked"), "{head}");
+    assert_eq!(body.len(), BIG);
+}
+
+#[tokio::test]
+async fn only_get_is_served() {
+    let (address, _server) = start(false).await;
+    for method in ["POST", "PUT", "DELETE", "HEAD", "OPTIONS"] {
+        let answer = talk(address, &format!("{method} /report HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 405"), "{method}: {answer}");
+        assert!(answer.contains("allow: GET"), "{answer}");
+    }
+    assert!(talk(address, "GET /else HTTP/1.1\r\nHost: localhost\r\n\r\n").await.starts_with("HTTP/1.1 404"));
+}
+
+#[tokio::test]
+async fn a_foreign_host_name_is_refused_on_the_loopback_port() {
+    let (address, _server) = start(true).await;
+    for host in ["127.0.0.1", "127.0.0.1:40123", "localhost", "LOCALHOST:1", "[::1]:9466"] {
+        assert!(get(address, host).await.starts_with("HTTP/1.1 200"), "{host}");
+    }
+    for host in
+        ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:9466", "localhost:", "localhost:x", ""]
+    {
+        assert!(get(address, host).await.starts_with("HTTP/1.1 403"), "{host}");
+    }
+    let without = talk(address, "GET /report HTTP/1.0\r\n\r\n").await;
+    assert!(without.starts_with("HTTP/1.0 403"), "{without}");
+    let twice = talk(address, "GET /report HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n").await;
+    assert!(!twice.starts_with("HTTP/1.1 200"), "{twice}");
+    let absolute = talk(address, "GET http://evil.example/report HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(absolute.starts_with("HTTP/1.1 403"), "{absolute}");
+}
+
+#[tokio::test]
+async fn any_host_name_is_served_on_the_health_port() {
+    let (address, _server) = start(false).await;
+    assert!(get(address, "10.1.2.3:9465").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_finish_its_head_is_closed() {
+    let (address, _server) = start(false).await;
+    let began = Instant::now();
+    let answer = talk(address, "GET /report HTTP/1.1\r\nHost: loc").await;
+    assert!(began.elapsed() < HEADER_TIMEOUT * 3, "{answer}");
+    assert!(!answer.contains("200"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_refused() {
+    let (address, _server) = start(false).await;
+    let answer =
+        talk(address, &format!("GET /report HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "a".repeat(2 * HEAD))).await;
+    assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn silent_connections_cannot_keep_a_probe_out() {
+    let (address, _server) = start(false).await;
+    let mut silent = Vec::new();
+    for _ in 0..CONNECTIONS * 2 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let began = Instant::now();
+    assert!(get(address, "localhost").await.starts_with("HTTP/1.1 200"));
+    assert!(began.elapsed() < HEADER_TIMEOUT);
+}
