@@ -1,1 +1,50 @@
+//! `kubectl guard`: which pods misbehave, why, and what may safely be done about it.
+//!
+//! A command line ([`cli`]) becomes a [`connect::Connection`] to the cluster, used with the rights of the person who
+//! typed it. All text for people leaves through the [`console`]; all text from the cluster passes [`sanitise`] first.
+//! Every failure is one [`error::Error`], which owns its wording and its exit code ([`exit`]).
 
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+pub mod cli;
+pub mod commands;
+pub mod connect;
+pub mod console;
+pub mod error;
+pub mod exit;
+pub mod sanitise;
+
+use cli::Cli;
+use console::Console;
+use error::Error;
+use exit::Exit;
+
+/// Runs the command line `args` (with the program's name first) and says how it ended. Never panics, never exits.
+pub fn main_impl(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let console = Console::of_process();
+    match run(args.into_iter().collect(), &console) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            console.error(&error);
+            error.process_exit_code().into()
+        }
+    }
+}
+
+fn run(args: Vec<OsString>, console: &Console) -> Result<Exit, Error> {
+    let command = Cli::command().bin_name(cli::shown_name(args.first()));
+    let parsed = command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return console.clap(&error),
+    };
+    if cli.kube.verbosity >= console::TRACE_REQUESTS_FROM {
+        console::trace_requests();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|source| Error::Io { doing: "start the runtime".into(), source })?;
+    runtime.block_on(commands::run(cli, console))
+}

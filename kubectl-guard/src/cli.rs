@@ -1,0 +1,76 @@
+//! The command line: what can be typed. Each command's own arguments live with the command.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::{Parser, Subcommand};
+
+use crate::{commands, exit};
+
+pub mod duration;
+pub mod kube_flags;
+
+pub use kube_flags::{KubeFlags, Selection};
+
+/// Finds pods that misbehave, says why, and proposes what may safely be done about it.
+#[derive(Parser)]
+#[command(name = "kubectl-guard", version, after_help = exit::HELP, propagate_version = false)]
+#[command(subcommand_required = true, arg_required_else_help = true, max_term_width = 110)]
+pub struct Cli {
+    /// Which cluster, and as whom.
+    #[command(flatten)]
+    pub kube: KubeFlags,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Print a script that completes commands and flags in a shell
+    Completion(commands::completion::CompletionArgs),
+    /// Print the versions of the plugin and of the cluster
+    Version(commands::version::VersionArgs),
+}
+
+/// The name to use in usage lines: `kubectl guard` if kubectl may have started us, else the name of the executable.
+pub fn shown_name(program: Option<&OsString>) -> String {
+    let stem = program.and_then(|p| Path::new(p).file_stem()).and_then(|s| s.to_str()).unwrap_or("kubectl-guard");
+    match stem.strip_prefix("kubectl-") {
+        Some(rest) => format!("kubectl {rest}"),
+        None => stem.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn usage_names_the_way_it_was_started() {
+        for (program, name) in [
+            ("/usr/local/bin/kubectl-guard", "kubectl guard"),
+            ("kubectl-guard.exe", "kubectl guard"),
+            ("./guard", "guard"),
+        ] {
+            assert_eq!(shown_name(Some(&program.into())), name);
+        }
+        assert_eq!(shown_name(None), "kubectl guard");
+    }
+
+    #[test]
+    fn kubectls_flags_are_taken_before_and_after_the_command() {
+        for line in ["g --context a version", "g version --context a", "g version --context=a -n b"] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(cli.kube.context.as_deref(), Some("a"), "{line}");
+        }
+    }
+}

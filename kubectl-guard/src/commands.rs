@@ -1,0 +1,20 @@
+//! What each command does: arguments in, text to the console and an exit code out.
+
+use crate::cli::{Cli, Command};
+use crate::console::Console;
+use crate::error::Error;
+use crate::exit::Exit;
+
+pub mod completion;
+pub mod version;
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever the command fails with.
+pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
+    match cli.command {
+        Command::Completion(args) => completion::run(&args, console),
+        Command::Version(args) => version::run(&args, &cli.kube, console).await,
+    }
+}

@@ -1,0 +1,130 @@
+//! From kubeconfig, flags and environment to a client, as the person who typed the command.
+//!
+//! What kube would do by itself and a command line must not: fall back to the pod's own service account, retry writes,
+//! hide who is asking (no User-Agent), wait for ever, and choose the proxy by the proxy's address.
+
+use std::time::Duration;
+
+use http::{HeaderValue, header};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::api::PostParams;
+use kube::{Api, Client, Config};
+
+use crate::cli::KubeFlags;
+use crate::commands::version::VERSION;
+use crate::error::{Error, Request, innermost};
+use crate::sanitise;
+
+mod environment;
+mod kubeconfig;
+mod proxy;
+mod target;
+
+pub use environment::Environment;
+use target::Target;
+
+/// How long the API server may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A cluster, reached as a user.
+#[derive(Clone)]
+pub struct Connection {
+    /// The client: no retries, a User-Agent, a time limit for each answer.
+    pub client: Client,
+    /// Name of the context, as in the kubeconfig.
+    pub context: String,
+    /// Name of the cluster, as in the kubeconfig.
+    pub cluster: String,
+    /// The API server's URL.
+    pub server: String,
+    /// The namespace asked for: `-n`, else the context's, else `default`.
+    pub namespace: String,
+    config: Config,
+}
+
+/// Who the API server takes us for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The user name.
+    pub username: String,
+    /// The user's UID, if the authenticator gives one.
+    pub uid: Option<String>,
+    /// Its groups.
+    pub groups: Vec<String>,
+}
+
+impl Connection {
+    /// Connects to what the flags say. No request is made yet, but credential plugins of the kubeconfig may run.
+    ///
+    /// # Errors
+    /// If the kubeconfig cannot be read, does not hold what was named, or makes no client.
+    pub fn open(flags: &KubeFlags, environment: &Environment) -> Result<Self, Error> {
+        let (kubeconfig, file) = kubeconfig::read(flags, environment)?;
+        let target = Target::choose(kubeconfig, &file, flags)?;
+        Self::to(&target, flags, environment)
+    }
+
+    fn to(target: &Target, flags: &KubeFlags, environment: &Environment) -> Result<Self, Error> {
+        let mut config = target.config(environment)?;
+        config.default_retry = false;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.read_timeout = Some(flags.request_timeout).filter(|timeout| !timeout.is_zero());
+        config.reset_reader_on_write = true;
+        let server = config.cluster_url.to_string();
+        let namespace = flags.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        Ok(Self {
+            client: client(&config, None)?,
+            context: sanitise::line(&target.context),
+            cluster: sanitise::line(&target.cluster_name),
+            server: sanitise::line(server.trim_end_matches('/')),
+            namespace,
+            config,
+        })
+    }
+
+    /// The same connection, with `suffix` (such as `plan/0f3a`) behind the User-Agent, so that the API server's audit
+    /// log can be matched with the journal.
+    ///
+    /// # Errors
+    /// If a client cannot be made, or `suffix` holds what a header cannot.
+    pub fn with_user_agent_suffix(&self, suffix: &str) -> Result<Self, Error> {
+        Ok(Self { client: client(&self.config, Some(suffix))?, ..self.clone() })
+    }
+
+    /// Asks the API server who we are.
+    ///
+    /// # Errors
+    /// If it does not answer, or does not know us.
+    pub async fn identity(&self) -> Result<Identity, Error> {
+        let request =
+            Request { verb: "create", resource: "selfsubjectreviews", group: "authentication.k8s.io", namespace: None };
+        let review = Api::<SelfSubjectReview>::all(self.client.clone())
+            .create(&PostParams::default(), &SelfSubjectReview::default())
+            .await
+            .map_err(|error| request.failed(&error))?;
+        let user = review.status.and_then(|status| status.user_info).unwrap_or_default();
+        Ok(Identity {
+            username: sanitise::line(&user.username.unwrap_or_default()),
+            uid: user.uid.as_deref().map(sanitise::line),
+            groups: user.groups.unwrap_or_default().iter().map(|group| sanitise::line(group)).collect(),
+        })
+    }
+}
+
+/// The User-Agent: who asks, in which version, and for which plan.
+fn user_agent(suffix: Option<&str>) -> String {
+    let system = format!("kubectl-guard/{VERSION} ({}/{})", std::env::consts::OS, std::env::consts::ARCH);
+    suffix.map_or(system.clone(), |suffix| format!("{system} {suffix}"))
+}
+
+fn client(config: &Config, suffix: Option<&str>) -> Result<Client, Error> {
+    let server = config.cluster_url.to_string();
+    let failed = |problem: String| Error::Connection { server: server.clone(), problem };
+    let agent = HeaderValue::from_str(&user_agent(suffix)).map_err(|error| failed(error.to_string()))?;
+    let mut config = config.clone();
+    config.headers.push((header::USER_AGENT, agent));
+    Client::try_from(config).map_err(|error| failed(innermost(&error)))
+}
+
+#[cfg(test)]
+mod tests;

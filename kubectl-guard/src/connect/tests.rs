@@ -1,0 +1,189 @@
+//! Kubeconfigs that are there, broken or incomplete, and what leaves on the wire.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::PathBuf;
+
+use super::*;
+use crate::exit::Exit;
+
+const KUBECONFIG: &str = "
+apiVersion: v1
+kind: Config
+current-context: kind
+clusters:
+- {name: kind, cluster: {server: 'https://10.1.2.3:6443'}}
+- {name: far, cluster: {server: 'https://far.example.org', proxy-url: 'http://named:1'}}
+users:
+- {name: ann, user: {token: abc}}
+contexts:
+- {name: kind, context: {cluster: kind, user: ann, namespace: shop}}
+- {name: far, context: {cluster: far, user: ann}}
+";
+
+fn flags(text: &str) -> (tempfile::TempDir, KubeFlags) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config");
+    std::fs::write(&path, text).unwrap();
+    (dir, KubeFlags { kubeconfig: Some(path), ..KubeFlags::default() })
+}
+
+fn open(flags: &KubeFlags, environment: &Environment) -> Result<Connection, Error> {
+    // A client needs a runtime around it from its first moment.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _guard = runtime.enter();
+    Connection::open(flags, environment)
+}
+
+fn error(flags: &KubeFlags) -> Error {
+    open(flags, &Environment::default()).err().expect("no error")
+}
+
+#[test]
+fn the_current_context_is_used_with_its_namespace() {
+    let (_dir, flags) = flags(KUBECONFIG);
+    let connection = open(&flags, &Environment::default()).unwrap();
+    assert_eq!(connection.context, "kind");
+    assert_eq!(connection.server, "https://10.1.2.3:6443");
+    assert_eq!(connection.namespace, "shop");
+    assert!(!connection.config.default_retry);
+}
+
+#[test]
+fn flags_win_over_the_kubeconfig() {
+    let (_dir, mut flags) = flags(KUBECONFIG);
+    flags.namespace = Some("bank".into());
+    flags.server = Some("https://other:1".into());
+    flags.impersonate = Some("bob".into());
+    flags.impersonate_uid = Some("7".into());
+    flags.impersonate_group = vec!["ops".into(), "dev".into()];
+    let connection = open(&flags, &Environment::default()).unwrap();
+    assert_eq!((connection.namespace.as_str(), connection.server.as_str()), ("bank", "https://other:1"));
+    let user = &connection.config.auth_info;
+    assert_eq!((user.impersonate.as_deref(), user.impersonate_uid.as_deref()), (Some("bob"), Some("7")));
+    assert_eq!(user.impersonate_groups.as_deref(), Some(&["ops".to_owned(), "dev".to_owned()][..]));
+}
+
+#[test]
+fn an_unknown_name_lists_those_there_are() {
+    let (_dir, mut flags) = flags(KUBECONFIG);
+    flags.context = Some("prod".into());
+    assert_eq!(error(&flags).hint().unwrap(), "there are the contexts kind, far");
+    flags.context = None;
+    flags.user = Some("eve".into());
+    assert_eq!(error(&flags).hint().unwrap(), "there are the users ann");
+}
+
+#[test]
+fn broken_kubeconfigs_are_errors_that_name_the_file() {
+    let cases = [
+        "a: [",
+        "\u{0}",
+        "contexts: 7",
+        "current-context: x\ncontexts: [{name: x, context: {cluster: y}}]\nclusters: [{name: y, cluster: {server: nonsense}}]",
+        "current-context: x\ncontexts: [{name: x, context: {cluster: y}}]\nclusters: [{name: y}]",
+        "current-context: x\ncontexts: [{name: x, context: {cluster: y}}]\n\
+         clusters: [{name: y, cluster: {server: 'https://a', certificate-authority-data: '!'}}]",
+        "current-context: x\ncontexts: [{name: x, context: {cluster: y}}]\n\
+         clusters: [{name: y, cluster: {server: 'https://a', certificate-authority: /no/such/file}}]",
+    ];
+    for text in cases {
+        let (dir, flags) = flags(text);
+        let error = error(&flags);
+        assert_eq!(error.process_exit_code(), Exit::Error, "{text}");
+        assert!(error.to_string().contains(&*dir.path().to_string_lossy()), "{error}");
+    }
+}
+
+#[test]
+fn a_mistake_beside_a_token_does_not_show_the_token() {
+    let (_dir, flags) = flags("users:\n- name: ann\n  user: {token: s3cret, token: s3cret, : }\n");
+    assert!(!error(&flags).shown().contains("s3cret"));
+}
+
+#[test]
+fn missing_and_empty_kubeconfigs_say_so() {
+    let missing = KubeFlags { kubeconfig: Some(PathBuf::from("/no/such/config")), ..KubeFlags::default() };
+    assert!(matches!(error(&missing), Error::NoKubeconfig { .. }));
+    let nowhere = open(&KubeFlags::default(), &Environment::default()).err().unwrap();
+    assert!(matches!(nowhere, Error::NoKubeconfig { .. }));
+    let (_dir, empty) = flags("");
+    assert!(matches!(error(&empty), Error::NoCurrentContext { .. }));
+}
+
+#[test]
+fn of_a_list_the_missing_files_are_skipped() {
+    let (_dir, flags) = flags(KUBECONFIG);
+    let list = std::env::join_paths([PathBuf::from("/no/such/config"), flags.kubeconfig.unwrap()]).unwrap();
+    let environment = Environment { kubeconfig: Some(list), ..Environment::default() };
+    assert_eq!(open(&KubeFlags::default(), &environment).unwrap().context, "kind");
+}
+
+#[test]
+fn the_proxy_is_chosen_by_the_clusters_host() {
+    let (_dir, mut flags) = flags(KUBECONFIG);
+    let environment = |no_proxy: &str| Environment {
+        https_proxy: Some("http://proxy:3128".into()),
+        no_proxy: Some(no_proxy.into()),
+        ..Environment::default()
+    };
+    let proxy = |flags: &KubeFlags, no_proxy| {
+        let connection = open(flags, &environment(no_proxy)).unwrap();
+        connection.config.proxy_url.map(|url| url.host().unwrap_or_default().to_owned())
+    };
+    assert_eq!(proxy(&flags, "a,").as_deref(), Some("proxy"));
+    assert_eq!(proxy(&flags, "10.0.0.0/8,"), None);
+    flags.context = Some("far".into());
+    assert_eq!(proxy(&flags, "*").as_deref(), Some("named"));
+}
+
+/// Answers one request with 201 and an empty review, and hands its head over.
+fn one_request() -> (String, std::thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let head = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut bytes = vec![0; 8192];
+        let n = stream.read(&mut bytes).unwrap();
+        let body = r#"{"status":{"userInfo":{"username":"ann","groups":["ops"]}}}"#;
+        write!(
+            stream,
+            "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        String::from_utf8_lossy(&bytes[..n]).to_lowercase()
+    });
+    (url, head)
+}
+
+#[test]
+fn requests_carry_who_asks_and_for_whom() {
+    let (url, head) = one_request();
+    let flags = KubeFlags {
+        server: Some(url),
+        token: Some("t0ken".into()),
+        impersonate: Some("bob".into()),
+        impersonate_uid: Some("7".into()),
+        impersonate_group: vec!["ops".into(), "dev".into()],
+        ..KubeFlags::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let identity = runtime.block_on(async {
+        let connection = Connection::open(&flags, &Environment::default()).unwrap();
+        connection.with_user_agent_suffix("plan/0f3a").unwrap().identity().await.unwrap()
+    });
+    assert_eq!(identity, Identity { username: "ann".into(), uid: None, groups: vec!["ops".into()] });
+    let head = head.join().unwrap();
+    for line in [
+        &format!("user-agent: kubectl-guard/{VERSION} ({}/{}) plan/0f3a", std::env::consts::OS, std::env::consts::ARCH),
+        "authorization: bearer t0ken",
+        "impersonate-user: bob",
+        "impersonate-uid: 7",
+        "impersonate-group: ops",
+        "impersonate-group: dev",
+    ] {
+        assert!(head.lines().any(|l| l == line), "{line} is not in\n{head}");
+    }
+    assert_eq!(head.matches("user-agent").count(), 1);
+}

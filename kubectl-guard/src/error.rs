@@ -1,0 +1,367 @@
+//! Every way in which a command can fail: its words, what to do next, and the exit code.
+//!
+//! Texts are lower-case fragments. Foreign text in them is sanitised when the error is made.
+
+use std::path::PathBuf;
+
+use crate::exit::Exit;
+use crate::sanitise;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The reader of our output has gone (`| head`): nothing is wrong.
+    #[error("the reader of the output has gone")]
+    OutputClosed,
+    /// A flag or argument that clap could not judge.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong with it.
+        message: String,
+        /// What to type instead.
+        hint: String,
+    },
+    /// Reading or writing something local failed.
+    #[error("cannot {doing}: {source}")]
+    Io {
+        /// What was to be done, such as `write /tmp/plan.json`.
+        doing: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// A local file is not what it should be.
+    #[error("{}: {problem}", path.display())]
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// There is no kubeconfig.
+    #[error("no kubeconfig: {tried} does not exist")]
+    NoKubeconfig {
+        /// The files that were looked for.
+        tried: String,
+    },
+    /// A kubeconfig cannot be read or understood.
+    #[error("cannot use kubeconfig {file}: {problem}")]
+    BadKubeconfig {
+        /// The file, or the list of files.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The kubeconfig does not hold what was named.
+    #[error("{kind} {name:?} is not in kubeconfig {file}")]
+    NotInKubeconfig {
+        /// `context`, `cluster` or `user`.
+        kind: &'static str,
+        /// What was asked for.
+        name: String,
+        /// The file, or the list of files.
+        file: String,
+        /// What there is.
+        available: Vec<String>,
+    },
+    /// No context was named, and the kubeconfig has no current one.
+    #[error("kubeconfig {file} has no current context")]
+    NoCurrentContext {
+        /// The file, or the list of files.
+        file: String,
+        /// What there is.
+        available: Vec<String>,
+    },
+    /// A client could not be made from what the kubeconfig and the flags say.
+    #[error("cannot connect to {server}: {problem}")]
+    Connection {
+        /// The API server's URL.
+        server: String,
+        /// Why not.
+        problem: String,
+    },
+    /// The API server does not answer.
+    #[error("cannot {doing}: no answer from {server}: {problem}")]
+    Unreachable {
+        /// What was to be done.
+        doing: String,
+        /// The API server's URL, or `the API server`.
+        server: String,
+        /// Why not.
+        problem: String,
+    },
+    /// The API server does not know who this is.
+    #[error("cannot {doing}: the API server does not accept these credentials")]
+    Unauthenticated {
+        /// What was to be done.
+        doing: String,
+    },
+    /// The user may not do this.
+    #[error("you may not {verb} {resource}{}", in_namespace(namespace.as_deref()))]
+    Forbidden {
+        /// The verb of the missing rule.
+        verb: String,
+        /// Resource of the missing rule, as `pods/portforward` or `deployments.apps`.
+        resource: String,
+        /// Its namespace; `None` for the whole cluster.
+        namespace: Option<String>,
+        /// What the API server said.
+        message: String,
+    },
+    /// The API server refused for another reason.
+    #[error("cannot {doing}: {message}")]
+    Api {
+        /// What was to be done.
+        doing: String,
+        /// Its status code.
+        code: u16,
+        /// Its message.
+        message: String,
+    },
+    /// What was named is not in the cluster.
+    #[error("{what} not found")]
+    NotFound {
+        /// Kind, name and namespace.
+        what: String,
+    },
+    /// There is nothing to read scores from.
+    #[error("no exporter in namespace {namespace}")]
+    NoExporter {
+        /// Where it was looked for.
+        namespace: String,
+    },
+    /// There are exporters, and none gave an answer.
+    #[error("none of {exporters} exporters answered; the first: {first}")]
+    NoScores {
+        /// How many were asked.
+        exporters: usize,
+        /// What the first one failed with.
+        first: String,
+    },
+    /// Stopped by ^C.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+fn in_namespace(namespace: Option<&str>) -> String {
+    match namespace {
+        Some(namespace) => format!(" in namespace {namespace}"),
+        None => " in the whole cluster".to_owned(),
+    }
+}
+
+impl Error {
+    /// The exit code of the process.
+    pub fn process_exit_code(&self) -> Exit {
+        match self {
+            Error::OutputClosed => Exit::Done,
+            Error::Usage { .. } => Exit::Usage,
+            Error::Forbidden { .. } | Error::Unauthenticated { .. } => Exit::NotPermitted,
+            Error::Interrupted => Exit::Interrupted,
+            Error::Io { .. }
+            | Error::BadFile { .. }
+            | Error::NoKubeconfig { .. }
+            | Error::BadKubeconfig { .. }
+            | Error::NotInKubeconfig { .. }
+            | Error::NoCurrentContext { .. }
+            | Error::Connection { .. }
+            | Error::Unreachable { .. }
+            | Error::Api { .. }
+            | Error::NotFound { .. }
+            | Error::NoExporter { .. }
+            | Error::NoScores { .. } => Exit::Error,
+        }
+    }
+
+    /// What to do next, if there is something to say.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Error::OutputClosed | Error::Interrupted | Error::Io { .. } | Error::Api { .. } => return None,
+            Error::Usage { hint, .. } | Error::BadFile { hint, .. } => hint.clone(),
+            Error::NoKubeconfig { .. } => {
+                "name one with --kubeconfig or $KUBECONFIG; `kubectl guard demo` needs no cluster".into()
+            }
+            Error::BadKubeconfig { .. } => "`kubectl config view` shows how kubectl reads it".into(),
+            Error::NotInKubeconfig { kind, available, .. } => there_are(kind, available),
+            Error::NoCurrentContext { available, .. } => {
+                format!("{}; choose with --context or `kubectl config use-context`", there_are("context", available))
+            }
+            Error::Connection { .. } => "see `kubectl config view --minify` for what the context says".into(),
+            Error::Unreachable { .. } => "is the cluster up? `kubectl cluster-info` asks the same server".into(),
+            Error::Unauthenticated { .. } => "log in again, or choose a user with --context or --user".into(),
+            Error::Forbidden { verb, resource, namespace, .. } => {
+                format!("ask for this rule: {}", rule(verb, resource, namespace.as_deref()))
+            }
+            Error::NotFound { .. } => "is the namespace right? choose it with -n".into(),
+            Error::NoExporter { .. } => {
+                "`kubectl guard install` sets it up; --guard-namespace names another namespace".into()
+            }
+            Error::NoScores { .. } => "`kubectl guard doctor` looks for the cause".into(),
+        };
+        Some(hint)
+    }
+
+    /// The error as it is shown: one line, and the hint in a second.
+    pub fn shown(&self) -> String {
+        match self.hint() {
+            Some(hint) => format!("error: {self}\nhint: {hint}"),
+            None => format!("error: {self}"),
+        }
+    }
+}
+
+fn there_are(kind: &str, available: &[String]) -> String {
+    const MOST: usize = 12;
+    if available.is_empty() {
+        return format!("it has no {kind}s at all");
+    }
+    let more = available.len().saturating_sub(MOST);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("there are the {kind}s {}{more}", available[..available.len().min(MOST)].join(", "))
+}
+
+/// The missing rule in the words of a Role.
+fn rule(verb: &str, resource: &str, namespace: Option<&str>) -> String {
+    let (resource, group) = match resource.split_once('.') {
+        Some((resource, group)) => (resource, group.split('/').next().unwrap_or_default()),
+        None => (resource, ""),
+    };
+    let place = match namespace {
+        Some(namespace) => format!("a Role in namespace {namespace}"),
+        None => "a ClusterRole".to_owned(),
+    };
+    format!("{place} with apiGroups: [\"{group}\"], resources: [\"{resource}\"], verbs: [\"{verb}\"]")
+}
+
+/// One request to the API server, for the words of its failure.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The verb as RBAC names it: `get`, `list`, `create`, ...
+    pub verb: &'a str,
+    /// The resource with its subresource: `pods`, `pods/portforward`.
+    pub resource: &'a str,
+    /// Its API group; empty for the core group.
+    pub group: &'a str,
+    /// The namespace; `None` for the whole cluster.
+    pub namespace: Option<&'a str>,
+}
+
+impl Request<'_> {
+    fn resource_with_group(&self) -> String {
+        match self.group {
+            "" => self.resource.to_owned(),
+            // A dot cannot be part of a resource, so the rule can be read back from this.
+            group => format!("{}.{group}", self.resource),
+        }
+    }
+
+    /// What was to be done, in words: `list pods in namespace shop`.
+    pub fn doing(&self) -> String {
+        let place = self.namespace.map(|n| format!(" in namespace {n}")).unwrap_or_default();
+        format!("{} {}{place}", self.verb, self.resource_with_group())
+    }
+
+    /// The request's failure.
+    pub fn failed(&self, error: &kube::Error) -> Error {
+        match error {
+            kube::Error::Api(status) => self.refused(status.code, &status.message),
+            other => {
+                Error::Unreachable { doing: self.doing(), server: "the API server".into(), problem: innermost(other) }
+            }
+        }
+    }
+
+    fn refused(&self, code: u16, message: &str) -> Error {
+        let message = sanitise::line(message);
+        match code {
+            401 => Error::Unauthenticated { doing: self.doing() },
+            403 => Error::Forbidden {
+                verb: refused_verb(&message).unwrap_or(self.verb).to_owned(),
+                resource: self.resource_with_group(),
+                namespace: self.namespace.map(str::to_owned),
+                message,
+            },
+            _ => Error::Api { doing: self.doing(), code, message },
+        }
+    }
+}
+
+/// The verb that the API server names: a port-forward needs two of them, and it says which one is missing.
+fn refused_verb(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once(" cannot ")?;
+    let (verb, rest) = rest.split_once(' ')?;
+    let plain = !verb.is_empty() && verb.bytes().all(|b| b.is_ascii_lowercase());
+    (plain && rest.starts_with("resource ")).then_some(verb)
+}
+
+/// The innermost cause of an error: kube and hyper wrap it in layers that repeat each other.
+pub fn innermost(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    sanitise::line(&inner.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    const PORT_FORWARD: Request =
+        Request { verb: "create", resource: "pods/portforward", group: "", namespace: Some("guard-system") };
+
+    #[test]
+    fn a_refusal_names_the_missing_rule() {
+        let refusal =
+            kube::Error::Api(Box::new(Status::failure("pods is \u{1b}[31mforbidden", "Forbidden").with_code(403)));
+        let error = PORT_FORWARD.failed(&refusal);
+        assert_eq!(error.process_exit_code(), Exit::NotPermitted);
+        insta::assert_snapshot!(error.shown(), @r#"
+        error: you may not create pods/portforward in namespace guard-system
+        hint: ask for this rule: a Role in namespace guard-system with apiGroups: [""], resources: ["pods/portforward"], verbs: ["create"]
+        "#);
+    }
+
+    #[test]
+    fn the_api_server_knows_best_which_verb_is_missing() {
+        let message = r#"pods "x" is forbidden: User "ann" cannot get resource "pods/portforward" in API group """#;
+        let error = PORT_FORWARD.failed(&kube::Error::Api(Box::new(Status::failure(message, "").with_code(403))));
+        assert_eq!(error.to_string(), "you may not get pods/portforward in namespace guard-system");
+        assert_eq!(refused_verb("you cannot rm -rf resource x"), None);
+    }
+
+    #[test]
+    fn a_rule_of_a_group_names_the_group() {
+        let request = Request { verb: "patch", resource: "deployments", group: "apps", namespace: None };
+        let error = request.failed(&kube::Error::Api(Box::new(Status::failure("no", "Forbidden").with_code(403))));
+        insta::assert_snapshot!(error.shown(), @r#"
+        error: you may not patch deployments.apps in the whole cluster
+        hint: ask for this rule: a ClusterRole with apiGroups: ["apps"], resources: ["deployments"], verbs: ["patch"]
+        "#);
+    }
+
+    #[test]
+    fn a_wrong_context_lists_those_there_are() {
+        let error = Error::NotInKubeconfig {
+            kind: "context",
+            name: "prod".into(),
+            file: "/home/ann/.kube/config".into(),
+            available: vec!["kind".into(), "staging".into()],
+        };
+        insta::assert_snapshot!(error.shown(), @r#"
+        error: context "prod" is not in kubeconfig /home/ann/.kube/config
+        hint: there are the contexts kind, staging
+        "#);
+    }
+
+    #[test]
+    fn the_cause_is_the_innermost() {
+        let io = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused");
+        let error = PORT_FORWARD.failed(&kube::Error::Service(Box::new(io)));
+        assert!(error.to_string().ends_with("no answer from the API server: connection refused"), "{error}");
+    }
+}
