@@ -2,6 +2,11 @@
 //! scores. It changes nothing in the cluster.
 
 pub mod config;
+pub mod health;
 pub mod kubelet;
+pub mod metrics;
 pub mod process;
 pub mod server;
+pub mod snapshot;
+pub mod state;
+pub mod watch;

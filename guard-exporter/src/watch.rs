@@ -1,0 +1,152 @@
+//! Follows the pods of this node at the API server and keeps, of each, only the facts that scoring needs.
+//!
+//! While the API server is away the last known pods stay: they still run, and the kubelet still measures them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures::{StreamExt, TryStreamExt};
+use guard_model::pod;
+use guard_model::sample::PodFacts;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::watcher::Event;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+
+/// The pods of the node, shared between the watch that writes and the tick that reads.
+#[derive(Clone, Default)]
+pub struct Pods(Arc<RwLock<Store>>);
+
+/// The pods by UID: a name may be used again by a later pod, a UID never.
+#[derive(Default)]
+struct Store {
+    known: Option<BTreeMap<String, PodFacts>>,
+    /// What a list in progress has brought so far; it replaces `known` only when it is complete.
+    listing: BTreeMap<String, PodFacts>,
+    failures: u64,
+}
+
+impl Pods {
+    /// Every pod of the node, ordered by UID; `None` until they have been listed once.
+    pub fn all(&self) -> Option<Vec<PodFacts>> {
+        let store = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        store.known.as_ref().map(|known| known.values().cloned().collect())
+    }
+
+    /// How often listing or watching has failed.
+    pub fn failures(&self) -> u64 {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).failures
+    }
+
+    /// Follows the pods of `node` for as long as it is polled: it starts again, with a growing pause, whatever happens.
+    pub async fn follow(&self, client: Client, node: &str) {
+        let api: Api<Pod> = Api::all(client);
+        // From the API server's cache: an exact list would make it read every pod of the cluster from etcd, for each node.
+        let config = watcher::Config::default().fields(&format!("spec.nodeName={node}")).any_semantic();
+        let mut events = std::pin::pin!(watcher(api, config).map_ok(reduce).default_backoff());
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => self.take(event),
+                Err(error) => self.failed(&error),
+            }
+        }
+    }
+
+    fn take(&self, event: Event<PodFacts>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).take(event);
+    }
+
+    fn failed(&self, error: &watcher::Error) {
+        let mut store = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        store.failures = store.failures.saturating_add(1);
+        tracing::warn!(%error, "cannot follow the pods of this node; trying again");
+    }
+}
+
+impl Store {
+    fn take(&mut self, event: Event<PodFacts>) {
+        match event {
+            Event::Init => self.listing.clear(),
+            Event::InitApply(pod) => {
+                self.listing.insert(pod.uid.clone(), pod);
+            }
+            Event::InitDone => self.known = Some(std::mem::take(&mut self.listing)),
+            Event::Apply(pod) => {
+                self.known.get_or_insert_default().insert(pod.uid.clone(), pod);
+            }
+            Event::Delete(pod) => {
+                self.known.get_or_insert_default().remove(&pod.uid);
+            }
+        }
+    }
+}
+
+/// The same event with the facts alone: a Pod object is some ten kilobytes, most of which nobody here reads.
+fn reduce(event: Event<Pod>) -> Event<PodFacts> {
+    match event {
+        Event::Apply(pod) => Event::Apply(pod::facts(&pod)),
+        Event::Delete(pod) => Event::Delete(pod::facts(&pod)),
+        Event::InitApply(pod) => Event::InitApply(pod::facts(&pod)),
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(uid: &str, name: &str) -> PodFacts {
+        PodFacts { uid: uid.to_owned(), name: name.to_owned(), ..PodFacts::default() }
+    }
+
+    fn names(pods: &Pods) -> Option<Vec<String>> {
+        pods.all().map(|pods| pods.into_iter().map(|pod| pod.name).collect())
+    }
+
+    #[test]
+    fn nothing_is_known_before_the_first_whole_list() {
+        let pods = Pods::default();
+        pods.take(Event::Init);
+        pods.take(Event::InitApply(pod("1", "a")));
+        assert_eq!(names(&pods), None);
+        pods.take(Event::InitDone);
+        assert_eq!(names(&pods), Some(vec!["a".to_owned()]));
+    }
+
+    #[test]
+    fn a_new_list_replaces_the_old_one_only_when_it_is_whole() {
+        let pods = Pods::default();
+        for event in [Event::Init, Event::InitApply(pod("1", "a")), Event::InitDone, Event::Init] {
+            pods.take(event);
+        }
+        pods.take(Event::InitApply(pod("2", "b")));
+        assert_eq!(names(&pods), Some(vec!["a".to_owned()]));
+        // The list broke off and is begun again.
+        pods.take(Event::Init);
+        pods.take(Event::InitApply(pod("3", "c")));
+        pods.take(Event::InitDone);
+        assert_eq!(names(&pods), Some(vec!["c".to_owned()]));
+    }
+
+    #[test]
+    fn a_pod_that_takes_the_name_of_another_is_another() {
+        let pods = Pods::default();
+        pods.take(Event::InitDone);
+        pods.take(Event::Apply(pod("1", "db-0")));
+        pods.take(Event::Apply(pod("2", "db-0")));
+        pods.take(Event::Delete(pod("1", "db-0")));
+        assert_eq!(pods.all().unwrap()[0].uid, "2");
+    }
+
+    #[test]
+    fn pods_that_go_leave_nothing_behind() {
+        let pods = Pods::default();
+        pods.take(Event::InitDone);
+        for uid in 0..1000 {
+            pods.take(Event::Apply(pod(&uid.to_string(), "a")));
+            pods.take(Event::Delete(pod(&uid.to_string(), "a")));
+        }
+        assert_eq!(names(&pods), Some(Vec::new()));
+    }
+}
