@@ -12,35 +12,33 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// What a machine shows of a run, each as a line.
-fn traces() -> Vec<String> {
-    let mut found: Vec<String> = fs::read_dir("/proc")
-        .unwrap()
+fn traces() -> Result<Vec<String>> {
+    let mut found: Vec<String> = fs::read_dir("/proc")?
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| fs::read_to_string(path.join("cgroup")).is_ok_and(|text| text.contains("/guard-e2e")))
         .map(|path| format!("process {} {}", path.display(), fs::read_to_string(path.join("comm")).unwrap_or_default()))
         .collect();
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
     found.extend(mounts.lines().filter(|line| line.contains("guard-e2e")).map(str::to_owned));
-    let links = fs::read_dir("/sys/class/net").unwrap().flatten();
+    let links = fs::read_dir("/sys/class/net")?.flatten();
     let links = links.map(|link| link.file_name().to_string_lossy().into_owned());
     found.extend(links.filter(|name| name.starts_with("guard") || name.starts_with("cni")));
-    let routes = fs::read_to_string("/proc/net/route").unwrap();
+    let routes = fs::read_to_string("/proc/net/route")?;
     // 10.244.x.x and 10.99.x.x, as the kernel writes them.
     found.extend(routes.lines().filter(|line| line.contains("F40A") || line.contains("630A")).map(str::to_owned));
-    found
+    Ok(found)
 }
 
-fn groups() -> Vec<PathBuf> {
-    let controllers = fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
+fn groups() -> Result<Vec<PathBuf>> {
+    let controllers = fs::read_dir("/sys/fs/cgroup")?.flatten().map(|entry| entry.path());
     let places = controllers.chain([PathBuf::from("/sys/fs/cgroup")]);
-    places.map(|place| place.join("guard-e2e")).filter(|group| group.exists()).collect()
+    Ok(places.map(|place| place.join("guard-e2e")).filter(|group| group.exists()).collect())
 }
 
-fn settings() -> Vec<String> {
-    ["vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops"]
-        .map(|name| fs::read_to_string(format!("/proc/sys/{name}")).unwrap())
-        .to_vec()
+fn settings() -> Result<Vec<String>> {
+    let names = ["vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops"];
+    Ok(names.iter().map(|name| fs::read_to_string(format!("/proc/sys/{name}"))).collect::<Result<_, _>>()?)
 }
 
 /// A cluster with a pod on it, whose owner then waits.
@@ -56,9 +54,9 @@ fn start() -> Result<Child> {
     wait::until("the cluster with its pods", Duration::from_mins(3), || {
         // The folder is emptied at the start, so an earlier run's marker cannot mislead for long.
         anyhow::ensure!(owner.try_wait()?.is_none(), "the owner has ended");
-        Ok((marker.exists() && !groups().is_empty()).then_some(()))
+        Ok((marker.exists() && !groups()?.is_empty()).then_some(()))
     })?;
-    assert!(traces().iter().any(|trace| trace.contains("containerd-shim")), "the search for traces finds none");
+    assert!(traces()?.iter().any(|trace| trace.contains("containerd-shim")), "the search for traces finds none");
     Ok(owner)
 }
 
@@ -70,7 +68,7 @@ fn end(mut owner: Child, signal: Signal) -> Result<Option<i32>> {
 
 fn nothing_runs() -> Result<()> {
     wait::until("every trace to go", Duration::from_secs(20), || {
-        let traces = traces();
+        let traces = traces()?;
         anyhow::ensure!(traces.is_empty(), "{}", traces.join("\n"));
         Ok(Some(()))
     })
@@ -79,7 +77,7 @@ fn nothing_runs() -> Result<()> {
 #[test]
 #[ignore = "needs root and the cluster's binaries: tests/run runs it"]
 fn a_cluster_leaves_nothing_behind_even_after_kill_9() -> Result<()> {
-    let before = settings();
+    let before = settings()?;
 
     end(start()?, Signal::SIGKILL)?;
     nothing_runs()?;
@@ -88,7 +86,7 @@ fn a_cluster_leaves_nothing_behind_even_after_kill_9() -> Result<()> {
     let second = start()?;
     assert_eq!(end(second, Signal::SIGINT)?, Some(130));
     nothing_runs()?;
-    assert_eq!(groups(), Vec::<PathBuf>::new());
-    assert_eq!(settings(), before);
+    assert_eq!(groups()?, Vec::<PathBuf>::new());
+    assert_eq!(settings()?, before);
     Ok(())
 }
