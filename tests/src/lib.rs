@@ -7,6 +7,7 @@
 pub mod cgroup;
 pub mod cluster;
 pub mod image;
+pub mod load;
 pub mod node;
 pub mod person;
 pub mod pki;

@@ -12,8 +12,10 @@ use guard_tests::world::{self, Place};
 #[path = "e2e/cluster.rs"]
 mod cluster;
 
-const TESTS: &[Test<Cluster>] =
-    &[("both_nodes_take_pods_that_reach_each_other", cluster::both_nodes_take_pods_that_reach_each_other)];
+const TESTS: &[Test<Cluster>] = &[
+    ("both_nodes_take_pods_that_reach_each_other", cluster::both_nodes_take_pods_that_reach_each_other),
+    ("a_leak_is_oom_killed_and_a_crash_loops", cluster::a_leak_is_oom_killed_and_a_crash_loops),
+];
 
 fn main() -> Result<ExitCode> {
     if std::env::var_os("GUARD_E2E").is_none() {
