@@ -28,6 +28,8 @@ pub struct Cli {
 /// What can be done.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Show which pods misbehave, why, and what may help
+    Status(commands::status::StatusArgs),
     /// Print a script that completes commands and flags in a shell
     Completion(commands::completion::CompletionArgs),
     /// Print the versions of the plugin and of the cluster

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 
 pub mod completion;
+pub mod status;
 pub mod version;
 
 /// Runs the command.
@@ -15,6 +16,7 @@ pub mod version;
 pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
     match cli.command {
         Command::Completion(args) => completion::run(&args, console),
+        Command::Status(args) => status::run(args, &cli.kube, console).await,
         Command::Version(args) => version::run(&args, &cli.kube, console).await,
     }
 }

@@ -140,6 +140,11 @@ impl Console {
         self.out.columns
     }
 
+    /// True if stdout shows colours.
+    pub fn colour(&self) -> bool {
+        self.out.colour
+    }
+
     /// True if stdout is a terminal.
     pub fn is_terminal(&self) -> bool {
         self.out.terminal

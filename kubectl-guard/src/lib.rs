@@ -15,7 +15,12 @@ pub mod connect;
 pub mod console;
 pub mod error;
 pub mod exit;
+pub mod nodes;
+pub mod pods;
+pub mod render;
+pub mod rows;
 pub mod sanitise;
+pub mod scores;
 
 use cli::Cli;
 use console::Console;

@@ -1,0 +1,320 @@
+//! `status`: which pods misbehave, how much, why, since when, and what may help.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::cli::{KubeFlags, Selection, duration};
+use crate::connect::{Connection, Environment};
+use crate::console::Console;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::render::{self, Style};
+use crate::rows::{self, Counts, Group, Row};
+use crate::scores::portforward;
+use crate::{nodes, pods};
+
+/// Arguments of `status`.
+#[derive(Args, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct StatusArgs {
+    /// What to show
+    #[arg(value_enum, default_value_t = What::Pods)]
+    what: What,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    exporters: ExporterArgs,
+    /// Also what is under its line
+    #[arg(long)]
+    all: bool,
+    /// Only what has at least this score, above 0 and up to 1; severity stays the exporter's
+    #[arg(long, value_name = "SCORE", value_parser = threshold)]
+    threshold: Option<f64>,
+    /// Format of the output
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    /// Leave out the line of titles
+    #[arg(long)]
+    no_headers: bool,
+    /// Order of the rows
+    #[arg(long, value_enum, default_value_t = Order::Score)]
+    sort_by: Order,
+    /// Go on showing; ^C ends it
+    #[arg(short, long)]
+    watch: bool,
+    /// Time between two looks with -w
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "15s")]
+    watch_interval: Duration,
+    /// Exit with 10 if there are anomalies
+    #[arg(long)]
+    exit_code: bool,
+}
+
+/// Where the exporters are.
+#[derive(Args, Clone, Debug)]
+pub struct ExporterArgs {
+    /// Namespace of the exporters
+    #[arg(long, value_name = "NAME", default_value = portforward::NAMESPACE)]
+    pub guard_namespace: String,
+}
+
+/// What a row stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// One row a pod
+    #[value(alias = "pod", alias = "po")]
+    Pods,
+    /// One row a controller of pods
+    #[value(alias = "workload")]
+    Workloads,
+    /// One row a node
+    #[value(alias = "node", alias = "no")]
+    Nodes,
+}
+
+/// How to write the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Table,
+    /// For people with wide terminals
+    Wide,
+    /// For programs
+    Json,
+    /// For programs
+    Yaml,
+    /// pod/NAME, one a line
+    Name,
+}
+
+/// By what to sort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Order {
+    /// The worst first
+    Score,
+    /// By namespace and name
+    Name,
+    /// The longest over their line first
+    Since,
+}
+
+fn threshold(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(score) if score > 0.0 && score <= 1.0 => Ok(score),
+        _ => Err(format!("{text:?} is no score above 0 and up to 1")),
+    }
+}
+
+/// Everything that is shown at one look.
+struct View {
+    rows: Vec<Row>,
+    groups: Vec<Group>,
+    counts: Counts,
+    at: Timestamp,
+}
+
+/// Shows the rows, once or again and again.
+///
+/// # Errors
+/// If the cluster cannot be reached, the user may not see it, or no exporter answers.
+pub async fn run(mut args: StatusArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
+    if args.threshold.is_none() {
+        args.threshold = threshold_of_environment(|name| std::env::var(name).ok())?;
+    }
+    let connection = Connection::open(kube, &Environment::of_process())?;
+    loop {
+        let looked = look(&args, &connection, console).await;
+        let view = match looked {
+            Ok(view) => view,
+            // A watch outlives an API server that is away for a moment.
+            Err(error @ (Error::Unreachable { .. } | Error::NoScores { .. })) if args.watch => {
+                console.error(&error);
+                tokio::time::sleep(args.watch_interval).await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if args.watch {
+            console.clear()?;
+        }
+        show(&args, &connection, &view, console)?;
+        if !args.watch {
+            let found = args.exit_code && view.counts.anomalous > 0;
+            return Ok(if found { Exit::Anomalies } else { Exit::Done });
+        }
+        tokio::time::sleep(args.watch_interval.max(Duration::from_secs(1))).await;
+    }
+}
+
+/// `ANOMALY_THRESHOLD` before `THRESHOLD`.
+fn threshold_of_environment(get: impl Fn(&str) -> Option<String>) -> Result<Option<f64>, Error> {
+    let Some((name, text)) =
+        ["ANOMALY_THRESHOLD", "THRESHOLD"].iter().find_map(|name| get(name).map(|text| (name, text)))
+    else {
+        return Ok(None);
+    };
+    match threshold(&text) {
+        Ok(score) => Ok(Some(score)),
+        Err(problem) => Err(Error::Usage { message: format!("${name}: {problem}"), hint: format!("unset ${name}") }),
+    }
+}
+
+async fn look(args: &StatusArgs, connection: &Connection, console: &Console) -> Result<View, Error> {
+    let (pods, scores) = tokio::try_join!(
+        pods::list(connection, &args.selection),
+        portforward::read(connection, &args.exporters.guard_namespace, console)
+    )?;
+    let at = Timestamp::now();
+    for warning in scores.warnings(at) {
+        console.warn(&warning);
+    }
+    let mut rows = rows::join(&scores, &pods, at);
+    let groups = match args.what {
+        What::Pods => Vec::new(),
+        What::Workloads => rows::workloads(&rows),
+        What::Nodes => rows::nodes(&rows, &node_facts(connection, console).await?),
+    };
+    match args.sort_by {
+        Order::Score => {}
+        Order::Name => rows.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name))),
+        Order::Since => rows.sort_by_key(|row| (row.since.is_none(), row.since)),
+    }
+    Ok(View { counts: rows::count(&rows), rows, groups, at })
+}
+
+/// A user who may not list nodes still sees what the pods tell of them.
+async fn node_facts(connection: &Connection, console: &Console) -> Result<Vec<rows::NodeFacts>, Error> {
+    match nodes::list(connection).await {
+        Err(error @ Error::Forbidden { .. }) => {
+            console.warn(&format!("{error}: readiness and pressure of nodes are not known"));
+            Ok(Vec::new())
+        }
+        answer => answer,
+    }
+}
+
+fn show(args: &StatusArgs, connection: &Connection, view: &View, console: &Console) -> Result<(), Error> {
+    let keep = |score: Option<f64>, anomalous: bool| match args.threshold {
+        Some(line) => score.is_some_and(|score| score >= line),
+        None => anomalous || args.all,
+    };
+    let rows: Vec<Row> = view.rows.iter().filter(|row| keep(row.score, row.is_anomalous())).cloned().collect();
+    let groups: Vec<Group> =
+        view.groups.iter().filter(|group| keep(group.score, group.is_anomalous())).cloned().collect();
+    let shown = if args.what == What::Pods { rows.len() } else { groups.len() };
+    let namespace = pods::scope(connection, &args.selection);
+    match args.output {
+        Format::Json | Format::Yaml => return machine(args, view, &rows, &groups, console),
+        Format::Name => names(args.what, &rows, &groups, console)?,
+        Format::Table | Format::Wide if shown > 0 => {
+            let style =
+                Style { columns: console.columns(), colour: console.colour(), headless: args.no_headers, now: view.at };
+            let namespaces = namespace.is_none();
+            console.print(&match args.what {
+                What::Pods => render::pods(&rows, args.output == Format::Wide, namespaces, style),
+                What::Workloads => render::groups(&groups, "WORKLOAD", namespaces, style),
+                What::Nodes => render::groups(&groups, "NODE", false, style),
+            })?;
+        }
+        Format::Table | Format::Wide => {}
+    }
+    console.note(&summary(&view.counts, namespace));
+    Ok(())
+}
+
+fn names(what: What, rows: &[Row], groups: &[Group], console: &Console) -> Result<(), Error> {
+    let names: Vec<String> = match what {
+        What::Pods => rows.iter().map(|row| format!("pod/{}\n", row.name)).collect(),
+        What::Workloads => groups
+            .iter()
+            .map(|group| group.name.split_once('/').unwrap_or(("Pod", &group.name)))
+            .map(|(kind, name)| format!("{}/{name}\n", kind.to_lowercase()))
+            .collect(),
+        What::Nodes => groups.iter().map(|group| format!("node/{}\n", group.name)).collect(),
+    };
+    console.print(&names.concat())
+}
+
+/// `No anomalous pods in namespace shop (12 pods watched, 1 learning)`.
+fn summary(counts: &Counts, namespace: Option<&str>) -> String {
+    let place = namespace.map_or_else(|| "the cluster".to_owned(), |namespace| format!("namespace {namespace}"));
+    if counts.watched == 0 {
+        return format!("No pods in {place}.");
+    }
+    let pods = |n: usize| if n == 1 { "1 pod".to_owned() } else { format!("{n} pods") };
+    let mut parts = vec![format!("{} watched", pods(counts.watched))];
+    for (n, what) in [
+        (counts.learning, "learning"),
+        (counts.stale, "stale"),
+        (counts.muted, "muted"),
+        (counts.unscored, "without a score"),
+    ] {
+        if n > 0 {
+            parts.push(format!("{n} {what}"));
+        }
+    }
+    let found = match counts.anomalous {
+        0 => "No anomalous pods".to_owned(),
+        1 => "1 anomalous pod".to_owned(),
+        n => format!("{n} anomalous pods"),
+    };
+    format!("{found} in {place} ({})", parts.join(", "))
+}
+
+/// The document that programs read; fields are added, never changed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a, T: Serialize> {
+    api_version: &'static str,
+    kind: &'static str,
+    at: Timestamp,
+    counts: &'a Counts,
+    items: &'a [T],
+}
+
+fn machine(args: &StatusArgs, view: &View, rows: &[Row], groups: &[Group], console: &Console) -> Result<(), Error> {
+    let text = match args.what {
+        What::Pods => document(args.output, "PodScoreList", view, rows),
+        What::Workloads => document(args.output, "WorkloadScoreList", view, groups),
+        What::Nodes => document(args.output, "NodeScoreList", view, groups),
+    };
+    console.line(text.trim_end())
+}
+
+fn document<T: Serialize>(format: Format, kind: &'static str, view: &View, items: &[T]) -> String {
+    let document = Document { api_version: "guard.kubectl.io/v1", kind, at: view.at, counts: &view.counts, items };
+    let text = match format {
+        Format::Yaml => serde_norway::to_string(&document).map_err(|error| error.to_string()),
+        _ => serde_json::to_string_pretty(&document).map_err(|error| error.to_string()),
+    };
+    // Strings, numbers and lists of them: there is nothing here that cannot be written.
+    text.unwrap_or_else(|error| error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_counts_what_is_not_shown() {
+        let counts = Counts { watched: 12, learning: 1, ..Counts::default() };
+        assert_eq!(summary(&counts, Some("shop")), "No anomalous pods in namespace shop (12 pods watched, 1 learning)");
+        let counts = Counts { watched: 1, anomalous: 1, unscored: 2, ..Counts::default() };
+        assert_eq!(summary(&counts, None), "1 anomalous pod in the cluster (1 pod watched, 2 without a score)");
+        assert_eq!(summary(&Counts::default(), Some("x")), "No pods in namespace x.");
+    }
+
+    #[test]
+    fn the_environments_threshold_is_checked_as_the_flags_is() {
+        let get = |a: Option<&'static str>, t: Option<&'static str>| {
+            threshold_of_environment(move |name| if name == "THRESHOLD" { t } else { a }.map(str::to_owned))
+        };
+        assert_eq!(get(None, None).unwrap(), None);
+        assert_eq!(get(Some("0.8"), Some("0.5")).unwrap(), Some(0.8));
+        assert_eq!(get(None, Some("0.5")).unwrap(), Some(0.5));
+        assert_eq!(get(Some("2"), None).unwrap_err().process_exit_code(), Exit::Usage);
+    }
+}

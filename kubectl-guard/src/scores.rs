@@ -1,0 +1,92 @@
+//! Where scores come from: every source gives [`NodeReport`]s, and the rest of the plugin does not care which.
+
+use guard_model::report::NodeReport;
+use jiff::Timestamp;
+
+use crate::commands::version::VERSION;
+use crate::sanitise;
+
+pub mod portforward;
+
+/// The scores of a cluster at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Scores {
+    /// One report for each node that answered, by node name. Foreign text in them is sanitised.
+    pub reports: Vec<NodeReport>,
+    /// Nodes whose exporter was asked in vain.
+    pub silent: Vec<Silent>,
+}
+
+/// A node that should have told its scores and did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silent {
+    /// The node.
+    pub node: String,
+    /// Why.
+    pub problem: String,
+}
+
+impl Scores {
+    /// What the reader should know about these scores, one line each.
+    pub fn warnings(&self, now: Timestamp) -> Vec<String> {
+        let mut warnings: Vec<String> = self
+            .silent
+            .iter()
+            .map(|silent| format!("no scores from node {}: {}", silent.node, silent.problem))
+            .collect();
+        for report in &self.reports {
+            let node = &report.node;
+            let age = now.duration_since(report.at).as_secs_f64();
+            if age > (4.0 * report.interval_seconds).max(60.0) {
+                warnings.push(format!("scores of node {node} are {} old", guard_model::words::duration(age)));
+            }
+            if let Some(error) = report.kubelet.error.as_ref().filter(|_| !report.kubelet.up) {
+                warnings.push(format!("node {node}: the kubelet cannot be read: {error}"));
+            }
+            if let Some(error) = &report.model.error {
+                warnings.push(format!("node {node}: hard facts only, the model is not in use: {error}"));
+            }
+        }
+        warnings.extend(self.skew());
+        warnings
+    }
+
+    fn skew(&self) -> Option<String> {
+        let version = |report: &NodeReport| report.scored_by.rsplit([' ', '/']).next().unwrap_or_default().to_owned();
+        let mut others: Vec<String> = self.reports.iter().map(version).filter(|version| version != VERSION).collect();
+        others.sort();
+        others.dedup();
+        let others = (!others.is_empty()).then(|| others.join(", "))?;
+        Some(format!(
+            "this plugin is version {VERSION}, exporters are {others}; `kubectl guard install` brings them together"
+        ))
+    }
+}
+
+/// Cleans what an exporter says: it could be anybody's.
+fn sanitised(mut report: NodeReport) -> NodeReport {
+    let clean = |text: &mut String| *text = sanitise::line(text);
+    clean(&mut report.node);
+    clean(&mut report.scored_by);
+    clean(&mut report.model.name);
+    clean(&mut report.model.version);
+    clean(&mut report.model.sha256);
+    report.model.error.iter_mut().for_each(clean);
+    report.kubelet.error.iter_mut().for_each(clean);
+    for pod in &mut report.pods {
+        clean(&mut pod.namespace);
+        clean(&mut pod.name);
+        clean(&mut pod.uid);
+        if let Some(workload) = &mut pod.workload {
+            clean(&mut workload.kind);
+            clean(&mut workload.name);
+        }
+        pod.reasons.iter_mut().for_each(|reason| clean(&mut reason.text));
+        for feature in &mut pod.features {
+            clean(&mut feature.name);
+            clean(&mut feature.unit);
+        }
+        pod.score = pod.score.filter(|score| (0.0..=1.0).contains(score));
+    }
+    report
+}
