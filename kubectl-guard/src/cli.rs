@@ -30,6 +30,8 @@ pub struct Cli {
 pub enum Command {
     /// Show which pods misbehave, why, and what may help
     Status(commands::status::StatusArgs),
+    /// Show one pod, workload or node in depth: what was seen, what was expected, and since when
+    Explain(commands::explain::ExplainArgs),
     /// Print a script that completes commands and flags in a shell
     Completion(commands::completion::CompletionArgs),
     /// Print the versions of the plugin and of the cluster

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 
 pub mod completion;
+pub mod explain;
 pub mod status;
 pub mod version;
 
@@ -16,6 +17,7 @@ pub mod version;
 pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
     match cli.command {
         Command::Completion(args) => completion::run(&args, console),
+        Command::Explain(args) => explain::run(&args, &cli.kube, console).await,
         Command::Status(args) => status::run(args, &cli.kube, console).await,
         Command::Version(args) => version::run(&args, &cli.kube, console).await,
     }

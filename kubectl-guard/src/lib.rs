@@ -14,6 +14,7 @@ pub mod commands;
 pub mod connect;
 pub mod console;
 pub mod error;
+pub mod events;
 pub mod exit;
 pub mod nodes;
 pub mod pods;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::rows::{Group, Row};
 use crate::sanitise;
 
+pub mod explain;
 pub mod sparkline;
 
 /// The column that gives way is never narrower than this.

@@ -1,0 +1,204 @@
+//! `explain TYPE/NAME`: one target in depth.
+
+use clap::Args;
+use guard_model::report::PodReport;
+use guard_model::sample::PodFacts;
+use guard_model::{pod, workload::Workload};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+
+use crate::cli::{KubeFlags, Selection};
+use crate::commands::status::ExporterArgs;
+use crate::connect::{Connection, Environment};
+use crate::console::Console;
+use crate::error::{Error, Request};
+use crate::exit::Exit;
+use crate::render::explain::Detail;
+use crate::render::{self, Style};
+use crate::rows::{self, Row};
+use crate::scores::{Scores, portforward};
+use crate::{events, nodes, pods, sanitise};
+
+/// Arguments of `explain`.
+#[derive(Args)]
+pub struct ExplainArgs {
+    /// What to explain, such as pod/cart-0, deployment/cart or node/node1
+    #[arg(required = true, num_args = 1..=2, value_name = "TYPE/NAME")]
+    target: Vec<String>,
+    #[command(flatten)]
+    exporters: ExporterArgs,
+}
+
+/// What is to be explained.
+#[derive(Debug, PartialEq, Eq)]
+enum Target {
+    Pod(String),
+    Workload { kind: &'static str, name: String },
+    Node(String),
+}
+
+/// Kinds by all the names that kubectl knows them by.
+const KINDS: [(&[&str], &str); 7] = [
+    (&["deployment", "deployments", "deploy"], "Deployment"),
+    (&["statefulset", "statefulsets", "sts"], "StatefulSet"),
+    (&["daemonset", "daemonsets", "ds"], "DaemonSet"),
+    (&["replicaset", "replicasets", "rs"], "ReplicaSet"),
+    (&["job", "jobs"], "Job"),
+    (&["cronjob", "cronjobs", "cj"], "CronJob"),
+    (&["replicationcontroller", "replicationcontrollers", "rc"], "ReplicationController"),
+];
+
+/// Reads `TYPE/NAME`, or `TYPE NAME` as kubectl also takes it.
+fn target(words: &[String]) -> Result<Target, Error> {
+    let (kind, name) = match words {
+        [one] => one.split_once('/').unwrap_or(("pod", one)),
+        [kind, name] => (kind.as_str(), name.as_str()),
+        _ => ("", ""),
+    };
+    let kind = kind.to_lowercase();
+    let kind = kind.split('.').next().unwrap_or_default();
+    let wrong =
+        |message: String| Error::Usage { message, hint: "name it as pod/NAME, deployment/NAME or node/NAME".into() };
+    if name.is_empty() || name.contains('/') {
+        return Err(wrong(format!("{:?} is no TYPE/NAME", sanitise::line(&words.join(" ")))));
+    }
+    let name = name.to_owned();
+    match kind {
+        "pod" | "pods" | "po" => Ok(Target::Pod(name)),
+        "node" | "nodes" | "no" => Ok(Target::Node(name)),
+        _ => match KINDS.iter().find(|(names, _)| names.contains(&kind)) {
+            Some((_, kind)) => Ok(Target::Workload { kind, name }),
+            None => Err(wrong(format!("{:?} is no kind that has scores", sanitise::line(kind)))),
+        },
+    }
+}
+
+/// Explains the target.
+///
+/// # Errors
+/// If there is no such target, the user may not see it, or no exporter answers.
+pub async fn run(args: &ExplainArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
+    let target = target(&args.target)?;
+    let connection = Connection::open(kube, &Environment::of_process())?;
+    let everywhere = matches!(target, Target::Node(_));
+    let selection = Selection {
+        all_namespaces: everywhere,
+        field_selector: match &target {
+            Target::Pod(name) => Some(format!("metadata.name={name}")),
+            Target::Node(name) => Some(format!("spec.nodeName={name}")),
+            Target::Workload { .. } => None,
+        },
+        selector: None,
+    };
+    let (found, scores) = tokio::try_join!(
+        pods::list(&connection, &selection),
+        portforward::read(&connection, &args.exporters.guard_namespace, console)
+    )?;
+    let now = Timestamp::now();
+    scores.warnings(now).iter().for_each(|warning| console.warn(warning));
+    let rows = rows::join(&scores, &found, now);
+    let style = Style { columns: console.columns(), colour: console.colour(), headless: false, now };
+    let seen = Seen { connection: &connection, scores: &scores, rows: &rows, style };
+    let text = match target {
+        Target::Pod(name) => seen.pod(&name).await?,
+        Target::Workload { kind, name } => seen.workload(&Workload::new(kind, name)).await?,
+        Target::Node(name) => seen.node(&name).await?,
+    };
+    console.print(&text)?;
+    Ok(Exit::Done)
+}
+
+/// What was read of the cluster.
+struct Seen<'a> {
+    connection: &'a Connection,
+    scores: &'a Scores,
+    rows: &'a [Row],
+    style: Style,
+}
+
+impl Seen<'_> {
+    fn missing(&self, what: &str) -> Error {
+        Error::NotFound { what: format!("{} in namespace {}", sanitise::line(what), self.connection.namespace) }
+    }
+
+    async fn pod(&self, name: &str) -> Result<String, Error> {
+        let row = self.rows.iter().find(|row| row.name == name);
+        let row = row.ok_or_else(|| self.missing(&format!("pod/{name} (not yet succeeded)")))?;
+        Ok(render::explain::pod(row, &self.detail(row).await?, self.style))
+    }
+
+    async fn workload(&self, workload: &Workload) -> Result<String, Error> {
+        let rows: Vec<Row> = self.rows.iter().filter(|row| row.owner() == *workload).cloned().collect();
+        let worst = rows.first().ok_or_else(|| self.missing(&format!("{workload} with pods")))?;
+        let groups = render::groups(&rows::workloads(&rows), "WORKLOAD", false, self.style);
+        let table = render::pods(&rows, false, false, self.style);
+        let worst = render::explain::pod(worst, &self.detail(worst).await?, self.style);
+        Ok(format!("{groups}\n{table}\n{worst}"))
+    }
+
+    async fn node(&self, name: &str) -> Result<String, Error> {
+        let facts = match nodes::list(self.connection).await {
+            // Without the right to see nodes, their pods still tell.
+            Err(Error::Forbidden { .. }) => Vec::new(),
+            answer => answer?,
+        };
+        let facts: Vec<_> = facts.into_iter().filter(|node| node.name == name).collect();
+        let groups = rows::nodes(self.rows, &facts);
+        if groups.is_empty() {
+            return Err(Error::NotFound { what: format!("node/{}", sanitise::line(name)) });
+        }
+        let groups = render::groups(&groups, "NODE", false, self.style);
+        Ok(format!("{groups}\n{}", render::pods(self.rows, true, true, self.style)))
+    }
+
+    async fn detail(&self, row: &Row) -> Result<Detail, Error> {
+        let namespace = row.namespace.as_str();
+        let request = Request { verb: "get", resource: "pods", group: "", namespace: Some(namespace) };
+        let api: Api<Pod> = Api::namespaced(self.connection.client.clone(), namespace);
+        let object = api.get_opt(&row.name).await.map_err(|error| request.failed(&error))?;
+        let object = object.ok_or_else(|| self.missing(&format!("pod/{}", row.name)))?;
+        let (events, events_note) = match events::of_pod(self.connection, namespace, &row.uid).await {
+            Ok(events) => (events, None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        Ok(Detail { events, events_note, ..detail(&object, self.scores, &row.uid) })
+    }
+}
+
+/// What the pod object and its report tell; no events.
+pub fn detail(object: &Pod, scores: &Scores, uid: &str) -> Detail {
+    let reports = scores.reports.iter().flat_map(|report| &report.pods);
+    let report: Option<PodReport> = reports.clone().find(|pod| pod.uid == uid).cloned();
+    let facts: PodFacts = pods::sanitised(pod::facts(object));
+    let containers = object.spec.iter().flat_map(|spec| &spec.containers);
+    let image = |name: &str, image: Option<&String>| sanitise::line(&format!("{name}: {}", image.map_or("?", |i| i)));
+    let images = containers.map(|container| image(&container.name, container.image.as_ref())).collect();
+    Detail { report, facts, images, events: Vec::new(), events_note: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Target, Error> {
+        target(&text.split(' ').map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn targets_are_named_as_in_kubectl() {
+        let cart = || Target::Workload { kind: "Deployment", name: "cart".into() };
+        for text in ["deployment/cart", "deploy cart", "Deployment/cart", "deployments.apps/cart"] {
+            assert_eq!(read(text).unwrap(), cart(), "{text}");
+        }
+        assert_eq!(read("cart-0").unwrap(), Target::Pod("cart-0".into()));
+        assert_eq!(read("no/node1").unwrap(), Target::Node("node1".into()));
+    }
+
+    #[test]
+    fn what_has_no_score_is_refused_with_words() {
+        for text in ["service/cart", "pod/", "/", "pod/a/b", ""] {
+            assert!(matches!(read(text), Err(Error::Usage { .. })), "{text}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! One pod in depth, as text.
+
+use guard_model::report::{FeatureView, PodReport};
+use guard_model::sample::PodFacts;
+use guard_model::words;
+use jiff::Timestamp;
+
+use crate::render::{self, Style, sparkline};
+use crate::rows::Row;
+use crate::sanitise;
+
+/// Events shown; the latest say the most.
+const EVENTS: usize = 10;
+const LABEL: usize = 10;
+
+/// What is known of a pod beside its row.
+#[derive(Clone, Debug, Default)]
+pub struct Detail {
+    /// What the exporter said of it.
+    pub report: Option<PodReport>,
+    /// What Kubernetes says of it.
+    pub facts: PodFacts,
+    /// `container: image` of each container.
+    pub images: Vec<String>,
+    /// Its events, the latest first.
+    pub events: Vec<EventLine>,
+    /// Why events could not be read.
+    pub events_note: Option<String>,
+}
+
+/// One event of a pod. Its text is sanitised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventLine {
+    /// When it last happened.
+    pub at: Option<Timestamp>,
+    /// `Warning` or `Normal`.
+    pub kind: String,
+    /// A word, such as `BackOff`.
+    pub reason: String,
+    /// What happened.
+    pub message: String,
+    /// How often.
+    pub count: i32,
+}
+
+/// Everything about the pod.
+pub fn pod(row: &Row, detail: &Detail, style: Style) -> String {
+    let mut out = format!("pod/{} in namespace {}\n", row.name, row.namespace);
+    label(&mut out, "score", &verdict(row, style.now));
+    if let Some(report) = &detail.report {
+        label(&mut out, "history", &history(report));
+    }
+    for (i, reason) in row.reasons.iter().enumerate() {
+        let text = format!("{} ({:.2})", reason.text, reason.score);
+        label(
+            &mut out,
+            if i == 0 { "why" } else { "" },
+            &sanitise::fit(&text, style.columns.saturating_sub(LABEL + 1)),
+        );
+    }
+    if let Some(note) = &row.note {
+        label(&mut out, "note", note);
+    }
+    label(&mut out, "owner", &owner(row));
+    label(&mut out, "node", row.node.as_deref().unwrap_or("none"));
+    label(&mut out, "ready", &ready(row));
+    if let Some(ended) = ended(&detail.facts, style.now) {
+        label(&mut out, "last end", &ended);
+    }
+    for (i, image) in detail.images.iter().enumerate() {
+        label(&mut out, if i == 0 { "image" } else { "" }, image);
+    }
+    if let Some(report) = detail.report.as_ref().filter(|report| !report.features.is_empty()) {
+        out.push('\n');
+        out.push_str(&features(&report.features, style));
+    }
+    out.push_str(&events(detail, style));
+    if row.is_anomalous() {
+        out.push('\n');
+        out.push_str(&advice(row));
+        out.push('\n');
+    }
+    out
+}
+
+fn label(out: &mut String, label: &str, text: &str) {
+    let line = format!("{label:<LABEL$} {text}");
+    out.push_str(line.trim_end());
+    out.push('\n');
+}
+
+fn verdict(row: &Row, now: Timestamp) -> String {
+    let since = row.since.map(|at| format!(", for {}", words::duration(now.duration_since(at).as_secs_f64())));
+    let word = if row.is_anomalous() { render::severity(row.severity) } else { render::state(row.state) };
+    format!("{} {word}{}", render::score(row.score), since.unwrap_or_default())
+}
+
+fn history(report: &PodReport) -> String {
+    let points = &report.history;
+    let bars = sparkline::draw(points.iter().map(|point| point.score.map(f64::from)), 1.0);
+    let span = match (points.first(), points.last()) {
+        (Some(first), Some(last)) => words::duration((last.at - first.at) as f64),
+        _ => return "none yet".to_owned(),
+    };
+    format!("{bars}  score over the last {span}, 0 to 1")
+}
+
+fn owner(row: &Row) -> String {
+    row.workload.as_ref().map_or_else(|| "none: a bare pod".to_owned(), ToString::to_string)
+}
+
+fn ready(row: &Row) -> String {
+    let restarts = match row.restarts {
+        1 => "1 restart".to_owned(),
+        n => format!("{n} restarts"),
+    };
+    format!("{} of {} containers, {restarts}", row.containers_ready, row.containers_total)
+}
+
+fn ended(facts: &PodFacts, now: Timestamp) -> Option<String> {
+    let end = facts.terminated.as_ref()?;
+    let ago = end.finished_at.map(|at| format!(", {} ago", words::duration(now.duration_since(at).as_secs_f64())));
+    Some(format!("{}: {} (exit code {}){}", end.container, end.reason, end.exit_code, ago.unwrap_or_default()))
+}
+
+fn features(features: &[FeatureView], style: Style) -> String {
+    let lines: Vec<Vec<String>> = features
+        .iter()
+        .map(|feature| {
+            let show = |value: f64| match feature.unit.as_str() {
+                "cores" => words::cores(value),
+                "bytes" => words::bytes(value),
+                "bytes_per_second" => words::rate(value),
+                unit => format!("{value:.1} {unit}"),
+            };
+            let expected = match (feature.expected_low, feature.expected_high) {
+                (Some(low), Some(high)) => format!("{} to {}", show(low), show(high)),
+                _ => "-".to_owned(),
+            };
+            let seen = feature.seen.map_or_else(|| "-".to_owned(), show);
+            vec![feature.name.clone(), seen, expected, words::percent(feature.share)]
+        })
+        .collect();
+    render::simple(&["FEATURE", "SEEN", "EXPECTED", "SHARE"], &lines, style)
+}
+
+fn events(detail: &Detail, style: Style) -> String {
+    if let Some(note) = &detail.events_note {
+        return format!("\nevents not shown: {note}\n");
+    }
+    if detail.events.is_empty() {
+        return String::new();
+    }
+    let line = |event: &EventLine| {
+        let age = event.at.map(|at| words::duration(style.now.duration_since(at).as_secs_f64()));
+        let times = if event.count > 1 { format!(" (x{})", event.count) } else { String::new() };
+        vec![age.unwrap_or_default(), event.kind.clone(), event.reason.clone() + &times, event.message.clone()]
+    };
+    let lines: Vec<Vec<String>> = detail.events.iter().take(EVENTS).map(line).collect();
+    format!("\n{}", render::simple(&["AGE", "EVENT", "REASON", "MESSAGE"], &lines, style))
+}
+
+/// The command to type next.
+pub fn advice(row: &Row) -> String {
+    let target = row.owner();
+    let name = format!("{}/{}", target.kind.to_lowercase(), target.name);
+    format!("see what could be done:  kubectl guard fix {name} -n {} --dry-run", row.namespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use guard_model::report::{HistoryPoint, State};
+    use guard_model::sample::Termination;
+
+    use super::*;
+    use crate::rows::tests::{now, report, shop};
+
+    fn detail() -> Detail {
+        let point = |i: i64| HistoryPoint {
+            at: 1_000 + 15 * i,
+            score: (i > 2).then_some(if i > 7 { 0.93 } else { 0.1 }),
+            cpu: None,
+            memory: None,
+            receive: None,
+            transmit: None,
+        };
+        let view = |name: &str, unit: &str, seen, share| FeatureView {
+            name: name.into(),
+            unit: unit.into(),
+            seen,
+            expected_low: seen.map(|seen| seen / 20.0),
+            expected_high: seen.map(|seen| seen / 10.0),
+            share,
+        };
+        let end = Termination {
+            container: "cart".into(),
+            reason: "OOMKilled".into(),
+            exit_code: 137,
+            finished_at: Some("2026-11-22T14:30:00Z".parse().unwrap()),
+        };
+        Detail {
+            report: Some(PodReport {
+                history: (0..12).map(point).collect(),
+                features: vec![
+                    view("cpu", "cores", Some(0.25), 0.1),
+                    view("memory", "bytes", None, 0.0),
+                    view("transmit", "bytes_per_second", Some(2_202_010.0), 0.9),
+                ],
+                ..report("cart-1", Some(0.93), State::Anomalous)
+            }),
+            facts: PodFacts { terminated: Some(end), ..PodFacts::default() },
+            images: vec!["cart: registry.example.org/cart:1.2".into()],
+            events: vec![EventLine {
+                at: Some("2026-11-22T14:38:00Z".parse().unwrap()),
+                kind: "Warning".into(),
+                reason: "BackOff".into(),
+                message: "Back-off restarting failed container cart in pod cart-1".into(),
+                count: 5,
+            }],
+            events_note: None,
+        }
+    }
+
+    fn row(name: &str) -> Row {
+        shop().into_iter().find(|row| row.name == name).unwrap()
+    }
+
+    fn style() -> Style {
+        Style { columns: 100, colour: false, headless: false, now: now() }
+    }
+
+    #[test]
+    fn a_pod_is_explained_on_one_page() {
+        insta::assert_snapshot!(pod(&row("cart-1"), &detail(), style()));
+    }
+
+    #[test]
+    fn a_pod_without_a_report_says_what_is_known() {
+        let detail = Detail { events_note: Some("you may not list events".into()), ..Detail::default() };
+        insta::assert_snapshot!(pod(&row("redis-1"), &detail, style()));
+    }
+}
