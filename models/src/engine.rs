@@ -1,0 +1,264 @@
+//! The LSTM on tract: one batched step for all pods of a node. Bytes of an ONNX file in, probabilities and forecasts out.
+//!
+//! tract is fastest with fixed batches, so the batch is padded to one of a few sizes, each loaded when first needed. A model
+//! file may come from anybody: its size, its interface and the features it was trained on are checked before use, and a
+//! panic in the loader is an error here.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tract_onnx::pb::{ModelProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto};
+use tract_onnx::prelude::{
+    Datum, Framework, InferenceFact, InferenceModelExt, IntoRunnable, IntoTValue, TValue, TVec, Tensor, TractResult,
+    TypedRunnableModel, tvec,
+};
+
+use crate::features::{INPUTS, SIGNALS, schema_hash};
+use crate::report::ModelInfo;
+
+/// The model that ships.
+pub const SHIPPED: &[u8] = include_bytes!("../guard.onnx");
+/// Width of the LSTM's state: a pod's memory is `h` and `c` of this many numbers each; zeros to begin with.
+pub const HIDDEN: usize = 32;
+/// Largest model file accepted, in bytes.
+pub const MAX_BYTES: usize = 8 << 20;
+
+const BATCHES: [usize; 5] = [16, 32, 64, 128, 256];
+const FLOAT: i32 = 1;
+const IN: [(&str, usize); 3] = [("x", INPUTS), ("h", HIDDEN), ("c", HIDDEN)];
+const OUT: [(&str, usize); 5] =
+    [("probability", 1), ("mean", SIGNALS), ("log_variance", SIGNALS), ("h_out", HIDDEN), ("c_out", HIDDEN)];
+
+/// Why a model file cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// More than [`MAX_BYTES`].
+    #[error("the model has {0} bytes, more than the {MAX_BYTES} that are accepted")]
+    TooLarge(usize),
+    /// A Keras file, such as the `model.h5` of older tools.
+    #[error(
+        "the model is an HDF5 (Keras) file; export it to ONNX, or leave the path unset to use the model that ships"
+    )]
+    Keras,
+    /// Not an ONNX model.
+    #[error("the model cannot be read as ONNX: {0}")]
+    NotOnnx(String),
+    /// Trained on other features than this program computes.
+    #[error(
+        "the model was trained on other features (schema {found:?}, this program computes {wanted:?}); use a model of this release"
+    )]
+    Schema {
+        /// What the file says.
+        found: String,
+        /// What this program computes.
+        wanted: String,
+    },
+    /// Inputs or outputs are not those of a guard model.
+    #[error("the model's interface does not fit: {0}")]
+    Interface(String),
+    /// tract refused it.
+    #[error("the model cannot be prepared for inference: {0}")]
+    Unusable(String),
+}
+
+/// Why a step gave nothing. The next step may well succeed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StepError {
+    /// A slice has not the length that `rows` asks for.
+    #[error("{what} has {found} numbers, {wanted} expected")]
+    Shape {
+        /// Which argument.
+        what: &'static str,
+        /// Its length.
+        found: usize,
+        /// The length it should have.
+        wanted: usize,
+    },
+    /// The model gave something that is not a finite number or not a probability; the row's memory was cleared.
+    #[error("the model gave no usable number for row {row}")]
+    NotFinite {
+        /// Which row.
+        row: usize,
+    },
+    /// tract failed.
+    #[error("inference failed: {0}")]
+    Failed(String),
+}
+
+/// What one step gives, row by row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outputs {
+    /// Probability of an anomaly, 0 to 1; one a row.
+    pub probability: Vec<f32>,
+    /// Forecast of the next residuals, in scales; [`SIGNALS`] a row.
+    pub mean: Vec<f32>,
+    /// Log of the squared scale of that forecast; [`SIGNALS`] a row.
+    pub log_variance: Vec<f32>,
+}
+
+/// A loaded model.
+#[derive(Debug)]
+pub struct Engine {
+    proto: ModelProto,
+    info: ModelInfo,
+    plans: BTreeMap<usize, Arc<TypedRunnableModel>>,
+    outputs: Outputs,
+}
+
+impl Engine {
+    /// Reads and checks an ONNX file and prepares its smallest batch.
+    ///
+    /// # Errors
+    /// Says what about the file does not fit; a panic of the loader is caught and reported as [`LoadError::Unusable`].
+    pub fn load(onnx: &[u8]) -> Result<Engine, LoadError> {
+        if onnx.len() > MAX_BYTES {
+            return Err(LoadError::TooLarge(onnx.len()));
+        }
+        if onnx.starts_with(b"\x89HDF\r\n\x1a\n") {
+            return Err(LoadError::Keras);
+        }
+        let read = contain(|| tract_onnx::onnx().proto_model_for_read(&mut &onnx[..]));
+        let proto = read.map_err(LoadError::NotOnnx)?;
+        let info = info(&proto, onnx)?;
+        check_interface(&proto)?;
+        let mut engine = Engine { proto, info, plans: BTreeMap::new(), outputs: Outputs::default() };
+        let rows = BATCHES[0];
+        let (mut h, mut c) = (vec![0.0; rows * HIDDEN], vec![0.0; rows * HIDDEN]);
+        let tried = engine.step(rows, &vec![0.0; rows * INPUTS], &mut h, &mut c).map(drop);
+        tried.map_err(|e| LoadError::Unusable(e.to_string()))?;
+        Ok(engine)
+    }
+
+    /// Name, version and hash of the model.
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// One step of `rows` pods: `x` is rows x [`INPUTS`], `h` and `c` are rows x [`HIDDEN`] and are replaced by the state
+    /// after the step.
+    ///
+    /// # Errors
+    /// If a slice has the wrong length or inference fails. `h` and `c` are then as they were, but that a row
+    /// whose numbers were unusable starts anew from zeros.
+    pub fn step(&mut self, rows: usize, x: &[f32], h: &mut [f32], c: &mut [f32]) -> Result<&Outputs, StepError> {
+        check_length("x", x.len(), rows * INPUTS)?;
+        check_length("h", h.len(), rows * HIDDEN)?;
+        check_length("c", c.len(), rows * HIDDEN)?;
+        let mut outputs = Outputs::default();
+        let (mut h_out, mut c_out) = (Vec::with_capacity(h.len()), Vec::with_capacity(c.len()));
+        let most = BATCHES[BATCHES.len() - 1];
+        for from in (0..rows).step_by(most) {
+            let to = (from + most).min(rows);
+            let part = |all: &[f32], width: usize| all[from * width..to * width].to_vec();
+            let results = self.run(to - from, [part(x, INPUTS), part(h, HIDDEN), part(c, HIDDEN)])?;
+            let into = [&mut outputs.probability, &mut outputs.mean, &mut outputs.log_variance, &mut h_out, &mut c_out];
+            for ((into, result), (_, width)) in into.into_iter().zip(&results).zip(OUT) {
+                let values = result.to_plain_array_view::<f32>().map_err(|e| StepError::Failed(e.to_string()))?;
+                into.extend(values.iter().take((to - from) * width));
+            }
+        }
+        if let Some(row) = (0..rows).find(|&row| !usable(row, &outputs, &h_out, &c_out)) {
+            for state in [h, c] {
+                state[row * HIDDEN..(row + 1) * HIDDEN].fill(0.0);
+            }
+            return Err(StepError::NotFinite { row });
+        }
+        h.copy_from_slice(&h_out);
+        c.copy_from_slice(&c_out);
+        self.outputs = outputs;
+        Ok(&self.outputs)
+    }
+
+    /// Runs at most the largest batch, padded with zeros; results are longer than `rows` by the padding.
+    fn run(&mut self, rows: usize, inputs: [Vec<f32>; 3]) -> Result<TVec<TValue>, StepError> {
+        let batch = BATCHES.into_iter().find(|&b| b >= rows).unwrap_or(rows);
+        if !self.plans.contains_key(&batch) {
+            let plan = contain(|| prepare(&self.proto, batch)).map_err(StepError::Failed)?;
+            self.plans.insert(batch, plan);
+        }
+        let plan = &self.plans[&batch];
+        contain(|| {
+            let mut values = tvec!();
+            for (mut input, (_, width)) in inputs.into_iter().zip(IN) {
+                input.resize(batch * width, 0.0);
+                values.push(Tensor::from_shape(&[batch, width], &input)?.into_tvalue());
+            }
+            plan.run(values)
+        })
+        .map_err(StepError::Failed)
+    }
+}
+
+fn prepare(proto: &ModelProto, batch: usize) -> TractResult<Arc<TypedRunnableModel>> {
+    let mut model = tract_onnx::onnx().model_for_proto_model(proto)?;
+    for (i, (_, width)) in IN.into_iter().enumerate() {
+        model.set_input_fact(i, InferenceFact::dt_shape(f32::datum_type(), [batch, width]))?;
+    }
+    model.into_optimized()?.into_runnable()
+}
+
+/// Runs what tract does; an error or a panic becomes text.
+fn contain<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(format!("{error:#}")),
+        Err(_) => Err("the ONNX library panicked".to_owned()),
+    }
+}
+
+fn info(proto: &ModelProto, onnx: &[u8]) -> Result<ModelInfo, LoadError> {
+    let property = |key: &str| proto.metadata_props.iter().find(|p| p.key == key).map_or("", |p| p.value.as_str());
+    let (found, wanted) = (property("schema").to_owned(), schema_hash());
+    if found != wanted {
+        return Err(LoadError::Schema { found, wanted });
+    }
+    Ok(ModelInfo {
+        name: property("name").to_owned(),
+        version: property("version").to_owned(),
+        sha256: crate::features::hex(&Sha256::digest(onnx)),
+        error: None,
+    })
+}
+
+/// The interface must be exactly that of [`IN`] and [`OUT`], `f32`, with any number of rows.
+fn check_interface(proto: &ModelProto) -> Result<(), LoadError> {
+    let graph = proto.graph.as_ref().ok_or_else(|| LoadError::NotOnnx("it has no graph".to_owned()))?;
+    for (kind, found, wanted) in [("inputs", &graph.input, &IN[..]), ("outputs", &graph.output, &OUT[..])] {
+        let found: Vec<String> = found.iter().map(describe).collect();
+        let wanted: Vec<String> = wanted.iter().map(|(name, width)| format!("{name}[N,{width}]")).collect();
+        if found != wanted {
+            let text = format!("{kind} are {}, expected {}", found.join(" "), wanted.join(" "));
+            return Err(LoadError::Interface(text));
+        }
+    }
+    Ok(())
+}
+
+/// `name[N,width]` for a matrix of `f32` with a free first dimension; anything else reads differently.
+fn describe(value: &ValueInfoProto) -> String {
+    let name: String = value.name.chars().filter(char::is_ascii_graphic).take(40).collect();
+    let tensor = match value.r#type.as_ref().and_then(|t| t.value.as_ref()) {
+        Some(type_proto::Value::TensorType(tensor)) if tensor.elem_type == FLOAT => tensor,
+        _ => return format!("{name}[not f32]"),
+    };
+    let dims = tensor.shape.iter().flat_map(|s| &s.dim).map(|d| match d.value {
+        Some(dimension::Value::DimValue(n)) => n.to_string(),
+        _ => "N".to_owned(),
+    });
+    format!("{name}[{}]", dims.collect::<Vec<_>>().join(","))
+}
+
+fn check_length(what: &'static str, found: usize, wanted: usize) -> Result<(), StepError> {
+    if found == wanted { Ok(()) } else { Err(StepError::Shape { what, found, wanted }) }
+}
+
+fn usable(row: usize, outputs: &Outputs, h: &[f32], c: &[f32]) -> bool {
+    let finite = |all: &[f32], width: usize| all[row * width..(row + 1) * width].iter().all(|v| v.is_finite());
+    (0.0..=1.0).contains(&outputs.probability[row])
+        && finite(&outputs.mean, SIGNALS)
+        && finite(&outputs.log_variance, SIGNALS)
+        && finite(h, HIDDEN)
+        && finite(c, HIDDEN)
+}

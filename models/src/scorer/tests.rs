@@ -1,0 +1,191 @@
+//! The road from samples to reports, with the shipped model and without one.
+
+use super::*;
+use crate::cause::Cause;
+use crate::engine::SHIPPED;
+use crate::memory::RestoreError;
+use crate::report::Severity;
+use crate::sample::{Measures, PodFacts, Termination};
+
+const START: i64 = 1_795_356_000;
+const SETTINGS: Settings = Settings { threshold: 0.7, interval_seconds: 15.0 };
+
+fn at(tick: i64) -> Timestamp {
+    Timestamp::from_second(START + 15 * tick).unwrap()
+}
+
+fn scorer() -> Scorer {
+    Scorer::new(SETTINGS, Some(Engine::load(SHIPPED).unwrap()))
+}
+
+fn facts(name: &str) -> PodFacts {
+    PodFacts {
+        uid: format!("uid-{name}"),
+        namespace: "shop".into(),
+        name: name.into(),
+        workload: Some(Workload::new("Deployment", name.split('-').next().unwrap())),
+        revision: Some("1".into()),
+        phase: Phase::Running,
+        ready: true,
+        created: Some(at(-10_000)),
+        ready_changed: Some(at(-9_990)),
+        containers_ready: 1,
+        containers_total: 1,
+        ..PodFacts::default()
+    }
+}
+
+/// A steady pod; `sent` is its egress in bytes per second.
+fn sample(tick: i64, facts: PodFacts, sent: f64) -> PodSample {
+    // A little life: no real series is a straight line.
+    let wave = 1.0 + 0.05 * f64::from((tick * 7 % 5) as i32 - 2);
+    let measures = Measures {
+        cpu_cores: Some(0.05 * wave),
+        memory_bytes: Some(50e6 * (1.0 + 0.001 * wave)),
+        receive_bytes_per_second: Some(20e3 * wave),
+        transmit_bytes_per_second: Some(sent * wave),
+        ..Measures::default()
+    };
+    PodSample { at: (START + 15 * tick) as f64, fresh: true, reset: false, facts, measures }
+}
+
+fn run(scorer: &mut Scorer, ticks: std::ops::Range<i64>, name: &str, sent: f64) -> Vec<PodReport> {
+    ticks.map(|tick| scorer.tick(at(tick), &[sample(tick, facts(name), sent)]).remove(0)).collect()
+}
+
+#[test]
+fn a_new_pod_is_learnt_for_twenty_samples_and_then_calm() {
+    let reports = run(&mut scorer(), 0..30, "cart-1", 40e3);
+    assert!(reports[..19].iter().all(|r| r.state == State::Learning && r.score.is_none()));
+    assert!(reports[19..].iter().all(|r| r.state == State::Ok && r.score.is_some_and(|s| s < 0.5)));
+}
+
+#[test]
+fn egress_times_ten_is_found_within_a_minute_and_named_first() {
+    let mut scorer = scorer();
+    run(&mut scorer, 0..40, "cart-1", 40e3);
+    let after = run(&mut scorer, 40..44, "cart-1", 400e3);
+    let found = after.iter().find(|r| r.state == State::Anomalous).expect("found within four samples");
+    assert_eq!(found.reasons[0].cause, Cause::Transmit, "{:?}", found.reasons);
+    assert!(found.reasons[0].text.starts_with("sent "), "{}", found.reasons[0].text);
+    assert!(found.features[3].share > 0.5, "{:?}", found.features);
+}
+
+#[test]
+fn without_a_model_only_facts_speak() {
+    let mut scorer = Scorer::new(SETTINGS, None);
+    run(&mut scorer, 0..40, "cart-1", 40e3);
+    let after = run(&mut scorer, 40..50, "cart-1", 400e3);
+    assert!(after.iter().all(|r| r.score.is_none()), "{:?}", after.last());
+    let mut looping = facts("cart-1");
+    looping.waiting = Some("CrashLoopBackOff".into());
+    let report = scorer.tick(at(50), &[sample(50, looping, 40e3)]).remove(0);
+    assert_eq!((report.state, report.severity), (State::Anomalous, Severity::Critical));
+    assert!(report.score.is_some_and(|s| s > 0.9));
+    assert!(scorer.model().error.is_some());
+}
+
+#[test]
+fn facts_speak_while_a_pod_is_learnt() {
+    let mut killed = facts("cart-1");
+    killed.terminated = Some(Termination {
+        container: "main".into(),
+        reason: "OOMKilled".into(),
+        exit_code: 137,
+        finished_at: Some(at(0)),
+    });
+    let report = scorer().tick(at(1), &[sample(1, killed, 40e3)]).remove(0);
+    assert_eq!(report.state, State::Anomalous);
+    assert_eq!(report.reasons[0].cause, Cause::OomKilled);
+    assert_eq!(report.learning_left, 19);
+}
+
+#[test]
+fn a_replaced_pod_starts_from_its_workloads_baseline() {
+    let mut scorer = scorer();
+    run(&mut scorer, 0..40, "cart-1", 40e3);
+    let mut fresh = facts("cart-2");
+    fresh.created = Some(at(40));
+    fresh.revision = Some("2".into());
+    let first = scorer.tick(at(40), &[sample(40, fresh.clone(), 40e3)]).remove(0);
+    assert_eq!((first.state, first.learning_left), (State::Learning, 4));
+    assert!(first.deploy, "another template within ten minutes is a rollout");
+    let later = (41..50).map(|tick| scorer.tick(at(tick), &[sample(tick, fresh.clone(), 40e3)]).remove(0));
+    assert!(later.last().is_some_and(|r| r.state == State::Ok));
+}
+
+#[test]
+fn a_name_used_again_by_another_uid_is_another_pod() {
+    let mut scorer = scorer();
+    run(&mut scorer, 0..30, "db-0", 40e3);
+    let mut bare = facts("db-0");
+    bare.uid = "another".into();
+    bare.workload = None;
+    let report = scorer.tick(at(30), &[sample(30, bare, 40e3)]).remove(0);
+    assert_eq!(report.learning_left, 19);
+    assert_eq!(report.history.len(), 1);
+}
+
+#[test]
+fn a_pod_that_is_no_longer_measured_turns_stale_and_not_calm() {
+    let mut scorer = scorer();
+    run(&mut scorer, 0..30, "cart-1", 40e3);
+    let quiet = |tick| PodSample { fresh: false, ..sample(tick, facts("cart-1"), 40e3) };
+    let states: Vec<State> = (30..36).map(|tick| scorer.tick(at(tick), &[quiet(tick)]).remove(0).state).collect();
+    assert_eq!(states, [State::Ok, State::Ok, State::Ok, State::Ok, State::Stale, State::Stale]);
+}
+
+#[test]
+fn an_owner_may_ask_for_silence_or_for_a_line_of_its_own() {
+    let mut ignored = facts("cart-1");
+    ignored.waiting = Some("CrashLoopBackOff".into());
+    ignored.opt_out.ignore = true;
+    let mut strict = facts("cart-2");
+    strict.ready = false;
+    strict.ready_changed = Some(at(0));
+    strict.opt_out.threshold = Some(0.9);
+    let reports = scorer().tick(at(1), &[sample(1, ignored, 1.0), sample(1, strict, 1.0)]);
+    assert_eq!(reports[0].state, State::Muted);
+    assert_eq!(reports[1].state, State::Learning, "0.75 is under a line of 0.9");
+}
+
+#[test]
+fn what_was_learnt_survives_a_restart_of_the_scorer() {
+    let mut before = scorer();
+    run(&mut before, 0..40, "cart-1", 40e3);
+    let mut unmeasured = facts("host-1");
+    unmeasured.workload = None;
+    let mut gap = sample(40, unmeasured, 1.0);
+    gap.measures = Measures::default();
+    before.tick(at(40), &[sample(40, facts("cart-1"), 40e3), gap]);
+    let bytes = before.save((START + 600) as f64);
+    let mut after = scorer();
+    let restored = after.restore(&bytes, (START + 630) as f64).unwrap();
+    assert_eq!((restored.pods, restored.baselines), (2, 1));
+    let next = |scorer: &mut Scorer| scorer.tick(at(42), &[sample(42, facts("cart-1"), 40e3)]).remove(0);
+    assert_eq!(next(&mut before), next(&mut after));
+}
+
+#[test]
+fn stale_or_foreign_state_is_refused_and_changes_nothing() {
+    let bytes = scorer().save(1000.0);
+    let mut scorer = scorer();
+    assert!(matches!(scorer.restore(&bytes, 1000.0 + 90_000.0), Err(RestoreError::Stale { .. })));
+    assert!(matches!(scorer.restore(&bytes, 900.0), Err(RestoreError::Stale { .. })));
+    assert!(matches!(scorer.restore(b"{", 1000.0), Err(RestoreError::Unreadable(_))));
+    let other = String::from_utf8(bytes).unwrap().replacen("\"version\":1", "\"version\":9", 1);
+    assert!(matches!(scorer.restore(other.as_bytes(), 1000.0), Err(RestoreError::Version { found: 9, .. })));
+}
+
+#[test]
+fn series_of_pods_that_have_gone_are_dropped() {
+    let mut scorer = scorer();
+    for tick in 0..1000 {
+        let mut short = facts("batch-1");
+        short.uid = format!("uid-{tick}");
+        short.workload = Some(Workload::new("Job", format!("batch-{tick}")));
+        scorer.tick(at(tick), &[sample(tick, short, 1.0)]);
+    }
+    assert_eq!(scorer.series.len(), 1);
+    assert!(scorer.baselines.is_empty(), "no pod of them was ever learnt");
+}

@@ -1,0 +1,224 @@
+//! What is remembered of one pod between two ticks, and of a workload between two of its pods.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::alert::Alert;
+use crate::engine::HIDDEN;
+use crate::explain::Forecast;
+use crate::features::{Normaliser, SIGNALS};
+use crate::report::{HISTORY, HistoryPoint};
+use crate::rules::{Custom, RESTART_WINDOW_SECONDS};
+use crate::sample::PodSample;
+
+/// Fresh samples until the learnt part speaks of a pod that nothing is known of.
+pub(crate) const LEARNING: u32 = 20;
+/// Fresh samples until it speaks of a new pod of a known workload.
+pub(crate) const LEARNING_INHERITED: u32 = 5;
+
+/// A level is a pod's custom once it was watched for this long ...
+const CUSTOM_AFTER_SECONDS: f64 = 1800.0;
+/// ... with a running mean of this time constant ...
+const LEVEL_SECONDS: f64 = 3600.0;
+/// ... at this share of the limit or more.
+const CUSTOM_CPU_SHARE: f64 = 0.8;
+const CUSTOM_MEMORY_SHARE: f64 = 0.9;
+/// Time that one sample may stand for: what was not watched does not make a custom.
+const LEVEL_STEP_SECONDS: f64 = 120.0;
+
+/// Running mean of a share of a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Level {
+    mean: f64,
+    watched: f64,
+    last: Option<f64>,
+}
+
+impl Level {
+    fn step(&mut self, at: f64, share: Option<f64>) {
+        let Some(share) = share else { return };
+        let dt = self.last.map_or(0.0, |last| (at - last).clamp(0.0, LEVEL_STEP_SECONDS));
+        self.last = Some(at);
+        self.watched += dt;
+        // A plain mean at first, a forgetting one later.
+        let weight = (dt / self.watched.clamp(f64::MIN_POSITIVE, LEVEL_SECONDS)).min(1.0);
+        self.mean += weight * (share - self.mean);
+    }
+
+    fn is_custom(&self, share: f64) -> bool {
+        self.watched >= CUSTOM_AFTER_SECONDS && self.mean >= share
+    }
+}
+
+/// What a new pod of a workload starts from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Baseline {
+    pub(crate) normaliser: Normaliser,
+    pub(crate) cpu_level: Level,
+    pub(crate) memory_level: Level,
+    pub(crate) revision: Option<String>,
+    /// Unix seconds of its last update.
+    pub(crate) at: f64,
+}
+
+/// What the last fresh sample showed.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    /// Raw values; `None` was not measured.
+    pub(crate) values: [Option<f64>; SIGNALS],
+    pub(crate) expected: [Option<(f64, f64)>; SIGNALS],
+    pub(crate) share: [f64; SIGNALS],
+}
+
+/// One pod between two ticks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Series {
+    pub(crate) normaliser: Normaliser,
+    pub(crate) h: Vec<f32>,
+    pub(crate) c: Vec<f32>,
+    pub(crate) forecast: Option<Forecast>,
+    pub(crate) probability: Option<f64>,
+    pub(crate) seen: Seen,
+    pub(crate) learning_left: u32,
+    pub(crate) alert: Alert,
+    pub(crate) cpu_level: Level,
+    pub(crate) memory_level: Level,
+    pub(crate) history: VecDeque<HistoryPoint>,
+    pub(crate) last_fresh: Option<f64>,
+    /// Its template differs from the one its workload's baseline was learnt from.
+    pub(crate) rollout: bool,
+    restarts: Option<u32>,
+    restarted_at: VecDeque<f64>,
+}
+
+impl Series {
+    /// A pod seen for the first time, from its workload's baseline if there is one.
+    pub(crate) fn new(sample: &PodSample, baseline: Option<&Baseline>) -> Self {
+        let other_template =
+            |b: &Baseline| matches!((&b.revision, &sample.facts.revision), (Some(old), Some(new)) if old != new);
+        Self {
+            normaliser: baseline.map(|b| b.normaliser.inherited()).unwrap_or_default(),
+            h: vec![0.0; HIDDEN],
+            c: vec![0.0; HIDDEN],
+            forecast: None,
+            probability: None,
+            seen: Seen::default(),
+            learning_left: if baseline.is_some() { LEARNING_INHERITED } else { LEARNING },
+            alert: Alert::default(),
+            cpu_level: baseline.map(|b| b.cpu_level).unwrap_or_default(),
+            memory_level: baseline.map(|b| b.memory_level).unwrap_or_default(),
+            history: VecDeque::new(),
+            last_fresh: None,
+            rollout: baseline.is_some_and(other_template),
+            restarts: None,
+            restarted_at: VecDeque::new(),
+        }
+    }
+
+    /// Counts restarts and watches levels; before the rules are asked.
+    pub(crate) fn observe(&mut self, now: f64, sample: &PodSample) {
+        // The restarts of a pod first seen now happened before our time: its state tells of them.
+        let before = self.restarts.replace(sample.facts.restarts).unwrap_or(sample.facts.restarts);
+        for _ in before..sample.facts.restarts.min(before.saturating_add(8)) {
+            self.restarted_at.push_back(now);
+        }
+        while self.restarted_at.front().is_some_and(|at| now - at > RESTART_WINDOW_SECONDS) {
+            self.restarted_at.pop_front();
+        }
+        self.restarted_at.truncate(8);
+        if sample.fresh {
+            self.last_fresh = Some(now);
+            self.cpu_level.step(sample.at, sample.measures.cpu_limit_share);
+            self.memory_level.step(sample.at, sample.measures.memory_limit_share);
+        }
+    }
+
+    /// What this pod's own past excuses or tells.
+    pub(crate) fn custom(&self) -> Custom {
+        Custom {
+            cpu_at_limit: self.cpu_level.is_custom(CUSTOM_CPU_SHARE),
+            memory_near_limit: self.memory_level.is_custom(CUSTOM_MEMORY_SHARE),
+            recent_restarts: self.restarted_at.len() as u32,
+        }
+    }
+
+    /// The learnt probability, once it may speak.
+    pub(crate) fn learnt(&self) -> Option<f64> {
+        self.probability.filter(|_| self.learning_left == 0)
+    }
+
+    /// Keeps this tick for sparklines and trends.
+    pub(crate) fn remember(&mut self, at: Timestamp, score: Option<f64>) {
+        let value = |signal: usize| self.seen.values[signal].map(|v| v as f32);
+        let point = HistoryPoint {
+            at: at.as_second(),
+            score: score.map(|s| s as f32),
+            cpu: value(0),
+            memory: value(1),
+            receive: value(2),
+            transmit: value(3),
+        };
+        if self.history.len() == HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(point);
+    }
+
+    /// Makes restored state safe to go on with: the net's state belongs to its model, and a file may hold anything.
+    pub(crate) fn fit(&mut self, same_model: bool) {
+        let whole = |state: &[f32]| state.len() == HIDDEN && state.iter().all(|v| v.is_finite());
+        if !same_model || !whole(&self.h) || !whole(&self.c) {
+            self.h = vec![0.0; HIDDEN];
+            self.c = vec![0.0; HIDDEN];
+            self.forecast = None;
+            self.probability = None;
+            self.learning_left = self.learning_left.max(LEARNING_INHERITED);
+        }
+        self.history.truncate(HISTORY);
+        self.restarted_at.truncate(8);
+    }
+
+    /// What a new pod of the same workload may start from.
+    pub(crate) fn baseline(&self, sample: &PodSample, now: f64) -> Baseline {
+        Baseline {
+            normaliser: self.normaliser.clone(),
+            cpu_level: self.cpu_level,
+            memory_level: self.memory_level,
+            revision: sample.facts.revision.clone(),
+            at: now,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_custom_only_after_half_an_hour_of_watching() {
+        let mut level = Level::default();
+        for tick in 0..=120 {
+            level.step(f64::from(tick) * 15.0, Some(0.95));
+            assert_eq!(level.is_custom(0.8), tick >= 120, "tick {tick}");
+        }
+    }
+
+    #[test]
+    fn a_busy_minute_is_no_custom() {
+        let mut level = Level::default();
+        for tick in 0..400 {
+            level.step(f64::from(tick) * 15.0, Some(if tick > 390 { 1.0 } else { 0.1 }));
+        }
+        assert!(!level.is_custom(0.8));
+    }
+
+    #[test]
+    fn a_long_gap_is_not_watched_time() {
+        let mut level = Level::default();
+        level.step(0.0, Some(1.0));
+        level.step(86_400.0, Some(1.0));
+        assert!(!level.is_custom(0.8));
+    }
+}
