@@ -7,9 +7,11 @@ use clap::{Parser, Subcommand};
 
 use crate::{commands, exit};
 
+pub mod dry_run;
 pub mod duration;
 pub mod kube_flags;
 
+pub use dry_run::{DryRun, DryRunFlag};
 pub use kube_flags::{KubeFlags, Selection};
 
 /// Finds pods that misbehave, says why, and proposes what may safely be done about it.
@@ -34,6 +36,10 @@ pub enum Command {
     Explain(commands::explain::ExplainArgs),
     /// Print a script that completes commands and flags in a shell
     Completion(commands::completion::CompletionArgs),
+    /// Put the exporter into the cluster, or bring it up to this version
+    Install(commands::install::InstallArgs),
+    /// Take away from the cluster what install put there
+    Uninstall(commands::uninstall::UninstallArgs),
     /// Print the versions of the plugin and of the cluster
     Version(commands::version::VersionArgs),
 }

@@ -7,7 +7,9 @@ use crate::exit::Exit;
 
 pub mod completion;
 pub mod explain;
+pub mod install;
 pub mod status;
+pub mod uninstall;
 pub mod version;
 
 /// Runs the command.
@@ -19,6 +21,8 @@ pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
         Command::Completion(args) => completion::run(&args, console),
         Command::Explain(args) => explain::run(&args, &cli.kube, console).await,
         Command::Status(args) => status::run(args, &cli.kube, console).await,
+        Command::Install(args) => install::run(&args, &cli.kube, console).await,
+        Command::Uninstall(args) => uninstall::run(&args, &cli.kube, console).await,
         Command::Version(args) => version::run(&args, &cli.kube, console).await,
     }
 }

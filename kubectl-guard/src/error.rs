@@ -140,6 +140,31 @@ pub enum Error {
         /// What the first one failed with.
         first: String,
     },
+    /// A field of an object that guard would apply belongs to another manager.
+    #[error("{what} is managed by somebody else too: {message}")]
+    ManagedByAnother {
+        /// The object, such as `daemonset.apps/guard-exporter`.
+        what: String,
+        /// Who manages what, in the words of the API server.
+        message: String,
+    },
+    /// Nobody can grant rights that they do not hold.
+    #[error("you may not grant the rights of {what}: you do not hold all of them yourself")]
+    MayNotGrant {
+        /// The role.
+        what: String,
+    },
+    /// The exporter is installed, and not ready on every node.
+    #[error("the exporter is installed, but {state}")]
+    NotReady {
+        /// How far it got.
+        state: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// A question was answered with no, or there was nobody to answer it.
+    #[error("{0}")]
+    NotAgreed(String),
     /// Stopped by ^C.
     #[error("interrupted")]
     Interrupted,
@@ -158,7 +183,9 @@ impl Error {
         match self {
             Error::OutputClosed => Exit::Done,
             Error::Usage { .. } => Exit::Usage,
-            Error::Forbidden { .. } | Error::Unauthenticated { .. } => Exit::NotPermitted,
+            Error::Forbidden { .. } | Error::Unauthenticated { .. } | Error::MayNotGrant { .. } => Exit::NotPermitted,
+            Error::NotReady { .. } => Exit::Partial,
+            Error::NotAgreed(_) => Exit::Declined,
             Error::Interrupted => Exit::Interrupted,
             Error::Io { .. }
             | Error::BadFile { .. }
@@ -170,6 +197,7 @@ impl Error {
             | Error::Unreachable { .. }
             | Error::Api { .. }
             | Error::NotFound { .. }
+            | Error::ManagedByAnother { .. }
             | Error::NoExporter { .. }
             | Error::NoScores { .. } => Exit::Error,
         }
@@ -179,7 +207,13 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Error::OutputClosed | Error::Interrupted | Error::Io { .. } | Error::Api { .. } => return None,
-            Error::Usage { hint, .. } | Error::BadFile { hint, .. } => hint.clone(),
+            Error::Usage { hint, .. } | Error::BadFile { hint, .. } | Error::NotReady { hint, .. } => hint.clone(),
+            Error::ManagedByAnother { .. } => "--force-conflicts takes these fields over".into(),
+            Error::MayNotGrant { .. } => {
+                "let an administrator of the cluster install; `kubectl guard install -o yaml` shows what it needs"
+                    .into()
+            }
+            Error::NotAgreed(_) => "nothing was changed; --yes answers beforehand".into(),
             Error::NoKubeconfig { .. } => {
                 "name one with --kubeconfig or $KUBECONFIG; `kubectl guard demo` needs no cluster".into()
             }

@@ -22,6 +22,7 @@ pub mod render;
 pub mod rows;
 pub mod sanitise;
 pub mod scores;
+pub mod setup;
 
 use cli::Cli;
 use console::Console;

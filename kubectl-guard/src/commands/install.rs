@@ -1,0 +1,253 @@
+//! `install`: puts the exporter into the cluster by server-side apply, and waits until it is ready.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::{DryRun, DryRunFlag, KubeFlags, duration};
+use crate::connect::{Connection, Environment};
+use crate::console::Console;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::setup::manifests::{self, Choices, Kubelet, Object};
+use crate::setup::objects::{self, Applied, Manner};
+use crate::setup::rollout::{self, Progress};
+
+/// Arguments of `install`.
+#[derive(Args)]
+pub struct InstallArgs {
+    /// Image of the exporter, instead of the published one of this version
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
+    /// Secret in namespace guard-system to pull the image with
+    #[arg(long, value_name = "NAME")]
+    image_pull_secret: Option<String>,
+    /// When to pull the image
+    #[arg(long, value_enum, value_name = "POLICY")]
+    image_pull_policy: Option<PullPolicy>,
+    /// Time between two samples, 1s to 60s [default: 15s]
+    #[arg(long, value_name = "DURATION", value_parser = interval)]
+    interval: Option<String>,
+    /// File with the authorities (PEM) that sign the kubelets' certificates, if the cluster's own does not
+    #[arg(long, value_name = "FILE", conflicts_with = "kubelet_insecure_tls")]
+    kubelet_ca: Option<PathBuf>,
+    /// Do not verify the kubelets' certificates: the exporter's token then goes to whoever answers at a node's address
+    #[arg(long)]
+    kubelet_insecure_tls: bool,
+    /// Take over fields that somebody else manages
+    #[arg(long)]
+    force_conflicts: bool,
+    /// How long to wait for the exporters; 0 does not wait
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "2m")]
+    timeout: Duration,
+    /// Print the objects and apply nothing; no cluster is asked
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    output: Option<Format>,
+    #[command(flatten)]
+    dry_run: DryRunFlag,
+}
+
+/// When to pull the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+enum PullPolicy {
+    Always,
+    IfNotPresent,
+    Never,
+}
+
+impl PullPolicy {
+    fn name(self) -> &'static str {
+        match self {
+            PullPolicy::Always => "Always",
+            PullPolicy::IfNotPresent => "IfNotPresent",
+            PullPolicy::Never => "Never",
+        }
+    }
+}
+
+/// How to print the objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Yaml,
+}
+
+/// Installs.
+///
+/// # Errors
+/// If a file cannot be used, the user may not, the API server does not answer, or the exporters do not become ready.
+pub async fn run(args: &InstallArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
+    let objects = manifests::objects(&choices(args)?);
+    if args.output.is_some() {
+        console.print(&manifests::yaml(&objects))?;
+        return Ok(Exit::Done);
+    }
+    let connection = Connection::open(kube, &Environment::of_process())?;
+    console.note(&format!("context {}, {}", connection.context, connection.server));
+    apply_all(args, &connection, &objects, console).await?;
+    if args.dry_run.dry_run != DryRun::None || args.timeout.is_zero() {
+        return Ok(Exit::Done);
+    }
+    let progress = rollout::wait(&connection.client, args.timeout, console).await?;
+    judge(progress, args.timeout)?;
+    console.note("`kubectl guard status` shows scores after two samples");
+    Ok(Exit::Done)
+}
+
+async fn apply_all(
+    args: &InstallArgs,
+    connection: &Connection,
+    objects: &[Object],
+    console: &Console,
+) -> Result<(), Error> {
+    let how = args.dry_run.dry_run;
+    let manner = Manner { dry_run: how == DryRun::Server, force: args.force_conflicts };
+    for object in objects {
+        let applied = match how {
+            DryRun::Client => Applied::Done,
+            DryRun::None | DryRun::Server => objects::apply(&connection.client, object, manner).await?,
+        };
+        let outcome = match applied {
+            Applied::Done => "applied",
+            Applied::NotTried => "not tried: its namespace does not exist yet",
+        };
+        console.line(&format!("{} {outcome}{}", object.title(), how.suffix()))?;
+    }
+    Ok(())
+}
+
+fn choices(args: &InstallArgs) -> Result<Choices, Error> {
+    let kubelet = match &args.kubelet_ca {
+        Some(file) => Kubelet::Authority(authority(file)?),
+        None if args.kubelet_insecure_tls => Kubelet::Insecure,
+        None => Kubelet::Cluster,
+    };
+    Ok(Choices {
+        image: args.image.clone(),
+        pull_secret: args.image_pull_secret.clone(),
+        pull_policy: args.image_pull_policy.map(PullPolicy::name),
+        interval: args.interval.clone(),
+        kubelet,
+    })
+}
+
+/// Reads the authorities; a private key beside them stays where it is.
+fn authority(file: &Path) -> Result<String, Error> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|source| Error::Io { doing: format!("read {}", file.display()), source })?;
+    let bad = |problem: &str| Error::BadFile {
+        path: file.to_owned(),
+        problem: problem.into(),
+        hint: "name a PEM file with the certificates of the authorities that sign the kubelets' certificates".into(),
+    };
+    if text.contains("PRIVATE KEY") {
+        return Err(bad("holds a private key, which must not go into a ConfigMap"));
+    }
+    if !text.contains("-----BEGIN CERTIFICATE-----") {
+        return Err(bad("holds no certificate"));
+    }
+    Ok(text)
+}
+
+/// Checks an interval as the exporter will, and writes it as the exporter reads it.
+fn interval(text: &str) -> Result<String, String> {
+    let value = duration::parse(text)?;
+    if !(Duration::from_secs(1)..=Duration::from_mins(1)).contains(&value) {
+        return Err("must lie between 1s and 60s".into());
+    }
+    Ok(format!("{}ms", value.as_millis()))
+}
+
+/// The end of the wait, as an error unless every exporter is ready.
+fn judge(progress: Option<Progress>, patience: Duration) -> Result<(), Error> {
+    let seconds = patience.as_secs();
+    let state = match progress {
+        Some(progress) if progress.is_done() => return Ok(()),
+        Some(Progress { ready, wanted }) => format!("{ready} of {wanted} nodes are ready after {seconds} s"),
+        None => format!("no controller has looked at its DaemonSet for {seconds} s"),
+    };
+    let hint = "`kubectl guard doctor` looks for the cause".into();
+    Err(Error::NotReady { state, hint })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::console::capture;
+
+    fn parse(line: &str) -> Result<InstallArgs, clap::Error> {
+        match Cli::try_parse_from(format!("kubectl-guard install {line}").split_whitespace())?.command {
+            Command::Install(args) => Ok(args),
+            _ => unreachable!("the line says install"),
+        }
+    }
+
+    fn output(line: &str) -> Result<String, Error> {
+        let (console, captured) = capture::console(80);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let nowhere = KubeFlags { kubeconfig: Some("/nonexistent".into()), ..KubeFlags::default() };
+        runtime.block_on(run(&parse(line).unwrap(), &nowhere, &console)).map(|_| captured.out.text())
+    }
+
+    #[test]
+    fn the_yaml_needs_no_cluster_and_holds_the_choices() {
+        let text =
+            output("-o yaml --image x/y:1 --image-pull-policy Never --interval 5s --kubelet-insecure-tls").unwrap();
+        for part in ["image: x/y:1", "imagePullPolicy: Never", "value: 5000ms", "GUARD_KUBELET_INSECURE_TLS"] {
+            assert!(text.contains(part), "{part}");
+        }
+        assert_eq!(text.matches("\nkind: ").count() + usize::from(text.starts_with("kind: ")), 10);
+    }
+
+    #[test]
+    fn a_bare_dry_run_is_one_of_the_client_as_in_kubectl() {
+        assert_eq!(parse("--dry-run").unwrap().dry_run.dry_run, DryRun::Client);
+        assert_eq!(parse("--dry-run=server").unwrap().dry_run.dry_run, DryRun::Server);
+        assert_eq!(parse("").unwrap().dry_run.dry_run, DryRun::None);
+        assert!(parse("--dry-run=maybe").is_err());
+    }
+
+    #[test]
+    fn intervals_are_those_that_the_exporter_takes() {
+        assert_eq!(interval("15s").as_deref(), Ok("15000ms"));
+        assert_eq!(interval("1m").as_deref(), Ok("60000ms"));
+        for text in ["0", "500ms", "61s", "soon"] {
+            assert!(interval(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_authority_must_be_a_certificate_and_no_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        for (text, good) in [
+            ("-----BEGIN CERTIFICATE-----\n", true),
+            ("-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n", false),
+            ("no PEM", false),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(authority(&file).is_ok(), good, "{text}");
+        }
+        assert!(parse("--kubelet-ca a --kubelet-insecure-tls").is_err());
+    }
+
+    #[test]
+    fn exporters_that_are_not_ready_are_part_of_a_success() {
+        let some = |ready| Some(Progress { ready, wanted: 3 });
+        assert!(judge(some(3), Duration::from_secs(9)).is_ok());
+        let error = judge(some(2), Duration::from_secs(9)).unwrap_err();
+        assert_eq!(error.process_exit_code(), Exit::Partial);
+        insta::assert_snapshot!(error.shown(), @r"
+        error: the exporter is installed, but 2 of 3 nodes are ready after 9 s
+        hint: `kubectl guard doctor` looks for the cause
+        ");
+        insta::assert_snapshot!(judge(None, Duration::from_secs(9)).unwrap_err().shown(), @r"
+        error: the exporter is installed, but no controller has looked at its DaemonSet for 9 s
+        hint: `kubectl guard doctor` looks for the cause
+        ");
+    }
+}

@@ -1,0 +1,94 @@
+//! `uninstall`: takes away exactly what `install` put into the cluster.
+
+use clap::Args;
+
+use crate::cli::{DryRun, DryRunFlag, KubeFlags};
+use crate::connect::{Connection, Environment};
+use crate::console::Console;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::setup::manifests::{self, Choices, Kubelet, Object};
+use crate::setup::{NAMESPACE, objects};
+
+/// Arguments of `uninstall`.
+#[derive(Args)]
+pub struct UninstallArgs {
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    dry_run: DryRunFlag,
+}
+
+/// Uninstalls.
+///
+/// # Errors
+/// If the user declines or may not, or if the API server does not answer.
+pub async fn run(args: &UninstallArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
+    let connection = Connection::open(kube, &Environment::of_process())?;
+    let how = args.dry_run.dry_run;
+    console.note(&format!("context {}, {}", connection.context, connection.server));
+    let strangers = objects::strangers(&connection.client).await?;
+    if how == DryRun::None && !args.yes {
+        agree(console, &connection)?;
+    }
+    for object in doomed(&strangers) {
+        let gone = how == DryRun::Client || objects::delete(&connection.client, &object, how == DryRun::Server).await?;
+        let outcome = if gone { "deleted" } else { "not found" };
+        console.line(&format!("{} {outcome}{}", object.title(), how.suffix()))?;
+    }
+    if !strangers.is_empty() {
+        console.warn(&format!("namespace {NAMESPACE} stays, because it holds {}", strangers.join(", ")));
+    }
+    Ok(Exit::Done)
+}
+
+fn agree(console: &Console, connection: &Connection) -> Result<(), Error> {
+    let question = format!("Delete the exporter and its roles from context {}? [y/N]", connection.context);
+    match console.ask(&question) {
+        Some(answer) if matches!(answer.to_lowercase().as_str(), "y" | "yes") => Ok(()),
+        Some(_) => Err(Error::NotAgreed("not uninstalled".into())),
+        None => Err(Error::NotAgreed("not uninstalled: there is no terminal to ask on".into())),
+    }
+}
+
+/// What to delete, the last applied first; the namespace only if nothing else lives in it.
+fn doomed(strangers: &[String]) -> Vec<Object> {
+    let all = Choices { kubelet: Kubelet::Authority(String::new()), ..Choices::default() };
+    let keep_namespace = !strangers.is_empty();
+    let stays = |object: &Object| keep_namespace && object.resource.kind == "Namespace";
+    manifests::objects(&all).into_iter().rev().filter(|object| !stays(object)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::capture;
+
+    fn titles(strangers: &[String]) -> Vec<String> {
+        doomed(strangers).iter().map(Object::title).collect()
+    }
+
+    #[test]
+    fn everything_that_any_install_made_goes_and_the_namespace_last() {
+        let titles = titles(&[]);
+        assert_eq!(titles.first().map(String::as_str), Some("daemonset.apps/guard-exporter"));
+        assert_eq!(titles.last().map(String::as_str), Some("namespace/guard-system"));
+        assert!(titles.contains(&"configmap/guard-kubelet-ca".to_owned()));
+        assert_eq!(titles.len(), 11);
+    }
+
+    #[test]
+    fn a_namespace_with_something_else_in_it_stays() {
+        let titles = titles(&["configmap/notes".into()]);
+        assert_eq!(titles.len(), 10);
+        assert!(!titles.contains(&"namespace/guard-system".to_owned()));
+    }
+
+    #[test]
+    fn without_a_terminal_nothing_is_deleted_unasked() {
+        let (console, _) = capture::console(80);
+        assert_eq!(console.ask("?"), None);
+        assert_eq!(Error::NotAgreed(String::new()).process_exit_code(), Exit::Declined);
+    }
+}

@@ -1,0 +1,14 @@
+//! Putting the exporter into a cluster and taking it away again.
+//!
+//! [`manifests`] holds the objects of `manifests/` and lays the choices of the person who installs over them (pure);
+//! [`objects`] applies and deletes them as the user; [`rollout`] waits until the exporters are ready.
+
+pub mod manifests;
+pub mod objects;
+pub mod rollout;
+
+/// The namespace of the exporter, and of nothing else.
+pub const NAMESPACE: &str = "guard-system";
+
+/// The name of the exporter's DaemonSet, ServiceAccount and ClusterRole.
+pub const EXPORTER: &str = "guard-exporter";

@@ -1,0 +1,172 @@
+//! Applying and deleting the objects of an installation, as the user.
+
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PropagationPolicy};
+use kube::core::Status;
+use kube::{Client, ResourceExt as _};
+
+use super::manifests::{KUBELET_CA, Object};
+use super::{EXPORTER, NAMESPACE};
+use crate::error::{Error, Request};
+use crate::sanitise;
+
+/// Who the API server's managed fields say it was.
+const FIELD_MANAGER: &str = "kubectl-guard";
+
+/// How to apply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// The API server judges and stores nothing.
+    pub dry_run: bool,
+    /// Take over fields that somebody else manages.
+    pub force: bool,
+}
+
+/// What became of one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It is as it should be (or would be, in a dry run).
+    Done,
+    /// A dry run could not try it: its namespace would only come to be.
+    NotTried,
+}
+
+/// Applies one object, server side.
+///
+/// # Errors
+/// If the user may not, if somebody else manages one of its fields, or if the API server does not answer.
+pub async fn apply(client: &Client, object: &Object, manner: Manner) -> Result<Applied, Error> {
+    let mut params = PatchParams::apply(FIELD_MANAGER);
+    params.force = manner.force;
+    params.dry_run = manner.dry_run;
+    match api(client, object).patch(&object.name, &params, &Patch::Apply(&object.value)).await {
+        Ok(_) => Ok(Applied::Done),
+        Err(kube::Error::Api(status)) if manner.dry_run && lacks_its_namespace(&status) => Ok(Applied::NotTried),
+        Err(error) => Err(refused(object, "patch", &error)),
+    }
+}
+
+/// Deletes one object; false if it was not there.
+///
+/// # Errors
+/// If the user may not, or if the API server does not answer.
+pub async fn delete(client: &Client, object: &Object, dry_run: bool) -> Result<bool, Error> {
+    let params =
+        DeleteParams { dry_run, propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };
+    match api(client, object).delete(&object.name, &params).await {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+        Err(error) => Err(refused(object, "delete", &error)),
+    }
+}
+
+/// What lives in the exporter's namespace and did not come with it: such as `configmap/notes`. A namespace that holds
+/// it stays.
+///
+/// # Errors
+/// If the user may not look, or if the API server does not answer.
+pub async fn strangers(client: &Client) -> Result<Vec<String>, Error> {
+    let request = |resource| Request { verb: "list", resource, group: "", namespace: Some(NAMESPACE) };
+    let params = ListParams::default();
+    let pods = Api::<Pod>::namespaced(client.clone(), NAMESPACE).list(&params).await;
+    let pods = pods.map_err(|error| request("pods").failed(&error))?;
+    let maps = Api::<ConfigMap>::namespaced(client.clone(), NAMESPACE).list(&params).await;
+    let maps = maps.map_err(|error| request("configmaps").failed(&error))?;
+    let foreign_pods = pods.iter().filter(|pod| !is_exporter(pod)).map(|pod| format!("pod/{}", pod.name_any()));
+    let foreign_maps = maps.iter().map(ConfigMap::name_any).filter(|name| !is_our_map(name));
+    let strangers = foreign_pods.chain(foreign_maps.map(|name| format!("configmap/{name}")));
+    Ok(strangers.map(|name| sanitise::line(&name)).collect())
+}
+
+fn is_exporter(pod: &Pod) -> bool {
+    pod.labels().get("app.kubernetes.io/name").is_some_and(|name| name == EXPORTER)
+}
+
+/// Ours, and those that Kubernetes and service meshes put into each namespace.
+fn is_our_map(name: &str) -> bool {
+    [KUBELET_CA, "guard-pause", "guard-mutes", "kube-root-ca.crt", "istio-ca-root-cert"].contains(&name)
+}
+
+fn api(client: &Client, object: &Object) -> Api<DynamicObject> {
+    match &object.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &object.resource),
+        None => Api::all_with(client.clone(), &object.resource),
+    }
+}
+
+fn lacks_its_namespace(status: &Status) -> bool {
+    let kind = status.details.as_ref().map(|details| details.kind.as_str());
+    status.code == 404 && kind == Some("namespaces")
+}
+
+fn refused(object: &Object, verb: &str, error: &kube::Error) -> Error {
+    match error {
+        kube::Error::Api(status) if status.code == 409 => {
+            Error::ManagedByAnother { what: object.title(), message: sanitise::line(&status.message) }
+        }
+        kube::Error::Api(status) if status.message.contains("attempting to grant RBAC permissions") => {
+            Error::MayNotGrant { what: object.title() }
+        }
+        other => Request {
+            verb,
+            resource: &object.resource.plural,
+            group: &object.resource.group,
+            namespace: object.namespace.as_deref(),
+        }
+        .failed(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::manifests::{Choices, objects};
+    use super::*;
+    use crate::exit::Exit;
+
+    fn role() -> Object {
+        objects(&Choices::default()).into_iter().find(|object| object.resource.kind == "ClusterRole").unwrap()
+    }
+
+    fn answer(code: u16, message: &str) -> kube::Error {
+        kube::Error::Api(Box::new(Status::failure(message, "").with_code(code)))
+    }
+
+    #[test]
+    fn rights_that_the_user_lacks_cannot_be_granted_and_the_error_says_so() {
+        let message = r#"clusterroles "guard-exporter" is forbidden: user "ann" is attempting to grant RBAC permissions not currently held: ..."#;
+        let error = refused(&role(), "patch", &answer(403, message));
+        assert_eq!(error.process_exit_code(), Exit::NotPermitted);
+        insta::assert_snapshot!(error.shown(), @r"
+        error: you may not grant the rights of clusterrole.rbac.authorization.k8s.io/guard-exporter: you do not hold all of them yourself
+        hint: let an administrator of the cluster install; `kubectl guard install -o yaml` shows what it needs
+        ");
+    }
+
+    #[test]
+    fn a_conflict_names_the_other_manager_and_the_way_out() {
+        let message = r#"Apply failed with 1 conflict: conflict with "helm": .spec.template"#;
+        insta::assert_snapshot!(refused(&role(), "patch", &answer(409, message)).shown(), @r#"
+        error: clusterrole.rbac.authorization.k8s.io/guard-exporter is managed by somebody else too: Apply failed with 1 conflict: conflict with "helm": .spec.template
+        hint: --force-conflicts takes these fields over
+        "#);
+    }
+
+    #[test]
+    fn a_refusal_names_the_rule_that_is_missing() {
+        let message = r#"x is forbidden: User "ann" cannot create resource "clusterroles" in API group"#;
+        insta::assert_snapshot!(refused(&role(), "patch", &answer(403, message)).shown(), @r#"
+        error: you may not create clusterroles.rbac.authorization.k8s.io in the whole cluster
+        hint: ask for this rule: a ClusterRole with apiGroups: ["rbac.authorization.k8s.io"], resources: ["clusterroles"], verbs: ["create"]
+        "#);
+    }
+
+    #[test]
+    fn only_a_missing_namespace_excuses_a_dry_run() {
+        let missing = |kind: &str| -> Status {
+            let json = serde_json::json!({"status": "Failure", "code": 404, "details": {"kind": kind}});
+            serde_json::from_value(json).unwrap()
+        };
+        assert!(lacks_its_namespace(&missing("namespaces")));
+        assert!(!lacks_its_namespace(&missing("daemonsets")));
+    }
+}

@@ -1,0 +1,119 @@
+//! Waiting until the exporters are ready.
+
+use std::time::Duration;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::apps::v1::DaemonSet;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client};
+
+use super::{EXPORTER, NAMESPACE};
+use crate::console::Console;
+use crate::error::{Error, Request};
+
+/// How far a rollout is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Nodes with a ready exporter of the wanted version.
+    pub ready: i32,
+    /// Nodes that should have one.
+    pub wanted: i32,
+}
+
+impl Progress {
+    /// Every node has its exporter.
+    pub fn is_done(self) -> bool {
+        self.ready >= self.wanted
+    }
+}
+
+/// How far the rollout of a DaemonSet is; `None` while its controller has not looked at this version of it.
+pub fn progress(daemon_set: &DaemonSet) -> Option<Progress> {
+    let status = daemon_set.status.as_ref()?;
+    if status.observed_generation < daemon_set.metadata.generation {
+        return None;
+    }
+    let updated = status.updated_number_scheduled.unwrap_or_default();
+    Some(Progress { ready: status.number_ready.min(updated), wanted: status.desired_number_scheduled })
+}
+
+/// Waits until all exporters are ready, at most for `patience`, and tells of each step; where it got to by then, or
+/// `None` if the DaemonSet's controller never looked at it.
+///
+/// # Errors
+/// If the DaemonSet may not be watched.
+pub async fn wait(client: &Client, patience: Duration, console: &Console) -> Result<Option<Progress>, Error> {
+    let mut last = None;
+    // Out of patience is an answer, too: how far it got.
+    tokio::time::timeout(patience, follow(client, console, &mut last)).await.ok().transpose()?;
+    Ok(last)
+}
+
+async fn follow(client: &Client, console: &Console, last: &mut Option<Progress>) -> Result<(), Error> {
+    let api = Api::<DaemonSet>::namespaced(client.clone(), NAMESPACE);
+    let mut changes = watcher::watch_object(api, EXPORTER).default_backoff().boxed();
+    loop {
+        let seen = match changes.try_next().await {
+            Ok(Some(seen)) => seen,
+            Ok(None) => return Ok(()),
+            Err(error) => match refusal(&error) {
+                Some(refusal) => return Err(refusal),
+                // The watch starts anew by itself, with growing pauses.
+                None => continue,
+            },
+        };
+        let now = seen.as_ref().and_then(progress);
+        if now != *last {
+            *last = now;
+            if let Some(now) = now {
+                console.note(&format!("{} of {} exporters are ready", now.ready, now.wanted));
+            }
+        }
+        if now.is_some_and(Progress::is_done) {
+            return Ok(());
+        }
+    }
+}
+
+/// The error if it is a no that waiting will not change.
+fn refusal(error: &watcher::Error) -> Option<Error> {
+    let (watcher::Error::InitialListFailed(inner) | watcher::Error::WatchStartFailed(inner)) = error else {
+        return None;
+    };
+    let request = Request { verb: "watch", resource: "daemonsets", group: "apps", namespace: Some(NAMESPACE) };
+    matches!(inner, kube::Error::Api(status) if status.code == 403 || status.code == 401).then(|| request.failed(inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn daemon_set(generation: i64, observed: i64, wanted: i32, updated: i32, ready: i32) -> DaemonSet {
+        serde_json::from_value(serde_json::json!({
+            "metadata": {"generation": generation},
+            "status": {
+                "observedGeneration": observed, "desiredNumberScheduled": wanted, "currentNumberScheduled": wanted,
+                "updatedNumberScheduled": updated, "numberReady": ready, "numberMisscheduled": 0,
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_status_of_the_version_before_says_nothing() {
+        assert_eq!(progress(&daemon_set(2, 1, 3, 3, 3)), None);
+        assert_eq!(progress(&DaemonSet::default()), None);
+    }
+
+    #[test]
+    fn pods_of_the_version_before_are_not_counted() {
+        let progress = progress(&daemon_set(2, 2, 3, 1, 3)).unwrap();
+        assert_eq!(progress, Progress { ready: 1, wanted: 3 });
+        assert!(!progress.is_done());
+    }
+
+    #[test]
+    fn a_cluster_without_nodes_is_done_at_once() {
+        assert!(progress(&daemon_set(1, 1, 0, 0, 0)).unwrap().is_done());
+    }
+}
