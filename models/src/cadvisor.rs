@@ -7,26 +7,48 @@ use crate::summary::MAX_PODS;
 /// A longer line is left out; real ones have about 400 bytes.
 const MAX_LINE: usize = 16 * 1024;
 
-/// The wanted counters of each pod, by namespace and name.
-pub type Cadvisor = HashMap<(String, String), PodCadvisor>;
+/// Longer than any wanted name.
+const MAX_NAME: usize = 64;
 
-/// What cadvisor counts of one pod. `None`: not in the text.
+/// One reading of cadvisor.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cadvisor {
+    /// The wanted counters of each pod, by namespace and name; at most [`MAX_PODS`].
+    pub pods: HashMap<(String, String), PodCadvisor>,
+    /// Wanted lines that were left out: of pods beyond that, longer than any real line, or not well formed.
+    pub dropped: usize,
+}
+
+/// What cadvisor counts of one pod. `None`: not in the text. Processes are not among it: the pod's own row counts none,
+/// and the summary has them with every tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PodCadvisor {
-    /// When the youngest of the counters was read, in seconds of Unix time.
-    pub at: f64,
     /// Packets dropped, both directions.
-    pub drops: Option<f64>,
+    pub drops: Option<Count>,
     /// CFS periods in which the pod wanted to run.
-    pub periods: Option<f64>,
+    pub periods: Option<Count>,
     /// Those of them in which it was throttled.
-    pub throttled: Option<f64>,
+    pub throttled: Option<Count>,
     /// OOM kills.
-    pub oom_events: Option<f64>,
+    pub oom_events: Option<Count>,
     /// Bytes read from and written to disk.
-    pub disk_bytes: Option<f64>,
-    /// Processes.
-    pub processes: Option<f64>,
+    pub disk_bytes: Option<Count>,
+}
+
+/// A counter at a time. The rows of one text are up to 20 s apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Count {
+    /// When it was read, in seconds of Unix time.
+    pub at: f64,
+    /// What was counted since the cgroup was made.
+    pub value: f64,
+}
+
+impl Count {
+    /// Time and value.
+    pub(crate) fn pair(self) -> (f64, f64) {
+        (self.at, self.value)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,10 +58,9 @@ enum Family {
     Throttled,
     Oom,
     Disk,
-    Processes,
 }
 
-const FAMILIES: usize = 6;
+const FAMILIES: usize = 5;
 
 fn family(name: &str) -> Option<Family> {
     Some(match name {
@@ -50,7 +71,6 @@ fn family(name: &str) -> Option<Family> {
         "container_cpu_cfs_throttled_periods_total" => Family::Throttled,
         "container_oom_events_total" => Family::Oom,
         "container_fs_reads_bytes_total" | "container_fs_writes_bytes_total" => Family::Disk,
-        "container_processes" => Family::Processes,
         _ => return None,
     })
 }
@@ -59,13 +79,12 @@ fn family(name: &str) -> Option<Family> {
 /// of them. Adding both would count twice.
 #[derive(Clone, Copy, Default)]
 struct Rows {
-    pod: Option<f64>,
-    containers: Option<f64>,
+    pod: Option<Count>,
+    containers: Option<Count>,
 }
 
 #[derive(Default)]
 struct Counters {
-    at: f64,
     rows: [Rows; FAMILIES],
 }
 
@@ -77,6 +96,7 @@ pub struct Reader {
     /// The line at hand is longer than [`MAX_LINE`]: skip to its end.
     skipping: bool,
     pods: HashMap<(String, String), Counters>,
+    dropped: usize,
 }
 
 impl Reader {
@@ -97,7 +117,10 @@ impl Reader {
             }
             chunk = after;
         }
-        if self.rest.len() + chunk.len() > MAX_LINE {
+        if self.rest.len() + chunk.len() > MAX_LINE && !self.skipping {
+            // What does not begin with a wanted name is no loss: comments and other families may be as long as they like.
+            self.rest.extend_from_slice(&chunk[..chunk.len().min(MAX_NAME)]);
+            self.dropped += usize::from(is_wanted(&self.rest));
             self.rest.clear();
             self.skipping = true;
         } else if !self.skipping {
@@ -109,50 +132,66 @@ impl Reader {
     pub fn finish(mut self) -> Cadvisor {
         let last = std::mem::take(&mut self.rest);
         self.line(&last);
-        self.pods.into_iter().map(|(pod, counters)| (pod, counters.resolve())).collect()
+        let pods = self.pods.into_iter().map(|(pod, counters)| (pod, counters.resolve())).collect();
+        Cadvisor { pods, dropped: self.dropped }
     }
 
     fn line(&mut self, line: &[u8]) {
-        let Some(row) = std::str::from_utf8(line).ok().filter(|l| l.len() <= MAX_LINE).and_then(row) else { return };
-        let pod = (row.namespace, row.pod);
-        if self.pods.len() >= MAX_PODS && !self.pods.contains_key(&pod) {
+        if !is_wanted(line) {
             return;
         }
-        let counters = self.pods.entry(pod).or_default();
-        counters.at = counters.at.max(row.at);
-        let rows = &mut counters.rows[row.family as usize];
-        let sum = if row.of_pod { &mut rows.pod } else { &mut rows.containers };
-        *sum = Some(sum.unwrap_or(0.0) + row.value);
+        match std::str::from_utf8(line).ok().filter(|line| line.len() <= MAX_LINE).and_then(row) {
+            Some(row) if !row.counts() => (),
+            Some(row) if self.pods.len() < MAX_PODS || self.pods.contains_key(&row.place) => {
+                let (family, of_pod, count) = (row.family, row.of_pod, row.count);
+                let rows = &mut self.pods.entry(row.place).or_default().rows[family as usize];
+                let sum = if of_pod { &mut rows.pod } else { &mut rows.containers };
+                let before = sum.unwrap_or_default();
+                *sum = Some(Count { at: before.at.max(count.at), value: before.value + count.value });
+            }
+            _ => self.dropped += 1,
+        }
     }
+}
+
+/// A look at the name before any work is done: of some 4500 lines a hundred are wanted.
+fn is_wanted(line: &[u8]) -> bool {
+    let name = line.split(|&b| b == b'{').next().filter(|name| name.len() <= MAX_NAME);
+    name.and_then(|name| std::str::from_utf8(name).ok()).is_some_and(|name| family(name).is_some())
 }
 
 impl Counters {
     fn resolve(&self) -> PodCadvisor {
         let pod_or_containers = |f: Family| self.rows[f as usize].pod.or(self.rows[f as usize].containers);
         let oom = self.rows[Family::Oom as usize];
+        let most = |a: Count, b: Count| Count { at: a.at.max(b.at), value: a.value.max(b.value) };
         PodCadvisor {
-            at: self.at,
             drops: pod_or_containers(Family::Drops),
             periods: pod_or_containers(Family::Periods),
             throttled: pod_or_containers(Family::Throttled),
             // The kernel's notice names the cgroup it killed in: either row may hold it.
-            oom_events: [oom.pod, oom.containers].into_iter().flatten().reduce(f64::max),
+            oom_events: [oom.pod, oom.containers].into_iter().flatten().reduce(most),
             disk_bytes: pod_or_containers(Family::Disk),
-            processes: pod_or_containers(Family::Processes),
         }
     }
 }
 
 struct Row {
     family: Family,
-    namespace: String,
-    pod: String,
+    place: (String, String),
     of_pod: bool,
-    value: f64,
-    at: f64,
+    of_sandbox: bool,
+    count: Count,
 }
 
-/// `name{label="value",...} value [milliseconds]`; `None` for what is not wanted or not well formed.
+impl Row {
+    /// Rows of the node, of slices and of sandboxes count nothing of a pod.
+    fn counts(&self) -> bool {
+        !self.of_sandbox && !self.place.0.is_empty() && !self.place.1.is_empty()
+    }
+}
+
+/// `name{label="value",...} value [milliseconds]`; `None` for what is not well formed.
 fn row(line: &str) -> Option<Row> {
     let (name, rest) = line.split_once('{')?;
     let family = family(name)?;
@@ -166,13 +205,12 @@ fn row(line: &str) -> Option<Row> {
         _ => (),
     })?;
     let mut fields = rest.split_ascii_whitespace();
-    let value: f64 = fields.next()?.parse().ok()?;
-    let at = fields.next().and_then(|ms| ms.parse::<f64>().ok()).unwrap_or(0.0) / 1000.0;
-    let wanted = !pod.is_empty() && !namespace.is_empty() && value.is_finite() && value >= 0.0 && at.is_finite();
+    let value = fields.next()?.parse().ok().filter(|value: &f64| value.is_finite() && *value >= 0.0)?;
+    let at = fields.next()?.parse().ok().filter(|ms: &f64| ms.is_finite())? / 1000.0;
     // The network belongs to the sandbox: its row stands for the pod.
     let of_pod = family == Family::Drops || (container.is_empty() && cgroup);
-    let sandbox = !of_pod && (container.is_empty() || container == "POD");
-    (wanted && !sandbox).then_some(Row { family, namespace, pod, of_pod, value, at })
+    let of_sandbox = !of_pod && (container.is_empty() || container == "POD");
+    Some(Row { family, place: (namespace, pod), of_pod, of_sandbox, count: Count { at, value } })
 }
 
 /// Gives each label to `take` and returns what follows the closing brace.
@@ -223,12 +261,16 @@ mod tests {
     #[test]
     fn recorded_bytes_give_each_pod_once() {
         let pods = read(&[RECORDED]);
-        let report = pods[&("shop".to_owned(), "report-f844fbfd7-mjgx9".to_owned())];
-        assert_eq!(report.drops, Some(0.0));
-        assert_eq!(report.oom_events, Some(0.0));
-        assert_eq!(report.periods, Some(2493.0), "the pod's row alone, not its containers' on top");
-        assert_eq!(report.throttled, Some(0.0));
-        assert!((report.at - 1_795_356_120.0).abs() < 60.0, "{}", report.at);
+        let report = pods.pods[&("shop".to_owned(), "report-f844fbfd7-mjgx9".to_owned())];
+        let value = |count: Option<Count>| count.map(|count| count.value);
+        assert_eq!(value(report.drops), Some(0.0));
+        assert_eq!(value(report.oom_events), Some(0.0));
+        assert_eq!(value(report.periods), Some(2493.0), "the pod's row alone, not its containers' on top");
+        assert_eq!(value(report.throttled), Some(0.0));
+        assert_eq!(report.disk_bytes, None, "not in the text, not 0");
+        let at = |count: Option<Count>| count.map(|count| count.at.to_bits());
+        assert_ne!(at(report.drops), at(report.periods), "each row has its own time");
+        assert_eq!(pods.dropped, 0);
     }
 
     #[test]
@@ -243,26 +285,46 @@ mod tests {
     fn a_label_may_hold_anything() {
         let line = br#"container_oom_events_total{container="a}\",b=\"c\\",name="x",namespace="n",pod="p"} 3 5000"#;
         let pods = read(&[line]);
-        assert_eq!(pods[&("n".to_owned(), "p".to_owned())].oom_events, Some(3.0));
+        let expected = Some(Count { at: 5.0, value: 3.0 });
+        assert_eq!(pods.pods[&("n".to_owned(), "p".to_owned())].oom_events, expected);
     }
 
     #[test]
     fn what_is_not_well_formed_is_left_out() {
         let endless = [b"container_oom_events_total{pod=\"".as_slice(), &vec![b'x'; 2 * MAX_LINE], b"\"} 1\n"].concat();
-        for text in [
-            &b"container_oom_events_total{namespace=\"n\",pod=\"p\"} NaN\n"[..],
-            b"container_oom_events_total{namespace=\"n\",pod=\"p} 1\n",
-            b"container_oom_events_total{namespace=\"n\",pod=\"p\"}\n",
-            b"container_oom_events_total 5\n",
-            b"\xff\xfe{\n",
-            &endless,
+        for (text, dropped) in [
+            (&b"container_oom_events_total{name=\"\",namespace=\"n\",pod=\"p\"} NaN 5\n"[..], 1),
+            (b"container_oom_events_total{namespace=\"n\",pod=\"p} 1 5\n", 1),
+            (b"container_oom_events_total{namespace=\"n\",pod=\"p\"}\n", 1),
+            (b"container_oom_events_total{namespace=\"n\",pod=\"\xff\"} 1 5\n", 1),
+            (&endless, 1),
+            (b"container_oom_events_total 5\n", 0),
+            (b"\xff\xfe{\n", 0),
+            (b"container_last_seen{namespace=\"n\",pod=\"p\"} 1 5\n", 0),
+            (b"container_oom_events_total{id=\"/\",name=\"\",namespace=\"\",pod=\"\"} 1 5\n", 0),
         ] {
-            assert!(read(&[text]).is_empty(), "{}", String::from_utf8_lossy(&text[..text.len().min(80)]));
+            let read = read(&[text]);
+            let shown = String::from_utf8_lossy(&text[..text.len().min(80)]);
+            assert_eq!((read.pods.len(), read.dropped), (0, dropped), "{shown}");
         }
         let after = [
             endless.as_slice(),
-            b"container_oom_events_total{container=\"c\",name=\"x\",namespace=\"n\",pod=\"p\"} 1\n",
+            b"container_oom_events_total{container=\"c\",name=\"x\",namespace=\"n\",pod=\"p\"} 1 5\n",
         ];
-        assert_eq!(read(&[&after.concat()]).len(), 1, "reading goes on after a line that is too long");
+        assert_eq!(read(&[&after.concat()]).pods.len(), 1, "reading goes on after a line that is too long");
+    }
+    #[test]
+    fn more_pods_than_a_node_can_run_are_counted_and_left_out() {
+        let line = |i: usize| format!("container_oom_events_total{{name=\"\",namespace=\"n\",pod=\"p{i}\"}} 0 5\n");
+        let text: String = (0..MAX_PODS + 3).map(line).collect();
+        let read = read(&[text.as_bytes()]);
+        assert_eq!((read.pods.len(), read.dropped), (MAX_PODS, 3));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic(line in "(container_oom_events_total)?[{}\\[a-z=\",\\\\ \n\u{e9}0-9.]{0,60}") {
+            read(&[line.as_bytes()]);
+        }
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerStatus, Pod, PodCondition, PodSpec, PodStatus, ResourceRequirements,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use crate::quantity;
@@ -62,8 +64,8 @@ pub fn facts(pod: &Pod) -> PodFacts {
         waiting: waiting(&statuses),
         terminated: terminated(&statuses),
         unschedulable: unschedulable(status),
-        cpu_limit_cores: limit(&containers, "cpu"),
-        memory_limit_bytes: limit(&containers, "memory"),
+        cpu_limit_cores: limit(spec, &containers, "cpu"),
+        memory_limit_bytes: limit(spec, &containers, "memory"),
         opt_out: opt_out(meta),
     }
 }
@@ -72,7 +74,7 @@ fn timestamp(time: &Time) -> Timestamp {
     time.0
 }
 
-fn condition<'a>(status: &'a PodStatus, kind: &str) -> Option<&'a k8s_openapi::api::core::v1::PodCondition> {
+fn condition<'a>(status: &'a PodStatus, kind: &str) -> Option<&'a PodCondition> {
     status.conditions.as_deref().unwrap_or_default().iter().find(|c| c.type_ == kind)
 }
 
@@ -133,33 +135,37 @@ fn value<'a>(map: Option<&'a BTreeMap<String, String>>, key: &str) -> Option<&'a
     map?.get(key).map(String::as_str)
 }
 
-/// The most telling reason for which any container waits; starting up is none.
+/// The most telling reason for which any container waits, an init container's included; starting up is none.
 fn waiting(statuses: &[&ContainerStatus]) -> Option<String> {
     let reasons = statuses.iter().filter_map(|s| s.state.as_ref()?.waiting.as_ref()?.reason.as_deref());
     let telling = |reason: &&str| match *reason {
         "" | "ContainerCreating" | "PodInitializing" => None,
         "CrashLoopBackOff" => Some(3),
-        "ImagePullBackOff" | "ErrImagePull" | "ErrImageNeverPull" | "InvalidImageName" => Some(2),
+        "ImagePullBackOff"
+        | "ErrImagePull"
+        | "ErrImageNeverPull"
+        | "InvalidImageName"
+        | "ImageInspectError"
+        | "RegistryUnavailable" => Some(2),
         _ => Some(1),
     };
     reasons.filter(|r| telling(r).is_some()).max_by_key(telling).map(str::to_owned)
 }
 
-/// The latest end of a container. One that ended well and is not restarted (a finished init container) is no news.
+/// The latest end of a container. One that ended well and stays so (a finished init container) is no news; one that
+/// ended well and was started again is, for it may be what a crash loop consists of.
 fn terminated(statuses: &[&ContainerStatus]) -> Option<Termination> {
     let ends = statuses.iter().flat_map(|status| {
-        let states = [status.state.as_ref(), status.last_state.as_ref()];
-        states.into_iter().flatten().filter_map(|state| {
-            let end = state.terminated.as_ref()?;
-            Some(Termination {
-                container: status.name.clone(),
-                reason: end.reason.clone().unwrap_or_else(|| "Error".to_owned()),
-                exit_code: end.exit_code,
-                finished_at: end.finished_at.as_ref().map(timestamp),
-            })
+        let present = status.state.as_ref().and_then(|s| s.terminated.as_ref()).filter(|end| end.exit_code != 0);
+        let last = status.last_state.as_ref().and_then(|s| s.terminated.as_ref());
+        present.into_iter().chain(last).map(|end| Termination {
+            container: status.name.clone(),
+            reason: end.reason.clone().unwrap_or_else(|| "Error".to_owned()),
+            exit_code: end.exit_code,
+            finished_at: end.finished_at.as_ref().map(timestamp),
         })
     });
-    ends.filter(|end| end.exit_code != 0).max_by_key(|end| end.finished_at)
+    ends.max_by_key(|end| end.finished_at)
 }
 
 fn unschedulable(status: &PodStatus) -> Option<String> {
@@ -168,14 +174,14 @@ fn unschedulable(status: &PodStatus) -> Option<String> {
     refused.then(|| scheduled.message.clone().unwrap_or_else(|| "no node fits".to_owned()))
 }
 
-/// The sum of the limits; a container without one may use all of the node.
-fn limit(containers: &[&Container], resource: &str) -> Option<f64> {
-    let of = |c: &&Container| {
-        let quantity = c.resources.as_ref()?.limits.as_ref()?.get(resource)?;
-        quantity::value(&quantity.0).filter(|limit| *limit > 0.0)
+/// The limit of the pod itself, where it has one, else the sum of its containers'; a container without one may use all of
+/// the node.
+fn limit(spec: &PodSpec, containers: &[&Container], resource: &str) -> Option<f64> {
+    let of = |resources: Option<&ResourceRequirements>| {
+        quantity::value(&resources?.limits.as_ref()?.get(resource)?.0).filter(|limit| *limit > 0.0)
     };
-    let sum: Option<f64> = containers.iter().map(of).sum();
-    sum.filter(|sum| *sum > 0.0)
+    let sum = || containers.iter().map(|c| of(c.resources.as_ref())).sum::<Option<f64>>();
+    of(spec.resources.as_ref()).or_else(sum).filter(|limit| *limit > 0.0)
 }
 
 fn opt_out(meta: &ObjectMeta) -> OptOut {
@@ -262,6 +268,15 @@ mod tests {
     }
 
     #[test]
+    fn a_container_that_ended_well_and_was_started_again_did_end() {
+        let facts = cart(|pod| {
+            pod["status"]["containerStatuses"][0]["lastState"] = json!({"terminated": {"exitCode": 0,
+                "reason": "Completed", "finishedAt": "2026-11-22T13:50:00Z"}});
+        });
+        assert_eq!(facts.terminated.map(|end| (end.reason, end.exit_code)), Some(("Completed".to_owned(), 0)));
+    }
+
+    #[test]
     fn a_container_without_a_limit_leaves_the_pod_without_one() {
         let facts = cart(|pod| {
             let mut second = pod["spec"]["containers"][0].clone();
@@ -271,6 +286,41 @@ mod tests {
         });
         assert_eq!((facts.cpu_limit_cores, facts.memory_limit_bytes), (Some(0.5), None));
         assert_eq!((facts.containers_ready, facts.containers_total), (1, 2));
+    }
+
+    #[test]
+    fn a_limit_of_the_pod_itself_stands_for_all_containers() {
+        let facts = cart(|pod| pod["spec"]["resources"] = json!({"limits": {"cpu": "2"}}));
+        assert_eq!((facts.cpu_limit_cores, facts.memory_limit_bytes), (Some(2.0), Some(160.0 * 1_048_576.0)));
+    }
+
+    #[test]
+    fn an_init_container_that_stays_is_a_container_and_one_that_fails_is_why_the_pod_waits() {
+        let facts = cart(|pod| {
+            pod["spec"]["initContainers"] = json!([{"name": "migrate"},
+                {"name": "proxy", "restartPolicy": "Always", "resources": {"limits": {"cpu": "100m"}}}]);
+            let status = |name: &str, ready: bool, state: Value| json!({"name": name, "image": "", "imageID": "", "ready": ready, "restartCount": 2, "state": state});
+            pod["status"]["initContainerStatuses"] = json!([
+                status("migrate", false, json!({"waiting": {"reason": "CrashLoopBackOff"}})),
+                status("proxy", true, json!({"running": {}})),
+            ]);
+            pod["status"]["containerStatuses"] =
+                json!([status("main", false, json!({"waiting": {"reason": "PodInitializing"}}))]);
+        });
+        assert_eq!((facts.containers_ready, facts.containers_total, facts.restarts), (1, 2, 6));
+        assert_eq!(facts.waiting.as_deref(), Some("CrashLoopBackOff"));
+        assert_eq!(facts.cpu_limit_cores, Some(0.4), "without the init container that ends");
+        assert_eq!(facts.memory_limit_bytes, None);
+    }
+
+    #[test]
+    fn a_recorded_crash_loop_gives_its_facts() {
+        let list = pods(include_bytes!("../tests/fixtures/crash_loop.pods.json")).unwrap();
+        let [report] = &list[..] else { unreachable!("the fixture holds one pod") };
+        assert_eq!(report.workload, Some(Workload::new("Deployment", "report")));
+        assert_eq!((report.waiting.as_deref(), report.restarts, report.ready), (Some("CrashLoopBackOff"), 4, false));
+        let end = report.terminated.as_ref().unwrap();
+        assert_eq!((end.container.as_str(), end.reason.as_str(), end.exit_code), ("main", "Error", 137));
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! `nodes.json` and now and then `deployments.json` and `replicasets.json`. The archive is solid and read as a stream,
 //! one tick in memory at a time. A recording may come from anyone: names, sizes and kinds of entries are checked.
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
+use std::rc::Rc;
 
 use jiff::Timestamp;
 use jiff::fmt::strtime;
@@ -13,6 +15,15 @@ use tar::{Archive, Entry, EntryType, Header};
 
 /// No real file of a recording is near this.
 pub const MAX_FILE: u64 = 64 << 20;
+
+/// A tick of 1000 nodes with their summaries is near this.
+pub const MAX_TICK: usize = 512 << 20;
+
+/// Kubernetes' own limit.
+const MAX_NODES: usize = 5000;
+
+/// What may stand between two files: their headers, a long name, padding.
+const MAX_BETWEEN: u64 = 1 << 20;
 
 /// A folder's name is the tick's time in UTC.
 const FOLDER: &str = "%Y%m%dT%H%M%SZ";
@@ -50,7 +61,7 @@ pub struct NodeFiles {
 /// Why a recording cannot be read (on).
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
-    /// The stream broke off, or is no zstd or tar.
+    /// The stream is no zstd or tar.
     #[error("the recording cannot be read: {0}; is it a whole .tar.zst file?")]
     Read(#[from] io::Error),
     /// An entry's name is not that of a file of a tick.
@@ -67,6 +78,20 @@ pub enum RecordingError {
         /// Its size in bytes.
         size: u64,
     },
+    /// The stream broke off, or is no tar from there on.
+    #[error("the recording breaks off at {at:?}: {source}; is it a whole .tar.zst file?")]
+    Torn {
+        /// The entry that is torn, or the last whole one.
+        at: String,
+        /// What the stream said.
+        source: io::Error,
+    },
+    /// A tick comes after a later one, or a second time: ticks must be whole and in order.
+    #[error("the recording holds {0:?} after a later tick; its folders must be in the order of time")]
+    Order(String),
+    /// One tick holds more than a large cluster has.
+    #[error("the tick of {0:?} is larger than {MAX_TICK} bytes or has more than {MAX_NODES} nodes")]
+    Tick(String),
 }
 
 /// One file of a tick.
@@ -81,36 +106,78 @@ struct File {
 /// # Errors
 /// What `each` returns, or why the recording cannot be read on; the ticks before it have been given by then.
 pub fn read<E: From<RecordingError>>(reader: impl Read, mut each: impl FnMut(Tick) -> Result<(), E>) -> Result<(), E> {
-    let mut archive = Archive::new(zstd::Decoder::new(reader).map_err(RecordingError::Read)?);
-    let mut tick: Option<Tick> = None;
+    let left = Rc::new(Cell::new(MAX_BETWEEN));
+    let stream = zstd::Decoder::new(reader).map_err(RecordingError::Read)?;
+    let mut archive = Archive::new(Bounded { stream, left: Rc::clone(&left) });
+    let (mut tick, mut held, mut last): (Option<Tick>, usize, Option<String>) = (None, 0, None);
     for entry in archive.entries().map_err(RecordingError::Read)? {
-        let Some(file) = file(&mut entry.map_err(RecordingError::Read)?)? else { continue };
-        if let Some(whole) = tick.take_if(|tick| tick.at != file.at) {
-            each(whole)?;
+        let mut entry = entry.map_err(|source| match last.take() {
+            Some(at) => RecordingError::Torn { at, source },
+            None => RecordingError::Read(source),
+        })?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let file = file(&mut entry, &name, &left)?;
+        left.set(MAX_BETWEEN);
+        if let Some(file) = file {
+            if tick.as_ref().is_some_and(|tick| file.at < tick.at) {
+                return Err(RecordingError::Order(name).into());
+            }
+            if let Some(whole) = tick.take_if(|tick| tick.at != file.at) {
+                each(whole)?;
+                held = 0;
+            }
+            held += file.body.len();
+            let tick = tick.get_or_insert_with(|| Tick { at: file.at, ..Tick::default() });
+            tick.put(file);
+            if tick.nodes.len() > MAX_NODES || held > MAX_TICK {
+                return Err(RecordingError::Tick(name).into());
+            }
         }
-        tick.get_or_insert_with(|| Tick { at: file.at, ..Tick::default() }).put(file);
+        last = Some(name);
     }
     tick.map_or(Ok(()), each)
 }
 
-/// The file of an entry; `None` for a folder.
-fn file(entry: &mut Entry<impl Read>) -> Result<Option<File>, RecordingError> {
-    let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+/// Gives out at most `left` bytes and then fails: `tar` takes the names and attributes before a file into memory
+/// whatever their size, and reads over what is left of an entry.
+struct Bounded<R> {
+    stream: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left.get() == 0 && !buffer.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "more between two files than any recording has"));
+        }
+        let most = buffer.len().min(usize::try_from(self.left.get()).unwrap_or(usize::MAX));
+        let read = self.stream.read(&mut buffer[..most])?;
+        self.left.set(self.left.get() - read as u64);
+        Ok(read)
+    }
+}
+
+/// The file of an entry; `None` for a folder. `left` is raised to what the entry may hold.
+fn file(entry: &mut Entry<impl Read>, name: &str, left: &Cell<u64>) -> Result<Option<File>, RecordingError> {
     match entry.header().entry_type() {
         EntryType::Directory => return Ok(None),
         EntryType::Regular | EntryType::Continuous => (),
-        _ => return Err(RecordingError::Kind(name)),
+        _ => return Err(RecordingError::Kind(name.to_owned())),
     }
-    let (at, file) = place(&name).ok_or_else(|| RecordingError::Name(name.clone()))?;
+    let (at, file) = place(name).ok_or_else(|| RecordingError::Name(name.to_owned()))?;
     let size = entry.size();
     if size > MAX_FILE {
-        return Err(RecordingError::Size { name, size });
+        return Err(RecordingError::Size { name: name.to_owned(), size });
     }
-    let file = file.to_owned();
+    left.set(size);
     // The size is a claim: memory is taken as bytes come.
     let mut body = Vec::new();
-    entry.read_to_end(&mut body)?;
-    Ok(Some(File { at, name: file, body }))
+    let torn = |source| RecordingError::Torn { at: name.to_owned(), source };
+    let read = entry.read_to_end(&mut body).map_err(torn)?;
+    if (read as u64) < size {
+        return Err(torn(io::ErrorKind::UnexpectedEof.into()));
+    }
+    Ok(Some(File { at, name: file.to_owned(), body }))
 }
 
 /// Time and file name of `[./]20261122T131211Z/pods.json`; `None` for any other path, be it absolute or with `..`.
@@ -234,14 +301,18 @@ mod tests {
 
     /// An archive with one entry, written byte by byte as an attacker would.
     fn archive(name: &str, kind: EntryType, size: u64) -> Vec<u8> {
-        let mut header = Header::new_old();
+        let mut tar = archive_bytes(name, kind, size);
+        tar.extend([0; 2048]);
+        zstd::encode_all(&tar[..], 1).unwrap()
+    }
+
+    fn archive_bytes(name: &str, kind: EntryType, size: u64) -> Vec<u8> {
+        let mut header = Header::new_gnu();
         header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
         header.set_entry_type(kind);
         header.set_size(size);
         header.set_cksum();
-        let mut tar = header.as_bytes().to_vec();
-        tar.extend([0; 2048]);
-        zstd::encode_all(&tar[..], 1).unwrap()
+        header.as_bytes().to_vec()
     }
 
     #[test]
@@ -285,12 +356,36 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_or_foreign_file_is_an_error_and_no_panic() {
+    fn a_long_name_is_not_taken_into_memory_whatever_its_size() {
+        let mut tar = archive_bytes("././@LongLink", EntryType::GNULongName, 2 * MAX_BETWEEN);
+        tar.resize(tar.len() + 2 * MAX_BETWEEN as usize, b'a');
+        let error = all(&zstd::encode_all(&tar[..], 1).unwrap()).unwrap_err();
+        assert!(error.to_string().contains("more between two files than any recording has"), "{error}");
+    }
+
+    #[test]
+    fn ticks_out_of_order_are_refused() {
         let mut writer = Writer::new(Vec::new(), 3).unwrap();
-        writer.append(&tick(0, &[7; 10_000])).unwrap();
+        for second in [0, 10, 0] {
+            writer.append(&tick(second, b"1")).unwrap();
+        }
+        let error = all(&writer.finish().unwrap()).unwrap_err();
+        assert!(matches!(&error, RecordingError::Order(name) if name.ends_with("node1.summary.json")), "{error}");
+    }
+
+    #[test]
+    fn a_torn_or_foreign_file_is_an_error_that_says_where() {
+        // Bytes that do not compress, so that half of the archive is half of the tick.
+        let noise: Vec<u8> = (0u32..300_000).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let mut writer = Writer::new(Vec::new(), 3).unwrap();
+        writer.append(&tick(0, &noise)).unwrap();
         let whole = writer.finish().unwrap();
-        assert!(all(&whole[..whole.len() / 2]).is_err());
-        assert!(all(b"timestamp,namespace,pod").is_err());
+        let torn = all(&whole[..whole.len() / 2]).unwrap_err();
+        assert!(matches!(&torn, RecordingError::Torn { at, .. } if at.ends_with("/pods.json")), "{torn}");
+        let tar = zstd::decode_all(&whole[..]).unwrap();
+        let torn = all(&zstd::encode_all(&tar[..tar.len() / 2], 1).unwrap()).unwrap_err();
+        assert!(matches!(&torn, RecordingError::Torn { at, .. } if at.ends_with("/pods.json")), "{torn}");
+        assert!(matches!(all(b"timestamp,namespace,pod"), Err(RecordingError::Read(_))));
     }
 
     #[test]

@@ -3,14 +3,18 @@
 //! Nearly every field of it may be missing, and each block has its own `time` of one-second resolution.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::pod::ParseError;
 
 /// A node runs 110 pods by default and 500 at the outside: more is no node but an attack on memory.
 pub const MAX_PODS: usize = 1000;
+/// Containers of a pod, and network interfaces of a pod.
+const MAX_PARTS: usize = 100;
 
 /// One reading of a kubelet.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,7 +23,7 @@ pub struct Summary {
     pub node: String,
     /// Its pods, at most [`MAX_PODS`].
     pub pods: Vec<PodCounters>,
-    /// Pods beyond that, which were left out.
+    /// Pods beyond that, and containers and interfaces beyond 100 a pod, which were left out.
     pub dropped: usize,
 }
 
@@ -84,9 +88,10 @@ pub struct Network {
 pub fn parse(body: &[u8]) -> Result<Summary, ParseError> {
     let raw: RawSummary =
         serde_json::from_slice(body).map_err(|source| ParseError { what: "the kubelet's summary", source })?;
-    let dropped = raw.pods.len().saturating_sub(MAX_PODS);
+    let parts = |pod: &RawPod| pod.containers.dropped + pod.network.as_ref().map_or(0, |n| n.interfaces.dropped);
+    let dropped = raw.pods.dropped + raw.pods.kept.iter().map(parts).sum::<usize>();
     let mut seen = HashSet::new();
-    let pods = raw.pods.into_iter().take(MAX_PODS).map(PodCounters::from);
+    let pods = raw.pods.kept.into_iter().map(PodCounters::from);
     let pods = pods.filter(|pod| seen.insert(pod.uid.clone())).collect();
     Ok(Summary { node: raw.node.node_name, pods, dropped })
 }
@@ -95,7 +100,7 @@ pub fn parse(body: &[u8]) -> Result<Summary, ParseError> {
 struct RawSummary {
     node: RawNode,
     #[serde(default)]
-    pods: Vec<RawPod>,
+    pods: Capped<RawPod, MAX_PODS>,
 }
 
 #[derive(Deserialize)]
@@ -110,7 +115,7 @@ struct RawNode {
 struct RawPod {
     pod_ref: RawRef,
     #[serde(default)]
-    containers: Option<Vec<RawContainer>>,
+    containers: Capped<RawContainer, MAX_PARTS>,
     cpu: Option<RawCpu>,
     memory: Option<RawMemory>,
     network: Option<RawNetwork>,
@@ -128,13 +133,15 @@ struct RawRef {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawContainer {
-    start_time: Option<String>,
+    #[serde(default)]
+    start_time: Time,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawCpu {
-    time: Option<String>,
+    #[serde(default)]
+    time: Time,
     usage_nano_cores: Option<f64>,
     usage_core_nano_seconds: Option<f64>,
 }
@@ -142,20 +149,22 @@ struct RawCpu {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawMemory {
-    time: Option<String>,
+    #[serde(default)]
+    time: Time,
     working_set_bytes: Option<f64>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawNetwork {
-    time: Option<String>,
+    #[serde(default)]
+    time: Time,
     rx_bytes: Option<f64>,
     tx_bytes: Option<f64>,
     rx_errors: Option<f64>,
     tx_errors: Option<f64>,
     #[serde(default)]
-    interfaces: Option<Vec<RawInterface>>,
+    interfaces: Capped<RawInterface, MAX_PARTS>,
 }
 
 #[derive(Deserialize)]
@@ -175,7 +184,7 @@ struct RawProcesses {
 
 impl From<RawPod> for PodCounters {
     fn from(raw: RawPod) -> Self {
-        let started = raw.containers.iter().flatten().filter_map(|c| time(c.start_time.as_deref())).reduce(f64::max);
+        let started = raw.containers.kept.iter().filter_map(|c| c.start_time.0).reduce(f64::max);
         Self {
             uid: raw.pod_ref.uid,
             namespace: raw.pod_ref.namespace,
@@ -189,27 +198,98 @@ impl From<RawPod> for PodCounters {
     }
 }
 
-/// Go writes the zero time as year 1: no reading was made.
-fn time(text: Option<&str>) -> Option<f64> {
-    let at: Timestamp = text?.parse().ok()?;
-    (at.as_second() > 0).then(|| at.as_millisecond() as f64 / 1000.0)
+impl PodCounters {
+    /// When the pod was read: the time of its first block.
+    pub fn at(&self) -> Option<f64> {
+        let blocks = [self.cpu.map(|c| c.at), self.memory.map(|m| m.at), self.network.map(|n| n.at)];
+        blocks.into_iter().flatten().next()
+    }
+}
+
+/// The first `MAX` elements of a list that may be `null`; the others are counted and never held.
+struct Capped<T, const MAX: usize> {
+    kept: Vec<T>,
+    dropped: usize,
+}
+
+impl<T, const MAX: usize> Default for Capped<T, MAX> {
+    fn default() -> Self {
+        Self { kept: Vec::new(), dropped: 0 }
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Capped<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self::default())
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Capped<T, MAX> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Self, A::Error> {
+        while self.kept.len() < MAX {
+            let Some(element) = list.next_element()? else { return Ok(self) };
+            self.kept.push(element);
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {
+            self.dropped += 1;
+        }
+        Ok(self)
+    }
+}
+
+/// Seconds of Unix time, read where it stands: a summary has some twenty times a pod. What is missing or no time is
+/// `None`, and so is Go's zero time, the year 1: no reading was made.
+#[derive(Clone, Copy, Default)]
+struct Time(Option<f64>);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self(None))
+    }
+}
+
+impl Visitor<'_> for Time {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self, E> {
+        let at = text.parse().ok().filter(|at: &Timestamp| at.as_second() > 0);
+        Ok(Self(at.map(|at| at.as_millisecond() as f64 / 1000.0)))
+    }
 }
 
 fn cpu(raw: &RawCpu) -> Option<Cpu> {
     let cores = raw.usage_nano_cores.map(|n| n / 1e9);
     let total = raw.usage_core_nano_seconds.map(|n| n / 1e9);
-    let at = time(raw.time.as_deref())?;
+    let at = raw.time.0?;
     (cores.is_some() || total.is_some()).then_some(Cpu { at, cores, total })
 }
 
 fn memory(raw: &RawMemory) -> Option<Gauge> {
-    Some(Gauge { at: time(raw.time.as_deref())?, value: raw.working_set_bytes? })
+    Some(Gauge { at: raw.time.0?, value: raw.working_set_bytes? })
 }
 
 /// The top level is the default interface only: a pod with a second one would hide its traffic there.
 fn network(raw: &RawNetwork) -> Option<Network> {
-    let at = time(raw.time.as_deref())?;
-    let interfaces: Vec<&RawInterface> = raw.interfaces.iter().flatten().filter(|i| i.name != "lo").collect();
+    let at = raw.time.0?;
+    let interfaces: Vec<&RawInterface> = raw.interfaces.kept.iter().filter(|i| i.name != "lo").collect();
     let sum = |of: fn(&RawInterface) -> Option<f64>| interfaces.iter().map(|i| of(i)).sum::<Option<f64>>();
     let (receive, transmit) = if interfaces.is_empty() {
         (raw.rx_bytes?, raw.tx_bytes?)
@@ -275,5 +355,22 @@ mod tests {
         let pods: Vec<String> = (0..MAX_PODS + 5).map(pod).collect();
         let summary = parse(format!(r#"{{"node":{{}},"pods":[{}]}}"#, pods.join(",")).as_bytes()).unwrap();
         assert_eq!((summary.pods.len(), summary.dropped), (MAX_PODS, 5));
+    }
+    #[test]
+    fn lists_may_be_null() {
+        let body = br#"{"node": {"nodeName": "n"}, "pods": null}"#;
+        assert_eq!(parse(body).unwrap().pods, []);
+        let body = br#"{"node": {}, "pods": [{"podRef": {"name": "a", "namespace": "b", "uid": "c"},
+            "containers": null, "network": {"time": "2026-11-22T14:02:01Z", "interfaces": null}}]}"#;
+        assert_eq!(parse(body).unwrap().pods[0].network, None);
+    }
+
+    #[test]
+    fn more_containers_than_a_pod_can_have_are_counted_and_left_out() {
+        let containers = vec![r#"{"name":"c","startTime":"2026-11-22T13:10:23Z"}"#; MAX_PARTS + 2].join(",");
+        let body = format!(
+            r#"{{"node":{{}},"pods":[{{"podRef":{{"name":"p","namespace":"n","uid":"u"}},"containers":[{containers}]}}]}}"#
+        );
+        assert_eq!(parse(body.as_bytes()).unwrap().dropped, 2);
     }
 }

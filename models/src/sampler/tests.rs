@@ -176,51 +176,183 @@ fn what_has_succeeded_is_not_sampled() {
     assert!(Sampler::default().tick(now(&summary), Some(&summary), None, &done).is_empty());
 }
 
+/// The kubelet's recorded answers around a crash loop, one a line and tick, each 10 s but for a pause in the middle.
+fn crash_loop() -> Vec<PodSample> {
+    let mut sampler = Sampler::default();
+    let pods = crate::pod::pods(include_bytes!("../../tests/fixtures/crash_loop.pods.json")).unwrap();
+    let answers = include_str!("../../tests/fixtures/crash_loop.jsonl").lines();
+    let sample = |line: &str| {
+        let summary = summary::parse(line.as_bytes()).unwrap();
+        sampler.tick(1_795_357_500.0, Some(&summary), None, &pods).remove(0)
+    };
+    answers.map(sample).collect()
+}
+
+#[test]
+fn a_recorded_crash_loop_is_unmeasured_while_no_container_runs_and_reset_when_one_does() {
+    let ticks = crash_loop();
+    let shown = |s: &PodSample| (s.fresh, s.reset, s.measures.memory_bytes.is_some(), s.measures.cpu_cores.is_some());
+    let expected = [
+        (true, false, true, true),    // 14:17:22, before it
+        (false, false, true, true),   // 14:17:32, the same reading
+        (false, false, false, false), // 14:17:42, all its containers are dead
+        (true, true, true, false),    // 14:17:52, a younger container
+        (false, false, false, false), // 14:18:02, dead again
+        (false, false, false, false), // 14:20:42
+        (true, true, true, false),    // 14:20:52, the next container
+        (true, false, true, true),    // 14:21:02, and it stays
+        (true, false, true, true),
+        (true, false, true, true),
+    ];
+    assert_eq!(ticks.iter().map(shown).collect::<Vec<_>>(), expected);
+    assert_eq!(ticks[2].at.to_bits(), ticks[1].at.to_bits(), "its last time stays");
+}
+
+#[test]
+fn a_container_that_starts_after_none_ran_is_a_restart() {
+    let mut sampler = Sampler::default();
+    tick(&mut sampler, &reading(0.0, 0.0, 0.0, 0.0));
+    let mut none_runs = reading(10.0, 0.1, 10.0, 10.0);
+    none_runs.pods[0].started = None;
+    assert!(!tick(&mut sampler, &none_runs).reset);
+    let mut restarted = reading(20.0, 0.1, 20.0, 20.0);
+    restarted.pods[0].started = restarted.pods[0].started.map(|at| at + 5000.0);
+    assert!(tick(&mut sampler, &restarted).reset);
+}
+
+#[test]
+fn a_reset_under_the_same_time_waits_for_the_next_reading() {
+    let mut sampler = Sampler::default();
+    tick(&mut sampler, &reading(10.0, 0.0, 0.0, 0.0));
+    for (seconds, expected) in [(10.0, (false, false)), (20.0, (true, true))] {
+        let mut restarted = reading(seconds, 0.0, 0.0, 0.0);
+        restarted.pods[0].started = restarted.pods[0].started.map(|at| at + 5000.0);
+        let sample = tick(&mut sampler, &restarted);
+        assert_eq!((sample.fresh, sample.reset), expected);
+    }
+}
+
+#[test]
+fn a_tick_without_an_answer_forgets_nothing() {
+    let mut sampler = Sampler::default();
+    tick(&mut sampler, &reading(0.0, 0.0, 0.0, 0.0));
+    let second = reading(10.0, 0.25, 5_000.0, 300.0);
+    tick(&mut sampler, &second);
+    let silent = sampler.tick(now(&second), None, None, &facts(&second)).remove(0);
+    assert_eq!((silent.fresh, silent.measures), (false, Measures::default()));
+    let again = tick(&mut sampler, &second);
+    assert!(!again.fresh);
+    near(again.measures.receive_bytes_per_second, 500.0);
+    near(tick(&mut sampler, &reading(60.0, 0.25, 30_000.0, 300.0)).measures.receive_bytes_per_second, 500.0);
+}
+
+#[test]
+fn after_a_long_pause_rates_are_unknown_and_levels_are_not() {
+    let mut sampler = Sampler::default();
+    tick(&mut sampler, &reading(0.0, 0.0, 0.0, 0.0));
+    let late = tick(&mut sampler, &reading(MAX_PAUSE_SECONDS + 1.0, 0.25, 5_000.0, 300.0));
+    assert!(late.fresh && !late.reset && late.measures.memory_bytes.is_some());
+    assert_eq!((late.measures.cpu_cores, late.measures.receive_bytes_per_second), (None, None));
+}
+
+#[test]
+fn the_kubelets_own_window_counts_for_short_intervals_and_the_counter_for_long_ones() {
+    for (seconds, expected) in [(12.0, 0.4), (60.0, 0.25)] {
+        let mut sampler = Sampler::default();
+        tick(&mut sampler, &reading(0.0, 0.0, 0.0, 0.0));
+        let mut later = reading(seconds, 0.25, 0.0, 0.0);
+        later.pods[0].cpu.as_mut().unwrap().cores = Some(0.4);
+        near(tick(&mut sampler, &later).measures.cpu_cores, expected);
+    }
+}
+
+#[test]
+fn a_network_block_that_is_left_behind_is_unknown() {
+    let mut sampler = Sampler::default();
+    tick(&mut sampler, &reading(0.0, 0.0, 0.0, 0.0));
+    tick(&mut sampler, &reading(10.0, 0.25, 5_000.0, 300.0));
+    let mut later = reading(20.0 + NETWORK_LAG_SECONDS, 0.25, 5_000.0, 300.0);
+    later.pods[0].network.as_mut().unwrap().at -= 10.0 + NETWORK_LAG_SECONDS;
+    later.pods[0].network.as_mut().unwrap().at -= 10.0;
+    assert_eq!(tick(&mut sampler, &later).measures.receive_bytes_per_second, None);
+}
+
+fn read(text: &[u8]) -> Cadvisor {
+    let mut reader = crate::cadvisor::Reader::default();
+    reader.feed(text);
+    reader.finish()
+}
+
+/// Two recorded readings of cadvisor, a minute apart, between which a process of the pod was OOM killed.
 #[test]
 fn cadvisor_gives_rates_over_its_own_times() {
     let mut sampler = Sampler::default();
+    let mut summary = reading(0.0, 0.0, 0.0, 0.0);
+    (summary.pods[0].namespace, summary.pods[0].name) = ("shop".into(), "cart-59f948d975-tr5v2".into());
+    let pods = facts(&summary);
+    let before = read(include_bytes!("../../tests/fixtures/oom_before.cadvisor.txt"));
+    let after = read(include_bytes!("../../tests/fixtures/oom_after.cadvisor.txt"));
+    let mut tick = |cadvisor| sampler.tick(now(&summary), Some(&summary), cadvisor, &pods).remove(0).measures;
+    assert_eq!(tick(Some(&before)).throttled_share, None, "one reading is no rate");
+    let measured = tick(Some(&after));
+    near(measured.oom_events, 1.0);
+    near(measured.throttled_share, 1.0 / (22_148.0 - 21_514.0));
+    near(measured.drops_per_second, 0.0);
+    assert_eq!(measured.disk_bytes_per_second, None, "not among the rows");
+    assert_eq!(tick(None), measured, "it holds until the next reading");
+    assert_eq!(tick(Some(&after)), measured, "and while the next reading is the same");
+    let back = tick(Some(&before));
+    assert_eq!((back.oom_events, back.throttled_share, back.drops_per_second), (None, None, None));
+}
+
+#[test]
+fn a_falling_count_of_cadvisor_is_unknown_for_one_reading() {
+    let mut sampler = Sampler::default();
     let summary = reading(0.0, 0.0, 0.0, 0.0);
     let pods = facts(&summary);
-    let of = |at: f64, drops: f64, throttled: f64, kills: f64| -> Cadvisor {
-        let counters = PodCadvisor {
-            at,
-            drops: Some(drops),
-            periods: Some(at),
-            throttled: Some(throttled),
-            oom_events: Some(kills),
-            ..PodCadvisor::default()
-        };
-        [((pods[0].namespace.clone(), pods[0].name.clone()), counters)].into()
+    let of = |at: f64, drops: f64| {
+        let counters = PodCadvisor { drops: Some(Count { at, value: drops }), ..PodCadvisor::default() };
+        let name = (pods[0].namespace.clone(), pods[0].name.clone());
+        Cadvisor { pods: [(name, counters)].into(), dropped: 0 }
     };
-    sampler.tick(1e9, Some(&summary), Some(&of(1000.0, 5.0, 100.0, 0.0)), &pods);
-    let sample = sampler.tick(1e9, Some(&summary), Some(&of(1060.0, 65.0, 115.0, 2.0)), &pods).remove(0);
-    near(sample.measures.drops_per_second, 1.0);
-    near(sample.measures.throttled_share, 0.25);
-    near(sample.measures.oom_events, 2.0);
-    let held = sampler.tick(1e9, Some(&summary), None, &pods).remove(0);
-    near(held.measures.drops_per_second, 1.0);
-    let reset = sampler.tick(1e9, Some(&summary), Some(&of(1120.0, 0.0, 0.0, 0.0)), &pods).remove(0);
-    assert_eq!((reset.measures.drops_per_second, reset.measures.oom_events), (None, None));
+    let mut drops =
+        |cadvisor| sampler.tick(now(&summary), Some(&summary), Some(&cadvisor), &pods)[0].measures.drops_per_second;
+    assert_eq!(drops(of(1000.0, 5.0)), None);
+    near(drops(of(1060.0, 65.0)), 1.0);
+    assert_eq!(drops(of(1120.0, 0.0)), None);
+    near(drops(of(1180.0, 6.0)), 0.1);
 }
 
 proptest::proptest! {
     #[test]
     fn no_sequence_of_counters_gives_a_rate_that_is_negative_or_no_number(
-        readings in proptest::collection::vec((-50.0..5000.0f64, -1e3..1e12f64, -1e3..1e15f64, proptest::bool::ANY), 1..40)
+        readings in proptest::collection::vec(
+            (-50.0..5000.0f64, -1e3..1e12f64, -1e3..1e15f64, proptest::bool::ANY, -50.0..5000.0f64), 1..40)
     ) {
         let mut sampler = Sampler::default();
-        for (at, cpu, bytes, present) in readings {
+        for (at, cpu, bytes, present, started) in readings {
             let counters = PodCounters {
                 uid: "u".into(),
                 cpu: present.then_some(Cpu { at, cores: None, total: Some(cpu) }),
                 memory: Some(Gauge { at, value: bytes.abs() }),
                 network: Some(Network { at, receive: bytes, transmit: cpu, errors: Some(bytes) }),
+                started: present.then_some(started),
                 ..PodCounters::default()
             };
             let pods = [PodFacts { uid: "u".into(), phase: Phase::Running, ..PodFacts::default() }];
             let summary = Summary { pods: vec![counters], ..Summary::default() };
-            let m = sampler.tick(1000.0, Some(&summary), None, &pods)[0].measures;
-            let all = [m.cpu_cores, m.receive_bytes_per_second, m.transmit_bytes_per_second, m.network_errors_per_second];
+            let count = Some(Count { at, value: bytes.abs() });
+            let slow = PodCadvisor {
+                drops: count,
+                periods: count,
+                throttled: Some(Count { at: started, value: cpu.abs() }),
+                oom_events: count,
+                disk_bytes: count,
+            };
+            let cadvisor = Cadvisor { pods: [((String::new(), String::new()), slow)].into(), dropped: 0 };
+            let m = sampler.tick(1000.0, Some(&summary).filter(|_| present), Some(&cadvisor), &pods)[0].measures;
+            let all = [m.cpu_cores, m.receive_bytes_per_second, m.transmit_bytes_per_second, m.network_errors_per_second,
+                m.drops_per_second, m.throttled_share, m.oom_events, m.disk_bytes_per_second];
             proptest::prop_assert!(all.into_iter().flatten().all(|rate| rate.is_finite() && rate >= 0.0), "{:?}", m);
         }
     }
