@@ -202,4 +202,4 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,12 +1,15 @@
 //! The process that runs on every node: it reads its own kubelet and its node's pods, scores every pod, and serves the
 //! scores. It changes nothing in the cluster.
 
+pub mod app;
 pub mod config;
 pub mod health;
 pub mod kubelet;
 pub mod metrics;
+pub mod pipeline;
 pub mod process;
 pub mod server;
 pub mod snapshot;
 pub mod state;
+pub mod tick;
 pub mod watch;

@@ -1,3 +1,7 @@
 //! Thin: everything is in the library, where tests can call it.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    guard_exporter::app::main_impl(std::env::args_os())
+}

@@ -11,9 +11,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
 
-fn authority(name: &str) -> Authority {
+pub(crate) fn authority(name: &str) -> Authority {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -22,13 +22,13 @@ fn authority(name: &str) -> Authority {
 
 /// A kubelet that proves to be `name`, gives `answer` to every request and, if told so, then says nothing more without
 /// closing. What it was asked is sent back through the channel.
-struct FakeKubelet {
+pub(crate) struct FakeKubelet {
     address: SocketAddr,
     requests: tokio::sync::mpsc::UnboundedReceiver<String>,
 }
 
 impl FakeKubelet {
-    async fn start(authority: &Authority, name: &str, answer: Vec<u8>, hang: bool) -> Self {
+    pub(crate) async fn start(authority: &Authority, name: &str, answer: Vec<u8>, hang: bool) -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, authority).unwrap();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
@@ -65,7 +65,7 @@ impl FakeKubelet {
         Self { address, requests }
     }
 
-    fn config(&self, folder: &TempDir, authority: &Authority) -> Config {
+    pub(crate) fn config(&self, folder: &TempDir, authority: &Authority) -> Config {
         let token_file = folder.path().join("token");
         let ca = folder.path().join("ca.crt");
         std::fs::write(&token_file, "first\n").unwrap();
@@ -88,7 +88,7 @@ impl FakeKubelet {
     }
 }
 
-fn ok(body: &str) -> Vec<u8> {
+pub(crate) fn ok(body: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 

@@ -1,0 +1,238 @@
+//! Puts the parts together: settings, listeners, the watch and the tick, until a signal says stop.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use guard_model::scorer::Settings;
+use hyper::StatusCode;
+use hyper::header::{HeaderValue, USER_AGENT};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{Arguments, Config, ConfigError, Trust};
+use crate::health::{Heartbeat, readyz};
+use crate::metrics;
+use crate::pipeline::{self, Pipeline};
+use crate::process::Usage;
+use crate::server::{Answer, Routes, serve};
+use crate::tick::{Latest, TickError, Ticker};
+use crate::watch::Pods;
+
+/// How many threads may do work that blocks: one scores, one reads a file or looks up a name.
+const BLOCKING_THREADS: usize = 2;
+/// The environment cannot be used as it was given: exit code of a wrong command line.
+const USAGE: u8 = 2;
+
+/// Why the exporter cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ExporterError {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The system gives no thread, socket or signal.
+    #[error("cannot {what}: {cause}")]
+    System {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// There is no way to reach an API server.
+    #[error(
+        "cannot set up a connection to the API server: {0}; run in a pod with a ServiceAccount, or give --kubeconfig"
+    )]
+    Kube(String),
+    /// Scoring broke off.
+    #[error(transparent)]
+    Tick(#[from] TickError),
+}
+
+/// The whole program: what it is told in, its exit code out (0 stopped by a signal, 1 error, 2 usage).
+pub fn main_impl(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // If even that cannot be written, nobody is there to be told.
+            let _told = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(arguments.log_level.filter())
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    match start(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "giving up");
+            if matches!(error, ExporterError::Config(_)) { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn start(arguments: Arguments) -> Result<(), ExporterError> {
+    let config = arguments.resolve(|name| std::env::var(name).ok())?;
+    // One thread for all that waits, and another for the few milliseconds of scoring: a DaemonSet's memory is paid on
+    // every node.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+        .map_err(|cause| ExporterError::System { what: "start".to_owned(), cause })?;
+    runtime.block_on(async {
+        let exporter = Exporter::bind(config).await?;
+        exporter.run(signalled()?).await
+    })
+}
+
+/// Ends when the process is told to stop.
+fn signalled() -> Result<impl Future<Output = ()>, ExporterError> {
+    let listen =
+        |kind| signal(kind).map_err(|cause| ExporterError::System { what: "listen for signals".to_owned(), cause });
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to stop");
+    })
+}
+
+/// An exporter whose ports are open and that has not begun.
+pub struct Exporter {
+    config: Config,
+    client: kube::Client,
+    health: TcpListener,
+    loopback: TcpListener,
+}
+
+impl Exporter {
+    /// Opens the ports and prepares the connection to the API server, which need not answer yet.
+    ///
+    /// # Errors
+    /// If a port is taken, or nothing says where the API server is.
+    pub async fn bind(config: Config) -> Result<Self, ExporterError> {
+        let client = client(config.kubeconfig.as_deref()).await?;
+        let (health, loopback) = (listen(config.listen).await?, listen(config.loopback).await?);
+        Ok(Self { config, client, health, loopback })
+    }
+
+    /// Where health is served, and where the report and the metrics are.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
+        Ok((self.health.local_addr()?, self.loopback.local_addr()?))
+    }
+
+    /// Samples, scores and serves until `stop`.
+    ///
+    /// # Errors
+    /// If scoring broke off.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ExporterError> {
+        let config = &self.config;
+        announce(config);
+        let settings = Settings { threshold: config.threshold, interval_seconds: config.interval.as_secs_f64() };
+        let model = pipeline::load_model(config.model.as_deref())
+            .inspect_err(|reason| tracing::error!(reason, "there is no model: hard facts alone make the scores"));
+        let pipeline = Pipeline::new(&config.node, settings, model);
+        let heartbeat = Arc::new(Heartbeat::new(config.interval));
+        let pods = Pods::default();
+        let (ticker, latest) = Ticker::new(config, pods.clone(), pipeline, Arc::clone(&heartbeat));
+        let open = health_routes(latest.clone(), Arc::clone(&heartbeat), config.insecure_metrics);
+        let own = loopback_routes(latest, heartbeat);
+        tokio::select! {
+            result = ticker.run(stop) => Ok(result?),
+            () = serve(self.health, open) => Ok(()),
+            () = serve(self.loopback, own) => Ok(()),
+            () = follow(&pods, self.client, &config.node) => Ok(()),
+        }
+    }
+}
+
+/// Follows the pods without end: should the stream end by itself, the last known ones stay.
+async fn follow(pods: &Pods, client: kube::Client, node: &str) {
+    pods.follow(client, node).await;
+    tracing::error!("the watch of the node's pods ended; going on with those known");
+    std::future::pending::<()>().await;
+}
+
+fn announce(config: &Config) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        node = config.node,
+        health = %config.listen,
+        loopback = %config.loopback,
+        "starting"
+    );
+    if config.trust == Trust::Insecure {
+        tracing::warn!(
+            "--kubelet-insecure-tls: the kubelet's certificate is not verified, the token goes to whoever answers"
+        );
+    }
+    if config.insecure_metrics {
+        tracing::warn!(address = %config.listen, "--insecure-metrics: /metrics is served in plain HTTP to anyone");
+    }
+}
+
+fn health_routes(latest: Latest, heartbeat: Arc<Heartbeat>, insecure_metrics: bool) -> Routes {
+    let answer = move |path: &str| match path {
+        "/healthz" => heartbeat.healthz(),
+        "/readyz" => readyz(latest.borrow().as_deref()),
+        "/metrics" if insecure_metrics => metrics_answer(&latest, &heartbeat),
+        _ => Answer::not_found(),
+    };
+    Routes { loopback_only: false, answer: Box::new(answer) }
+}
+
+fn loopback_routes(latest: Latest, heartbeat: Arc<Heartbeat>) -> Routes {
+    let answer = move |path: &str| match path {
+        "/v1/report" => match latest.borrow().as_deref() {
+            Some(snapshot) => {
+                Answer { status: StatusCode::OK, content_type: "application/json", body: snapshot.json() }
+            }
+            None => Answer::text(StatusCode::SERVICE_UNAVAILABLE, "no tick has ended yet\n"),
+        },
+        "/metrics" => metrics_answer(&latest, &heartbeat),
+        _ => Answer::not_found(),
+    };
+    Routes { loopback_only: true, answer: Box::new(answer) }
+}
+
+fn metrics_answer(latest: &Latest, heartbeat: &Heartbeat) -> Answer {
+    let snapshot = latest.borrow().clone();
+    let body = metrics::render(snapshot.as_deref(), &Usage::read(), !heartbeat.stalled());
+    Answer { status: StatusCode::OK, content_type: metrics::CONTENT_TYPE, body: body.into() }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ExporterError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|cause| ExporterError::System { what: format!("listen on {address}"), cause })
+}
+
+async fn client(kubeconfig: Option<&Path>) -> Result<kube::Client, ExporterError> {
+    let said = |error: &dyn std::fmt::Display| ExporterError::Kube(error.to_string());
+    let mut config = match kubeconfig {
+        None => kube::Config::incluster().map_err(|error| said(&error))?,
+        Some(file) => {
+            let kubeconfig = Kubeconfig::read_from(file).map_err(|error| said(&error))?;
+            let options = KubeConfigOptions::default();
+            kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| said(&error))?
+        }
+    };
+    // kube sends none by itself, and the audit log would name nobody.
+    let agent = HeaderValue::from_static(concat!("guard-exporter/", env!("CARGO_PKG_VERSION")));
+    config.headers.push((USER_AGENT, agent));
+    kube::Client::try_from(config).map_err(|error| said(&error))
+}
+
+#[cfg(test)]
+mod tests;

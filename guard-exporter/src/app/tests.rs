@@ -1,0 +1,185 @@
+use std::time::Duration;
+
+use guard_model::report::NodeReport;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::kubelet::tests::{FakeKubelet, authority, ok};
+
+const SUMMARY: &str = include_str!("../../../models/tests/fixtures/summary.json");
+const POD: &str = include_str!("../../../models/tests/fixtures/pod.json");
+
+/// An API server that lists one pod, then holds the watch open and says nothing. The address of its kubeconfig.
+async fn api_server(folder: &TempDir) -> std::path::PathBuf {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let Ok(byte) = stream.read_u8().await else { return };
+                    head.push(byte);
+                }
+                let head = String::from_utf8(head).unwrap();
+                assert!(head.starts_with("GET /api/v1/pods?"), "{head}");
+                assert!(head.contains("fieldSelector=spec.nodeName%3Dnode1"), "{head}");
+                assert!(head.contains("user-agent: guard-exporter/"), "{head}");
+                if head.contains("watch=true") {
+                    let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+                    std::future::pending::<()>().await;
+                }
+                let list = format!(
+                    r#"{{"kind":"PodList","apiVersion":"v1","metadata":{{"resourceVersion":"7"}},"items":[{POD}]}}"#
+                );
+                let _sent = stream.write_all(&ok(&list)).await;
+            });
+        }
+    });
+    let file = folder.path().join("kubeconfig");
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+         contexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n\
+         clusters: [{{name: k, cluster: {{server: 'http://{address}'}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+/// A running exporter.
+struct Running {
+    health: SocketAddr,
+    loopback: SocketAddr,
+    stop: tokio::sync::oneshot::Sender<()>,
+    end: JoinHandle<Result<(), ExporterError>>,
+}
+
+impl Running {
+    async fn start(config: Config) -> Self {
+        let exporter = Exporter::bind(config).await.unwrap();
+        let (health, loopback) = exporter.addresses().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let end = tokio::spawn(exporter.run(async move {
+            let _told = stopped.await;
+        }));
+        Self { health, loopback, stop, end }
+    }
+
+    /// Asks until the report is as `wanted`.
+    async fn report(&self, wanted: impl Fn(&NodeReport) -> bool) -> NodeReport {
+        for _ in 0..600 {
+            let (status, body) = get(self.loopback, "/v1/report").await;
+            if status == 200 {
+                let report = serde_json::from_str(&body).unwrap();
+                if wanted(&report) {
+                    return report;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("no such report within 30 s: {}", get(self.loopback, "/v1/report").await.1);
+    }
+}
+
+async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// Settings for an exporter whose kubelet answers `summary` to everything.
+async fn config(folder: &TempDir, summary: &str) -> Config {
+    let authority = authority("cluster");
+    let kubelet = FakeKubelet::start(&authority, "node1", ok(summary), false).await;
+    Config {
+        interval: Duration::from_secs(1),
+        kubeconfig: Some(api_server(folder).await),
+        state_file: Some(folder.path().join("state")),
+        ..kubelet.config(folder, &authority)
+    }
+}
+
+#[tokio::test]
+async fn a_node_is_read_scored_and_served_and_what_was_learnt_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(config(&folder, SUMMARY).await).await;
+    let report = running.report(|report| report.kubelet.up && !report.pods.is_empty()).await;
+    assert_eq!(report.node, "node1");
+    assert_eq!(report.model.error, None);
+    assert_eq!(report.pods[0].name, "cart-59f948d975-tr5v2");
+    assert_eq!(report.kubelet.error, None);
+    assert_eq!(get(running.health, "/healthz").await, (200, "ok\n".to_owned()));
+    assert_eq!(get(running.health, "/readyz").await, (200, "ok\n".to_owned()));
+    assert_eq!(get(running.health, "/metrics").await.0, 404);
+    assert_eq!(get(running.health, "/v1/report").await.0, 404);
+    let (_, metrics) = get(running.loopback, "/metrics").await;
+    assert!(metrics.contains("guard_kubelet_up 1\n") && metrics.contains("guard_model_loaded 1\n"), "{metrics}");
+    running.stop.send(()).unwrap();
+    running.end.await.unwrap().unwrap();
+    assert!(std::fs::metadata(folder.path().join("state")).unwrap().len() > 0);
+}
+
+#[tokio::test]
+async fn a_broken_model_leaves_the_facts_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model.onnx");
+    std::fs::write(&model, "no model").unwrap();
+    let mut config = config(&folder, SUMMARY).await;
+    config.model = Some(model);
+    config.insecure_metrics = true;
+    let running = Running::start(config).await;
+    let report = running.report(|report| report.kubelet.up && !report.pods.is_empty()).await;
+    assert!(report.model.error.unwrap().contains("model.onnx: "), "the file is named");
+    assert_eq!(get(running.health, "/readyz").await, (503, "not ready\n".to_owned()));
+    assert_eq!(get(running.health, "/healthz").await.0, 200);
+    let (status, metrics) = get(running.health, "/metrics").await;
+    assert_eq!(status, 200);
+    assert!(metrics.contains("guard_model_loaded 0\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_kubelet_that_answers_nonsense_is_named_and_harms_nothing() {
+    for summary in ["{\"pods\": [", "[]", "", "{\"node\":{\"nodeName\":\"other\"},\"pods\":[]}"] {
+        let folder = tempfile::tempdir().unwrap();
+        let running = Running::start(config(&folder, summary).await).await;
+        let report = running.report(|report| !report.pods.is_empty()).await;
+        assert!(!report.kubelet.up, "{summary}");
+        assert!(report.kubelet.error.unwrap().contains("cannot be understood"), "{summary}");
+        assert_eq!(get(running.health, "/readyz").await.0, 503, "{summary}");
+        assert_eq!(get(running.health, "/healthz").await.0, 200, "{summary}");
+    }
+}
+
+#[tokio::test]
+async fn without_an_api_server_the_exporter_lives_and_says_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&folder, SUMMARY).await;
+    let kubeconfig = config.kubeconfig.as_ref().unwrap();
+    let text = std::fs::read_to_string(kubeconfig).unwrap();
+    let (before, _) = text.split_once("http://").unwrap();
+    let (_, after) = text.split_once("'}}]\nusers").unwrap();
+    std::fs::write(kubeconfig, format!("{before}http://127.0.0.1:1'}}}}]\nusers{after}")).unwrap();
+    let running = Running::start(config).await;
+    let report = running.report(|report| report.kubelet.up).await;
+    assert!(report.pods.is_empty());
+    assert!(report.kubelet.error.unwrap().contains("the API server has not listed them"));
+    assert_eq!(get(running.health, "/healthz").await.0, 200);
+    assert_eq!(get(running.health, "/readyz").await.0, 503);
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = config(&folder, SUMMARY).await;
+    config.loopback = taken.local_addr().unwrap();
+    let error = Exporter::bind(config).await.err().unwrap();
+    assert!(error.to_string().starts_with("cannot listen on 127.0.0.1:"), "{error}");
+}

@@ -1,0 +1,195 @@
+//! One tick's computation without its I/O: bytes and facts in, reports out. It runs on a thread of its own, so that the
+//! listeners answer meanwhile.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use guard_model::cadvisor::Cadvisor;
+use guard_model::engine::{self, Engine};
+use guard_model::report::{ModelInfo, PodReport};
+use guard_model::sample::PodFacts;
+use guard_model::sampler::Sampler;
+use guard_model::scorer::{Scorer, Settings};
+use guard_model::summary;
+use jiff::Timestamp;
+
+use crate::kubelet::{self, KubeletError};
+
+/// The model in `file`, or the one that ships.
+///
+/// # Errors
+/// In words, why there is none.
+pub fn load_model(file: Option<&Path>) -> Result<Engine, String> {
+    let Some(file) = file else { return Engine::load(engine::SHIPPED).map_err(|error| error.to_string()) };
+    let named = |cause: &dyn std::fmt::Display| format!("{}: {cause}", file.display());
+    let mut bytes = Vec::new();
+    File::open(file)
+        .and_then(|opened| opened.take(engine::MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| named(&error))?;
+    Engine::load(&bytes).map_err(|error| named(&error))
+}
+
+/// What a tick brought from outside.
+pub struct Readings {
+    /// When it was read, by this machine's clock.
+    pub at: Timestamp,
+    /// Body of the kubelet's `/stats/summary`.
+    pub summary: Result<Vec<u8>, KubeletError>,
+    /// The kubelet's `/metrics/cadvisor`, if it was due.
+    pub cadvisor: Option<Cadvisor>,
+    /// The node's pods; `None` until they are known.
+    pub pods: Option<Vec<PodFacts>>,
+}
+
+/// What became of it.
+pub struct Scored {
+    /// One report for each pod that has not succeeded.
+    pub pods: Vec<PodReport>,
+    /// Whether the kubelet gave something that could be understood.
+    pub kubelet: Result<(), KubeletError>,
+}
+
+/// All that is remembered from tick to tick.
+pub struct Pipeline {
+    node: String,
+    sampler: Sampler,
+    scorer: Scorer,
+    model_error: Option<String>,
+}
+
+impl Pipeline {
+    /// A pipeline for `node` that has learnt nothing. Without a model the facts alone make the scores.
+    pub fn new(node: &str, settings: Settings, model: Result<Engine, String>) -> Self {
+        let (engine, model_error) = match model {
+            Ok(engine) => (Some(engine), None),
+            Err(error) => (None, Some(error)),
+        };
+        let scorer = Scorer::new(settings, engine);
+        Self { node: node.to_owned(), sampler: Sampler::default(), scorer, model_error }
+    }
+
+    /// Which model scores, or why none does.
+    pub fn model(&self) -> ModelInfo {
+        let model = self.scorer.model().clone();
+        ModelInfo { error: self.model_error.clone().or(model.error), ..model }
+    }
+
+    /// Parses, samples and scores.
+    pub fn tick(&mut self, readings: Readings) -> Scored {
+        let summary = readings.summary.and_then(|body| self.parse(&body));
+        let (summary, kubelet) = match summary {
+            Ok(summary) => (Some(summary), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        // What was learnt is kept by pod and forgotten with it: a list that has not come yet must not look like an empty one.
+        let Some(pods) = readings.pods else { return Scored { pods: Vec::new(), kubelet } };
+        let now = seconds(readings.at);
+        let samples = self.sampler.tick(now, summary.as_ref(), readings.cadvisor.as_ref(), &pods);
+        Scored { pods: self.scorer.tick(readings.at, &samples), kubelet }
+    }
+
+    fn parse(&self, body: &[u8]) -> Result<summary::Summary, KubeletError> {
+        let malformed = |cause| KubeletError::Malformed { path: kubelet::SUMMARY, cause };
+        let summary = summary::parse(body).map_err(|error| malformed(error.to_string()))?;
+        if summary.node == self.node {
+            Ok(summary)
+        } else {
+            Err(malformed(format!("it speaks of node {:?}, not {:?}", summary.node, self.node)))
+        }
+    }
+
+    /// Everything learnt so far.
+    pub fn save(&self, at: Timestamp) -> Vec<u8> {
+        self.scorer.save(seconds(at))
+    }
+
+    /// Goes on from what [`Pipeline::save`] gave.
+    ///
+    /// # Errors
+    /// In words, why that cannot be used; everything is then as it was.
+    pub fn restore(&mut self, learnt: &[u8], at: Timestamp) -> Result<(), String> {
+        self.scorer.restore(learnt, seconds(at)).map(|_| ()).map_err(|error| error.to_string())
+    }
+}
+
+/// Seconds of Unix time.
+pub fn seconds(at: Timestamp) -> f64 {
+    at.as_duration().as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUMMARY: &[u8] = include_bytes!("../../models/tests/fixtures/summary.json");
+    const UID: &str = "c7cd61ad-1841-4d15-9be0-6901add31d9b";
+
+    fn pipeline() -> Pipeline {
+        Pipeline::new("node1", Settings { threshold: 0.7, interval_seconds: 15.0 }, Err("no model".to_owned()))
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_795_356_130 + second).unwrap()
+    }
+
+    fn readings(at: Timestamp, pods: Option<Vec<PodFacts>>) -> Readings {
+        Readings { at, summary: Ok(SUMMARY.to_vec()), cadvisor: None, pods }
+    }
+
+    fn pod() -> PodFacts {
+        PodFacts {
+            uid: UID.to_owned(),
+            namespace: "shop".to_owned(),
+            name: "loadgen".to_owned(),
+            ..PodFacts::default()
+        }
+    }
+
+    fn remembers(pipeline: &Pipeline) -> bool {
+        String::from_utf8(pipeline.save(at(60))).unwrap().contains(UID)
+    }
+
+    #[test]
+    fn a_list_that_has_not_come_is_not_an_empty_list() {
+        let mut first = pipeline();
+        assert_eq!(first.tick(readings(at(0), Some(vec![pod()]))).pods.len(), 1);
+        let learnt = first.save(at(30));
+        let mut second = pipeline();
+        second.restore(&learnt, at(45)).unwrap();
+        assert!(second.tick(readings(at(60), None)).pods.is_empty());
+        assert!(remembers(&second));
+        second.tick(readings(at(75), Some(Vec::new())));
+        assert!(!remembers(&second));
+    }
+
+    #[test]
+    fn what_cannot_be_restored_changes_nothing() {
+        let mut pipeline = pipeline();
+        pipeline.tick(readings(at(0), Some(vec![pod()])));
+        for learnt in [&b""[..], b"{}", b"\xff", b"[1, 2"] {
+            assert!(pipeline.restore(learnt, at(0)).is_err(), "{learnt:?}");
+            assert!(remembers(&pipeline));
+        }
+    }
+
+    #[test]
+    fn a_summary_of_another_node_is_not_believed() {
+        let other = Pipeline { node: "node2".to_owned(), ..pipeline() };
+        let error = other.parse(SUMMARY).unwrap_err();
+        assert_eq!(error.kind(), "malformed");
+        assert!(error.to_string().contains(r#"it speaks of node "node1", not "node2""#), "{error}");
+    }
+
+    #[test]
+    fn a_model_that_cannot_be_used_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = load_model(Some(&folder.path().join("model.onnx"))).err().unwrap();
+        assert!(missing.contains("model.onnx: No such file"), "{missing}");
+        let keras = folder.path().join("model.h5");
+        std::fs::write(&keras, b"\x89HDF\r\n\x1a\n and so on").unwrap();
+        let refused = load_model(Some(&keras)).err().unwrap();
+        assert!(refused.contains("model.h5: ") && refused.contains("export it to ONNX"), "{refused}");
+        assert_eq!(pipeline().model().error.as_deref(), Some("no model"));
+    }
+}
