@@ -34,6 +34,8 @@ pub enum Command {
     Status(commands::status::StatusArgs),
     /// Show one pod, workload or node in depth: what was seen, what was expected, and since when
     Explain(commands::explain::ExplainArgs),
+    /// Show all of it on a recorded incident; needs no cluster
+    Demo(commands::demo::DemoArgs),
     /// Print a script that completes commands and flags in a shell
     Completion(commands::completion::CompletionArgs),
     /// Put the exporter into the cluster, or bring it up to this version

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 
 pub mod completion;
+pub mod demo;
 pub mod explain;
 pub mod install;
 pub mod status;
@@ -19,6 +20,7 @@ pub mod version;
 pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
     match cli.command {
         Command::Completion(args) => completion::run(&args, console),
+        Command::Demo(args) => demo::run(&args, console),
         Command::Explain(args) => explain::run(&args, &cli.kube, console).await,
         Command::Status(args) => status::run(args, &cli.kube, console).await,
         Command::Install(args) => install::run(&args, &cli.kube, console).await,

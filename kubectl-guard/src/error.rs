@@ -165,6 +165,9 @@ pub enum Error {
     /// A question was answered with no, or there was nobody to answer it.
     #[error("{0}")]
     NotAgreed(String),
+    /// A recording cannot be read.
+    #[error("{0}")]
+    Recording(#[from] guard_model::recording::RecordingError),
     /// Stopped by ^C.
     #[error("interrupted")]
     Interrupted,
@@ -199,6 +202,7 @@ impl Error {
             | Error::NotFound { .. }
             | Error::ManagedByAnother { .. }
             | Error::NoExporter { .. }
+            | Error::Recording(_)
             | Error::NoScores { .. } => Exit::Error,
         }
     }
@@ -206,7 +210,9 @@ impl Error {
     /// What to do next, if there is something to say.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Error::OutputClosed | Error::Interrupted | Error::Io { .. } | Error::Api { .. } => return None,
+            Error::OutputClosed | Error::Interrupted | Error::Io { .. } | Error::Api { .. } | Error::Recording(_) => {
+                return None;
+            }
             Error::Usage { hint, .. } | Error::BadFile { hint, .. } | Error::NotReady { hint, .. } => hint.clone(),
             Error::ManagedByAnother { .. } => "--force-conflicts takes these fields over".into(),
             Error::MayNotGrant { .. } => {

@@ -7,6 +7,7 @@ use crate::commands::version::VERSION;
 use crate::sanitise;
 
 pub mod portforward;
+pub mod recording;
 
 /// The scores of a cluster at one moment.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,144 @@
+//! `demo`: a recorded incident through the real scorer, table, explanation and plan, without a cluster.
+//!
+//! Nothing of what it shows is stored: the recording is raw, and every score is computed as it runs.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use guard_model::engine::{self, Engine};
+use guard_model::scorer::Settings;
+use guard_model::words;
+
+use crate::commands::explain;
+use crate::console::{Console, Paint};
+use crate::error::Error;
+use crate::events;
+use crate::exit::Exit;
+use crate::render::explain::Detail;
+use crate::render::{self, Style};
+use crate::rows::{self, DEFAULT_THRESHOLD, Row};
+use crate::sanitise;
+use crate::scores::recording::{self, Recorded};
+
+/// Half an hour of a real cluster (demo/README.md).
+const INCIDENT: &[u8] = include_bytes!("../../demo/incident.tar.zst");
+/// Seconds between two ticks of it.
+const INTERVAL_SECONDS: f64 = 10.0;
+
+/// Arguments of `demo`.
+#[derive(Args)]
+pub struct DemoArgs {
+    /// Score with this ONNX model instead of the one that ships
+    #[arg(long, value_name = "FILE", env = "MODEL_PATH")]
+    model: Option<PathBuf>,
+    /// Replay this recording (.tar.zst) instead of the one that ships
+    #[arg(long, value_name = "FILE")]
+    recording: Option<PathBuf>,
+}
+
+/// Replays the incident and shows what `status`, `explain` and `fix --dry-run` would have shown at its end.
+///
+/// # Errors
+/// If a file that was named cannot be read, or stdout cannot be written.
+pub fn run(args: &DemoArgs, console: &Console) -> Result<Exit, Error> {
+    let recorded = replay(args, console)?;
+    let style = Style { columns: console.columns(), colour: console.colour(), headless: false, now: recorded.at };
+    console.print(&story(&recorded, style, &|text| console.paint(Paint::Bold, text)))?;
+    Ok(Exit::Done)
+}
+
+fn replay(args: &DemoArgs, console: &Console) -> Result<Recorded, Error> {
+    let model = match &args.model {
+        Some(path) => file(path)?,
+        None => engine::SHIPPED.to_vec(),
+    };
+    let named = args.model.clone().unwrap_or_else(|| PathBuf::from("the shipped model"));
+    if let Err(error) = Engine::load(&model) {
+        let problem = sanitise::line(&error.to_string());
+        return Err(Error::BadFile { path: named, problem, hint: "without --model the one that ships is used".into() });
+    }
+    let settings = Settings { threshold: DEFAULT_THRESHOLD, interval_seconds: INTERVAL_SECONDS };
+    let engine = || Engine::load(&model).ok();
+    console.note("Replaying a recorded incident; every score is computed now.");
+    match &args.recording {
+        Some(path) => recording::read(&*file(path)?, settings, engine),
+        None => recording::read(INCIDENT, settings, engine),
+    }
+}
+
+fn file(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| Error::Io { doing: format!("read {}", path.display()), source })
+}
+
+/// What is shown: the table, the worst pod in depth, and what could be done about it.
+fn story(recorded: &Recorded, style: Style, title: &dyn Fn(&str) -> String) -> String {
+    let rows = rows::join(&recorded.scores, &recorded.facts, recorded.at);
+    let span = words::duration(recorded.at.duration_since(recorded.from).as_secs_f64());
+    let model = recorded.scores.reports.first().map(|report| &report.model);
+    let model = model.map_or_else(|| "no model".to_owned(), |model| format!("model {} {}", model.name, model.version));
+    let mut text = format!(
+        "{} nodes, {} pods, {span} in {} ticks up to {}, {model}\n\n",
+        recorded.scores.reports.len(),
+        rows.len(),
+        recorded.ticks,
+        recorded.at,
+    );
+    text.push_str(&title("$ kubectl guard status --all"));
+    text.push('\n');
+    text.push_str(&render::pods(&rows, false, false, style));
+    let Some(worst) = rows.first().filter(|row| row.is_anomalous()) else {
+        return text + "\nNo anomalous pods.\n";
+    };
+    text.push('\n');
+    text.push_str(&title(&format!("$ kubectl guard explain pod/{}", worst.name)));
+    text.push('\n');
+    text.push_str(&render::explain::pod(worst, &detail(recorded, worst), style));
+    text
+}
+
+fn detail(recorded: &Recorded, row: &Row) -> Detail {
+    let is_it = |uid: Option<&String>| uid.is_some_and(|uid| *uid == row.uid);
+    let Some(object) = recorded.pods.iter().find(|pod| is_it(pod.metadata.uid.as_ref())) else {
+        return Detail::default();
+    };
+    let of_it: Vec<_> =
+        recorded.events.iter().filter(|event| is_it(event.involved_object.uid.as_ref())).cloned().collect();
+    Detail { events: events::lines(&of_it), ..explain::detail(object, &recorded.scores, &row.uid) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::capture;
+
+    const LEAKING: &str = "catalog-56d6c4f556-lpkcb";
+
+    fn table(model: Option<PathBuf>) -> Vec<Row> {
+        let (console, _) = capture::console(120);
+        let recorded = replay(&DemoArgs { model, recording: None }, &console).unwrap();
+        rows::join(&recorded.scores, &recorded.facts, recorded.at)
+    }
+
+    #[test]
+    fn the_model_finds_what_no_rule_sees() {
+        let rows = table(None);
+        let anomalous: Vec<&str> = rows.iter().filter(|row| row.is_anomalous()).map(|row| row.name.as_str()).collect();
+        assert_eq!(anomalous.first(), Some(&LEAKING), "{rows:#?}");
+    }
+
+    #[test]
+    fn another_model_makes_another_table() {
+        let zero = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/golden/zero.onnx"));
+        assert!(table(Some(zero)).iter().all(|row| row.name != LEAKING || !row.is_anomalous()));
+    }
+
+    #[test]
+    fn a_broken_model_is_an_error_with_its_name() {
+        let (console, _) = capture::console(120);
+        let args = DemoArgs { model: Some(PathBuf::from(file!())), recording: None };
+        let args =
+            DemoArgs { model: args.model.map(|p| Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(p)), ..args };
+        let error = run(&args, &console).unwrap_err();
+        assert!(error.shown().contains("demo.rs"), "{}", error.shown());
+    }
+}
