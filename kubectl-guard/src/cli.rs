@@ -38,6 +38,8 @@ pub enum Command {
     Demo(commands::demo::DemoArgs),
     /// Print a script that completes commands and flags in a shell
     Completion(commands::completion::CompletionArgs),
+    /// Look for what keeps guard from working, and say what to do
+    Doctor(commands::doctor::DoctorArgs),
     /// Put the exporter into the cluster, or bring it up to this version
     Install(commands::install::InstallArgs),
     /// Take away from the cluster what install put there

@@ -7,6 +7,7 @@ use crate::exit::Exit;
 
 pub mod completion;
 pub mod demo;
+pub mod doctor;
 pub mod explain;
 pub mod install;
 pub mod status;
@@ -21,6 +22,7 @@ pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
     match cli.command {
         Command::Completion(args) => completion::run(&args, console),
         Command::Demo(args) => demo::run(&args, console),
+        Command::Doctor(args) => doctor::run(&args, &cli.kube, console).await,
         Command::Explain(args) => explain::run(&args, &cli.kube, console).await,
         Command::Status(args) => status::run(args, &cli.kube, console).await,
         Command::Install(args) => install::run(&args, &cli.kube, console).await,

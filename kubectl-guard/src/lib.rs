@@ -13,6 +13,7 @@ pub mod cli;
 pub mod commands;
 pub mod connect;
 pub mod console;
+pub mod doctor;
 pub mod error;
 pub mod events;
 pub mod exit;

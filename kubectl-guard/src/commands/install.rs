@@ -8,11 +8,17 @@ use clap::{Args, ValueEnum};
 use crate::cli::{DryRun, DryRunFlag, KubeFlags, duration};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
+use crate::doctor;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::scores::portforward;
+use crate::setup::NAMESPACE;
 use crate::setup::manifests::{self, Choices, Kubelet, Object};
 use crate::setup::objects::{self, Applied, Manner};
 use crate::setup::rollout::{self, Progress};
+
+/// A sound exporter is ready by then; one that is not can say why.
+const FIRST_LOOK: Duration = Duration::from_secs(25);
 
 /// Arguments of `install`.
 #[derive(Args)]
@@ -89,10 +95,24 @@ pub async fn run(args: &InstallArgs, kube: &KubeFlags, console: &Console) -> Res
     if args.dry_run.dry_run != DryRun::None || args.timeout.is_zero() {
         return Ok(Exit::Done);
     }
-    let progress = rollout::wait(&connection.client, args.timeout, console).await?;
-    judge(progress, args.timeout)?;
+    judge(wait(&connection, args.timeout, console).await?, args.timeout)?;
     console.note("`kubectl guard status` shows scores after two samples");
     Ok(Exit::Done)
+}
+
+/// Waits for the exporters; not to the end if they say that it is a certificate that keeps them from their kubelets.
+async fn wait(connection: &Connection, patience: Duration, console: &Console) -> Result<Option<Progress>, Error> {
+    let first = patience.min(FIRST_LOOK);
+    let progress = rollout::wait(&connection.client, first, console).await?;
+    if progress.is_some_and(Progress::is_done) {
+        return Ok(progress);
+    }
+    // Exporters that do not answer yet have nothing to say against waiting on.
+    let scores = portforward::read(connection, NAMESPACE, console).await;
+    if let Some(state) = scores.ok().and_then(|scores| doctor::certificate_problem(&scores.reports)) {
+        return Err(Error::NotReady { state, hint: doctor::KUBELET_TLS.into() });
+    }
+    rollout::wait(&connection.client, patience.saturating_sub(first), console).await
 }
 
 async fn apply_all(

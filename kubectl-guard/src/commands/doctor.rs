@@ -1,0 +1,205 @@
+//! `doctor`: looks for what keeps guard from working, and says what to do.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use guard_model::engine::{Engine, MAX_BYTES};
+use guard_model::table;
+
+use crate::cli::KubeFlags;
+use crate::commands::status::ExporterArgs;
+use crate::connect::{Connection, Environment};
+use crate::console::{Console, Paint};
+use crate::doctor::{self, Check, Level, rights};
+use crate::error::{Error, Request};
+use crate::exit::Exit;
+use crate::sanitise;
+use crate::scores::portforward;
+
+/// Arguments of `doctor`.
+#[derive(Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    exporters: ExporterArgs,
+    /// A table of metrics to check
+    #[arg(long, value_name = "FILE")]
+    input_file: Option<PathBuf>,
+    /// A model file to check
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Format of the output
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    output: Format,
+}
+
+/// How to write the checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Runs every check and prints them; the exit code is 1 if one of them failed.
+///
+/// # Errors
+/// If stdout cannot be written.
+pub async fn run(args: &DoctorArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
+    let mut checks = vec![doctor::plugin_names(&plugins_on_path())];
+    checks.extend(args.input_file.as_deref().map(|file| judge("metrics file", metrics(file))));
+    checks.extend(args.model.as_deref().map(|file| judge("model file", model(file))));
+    match connect(kube).await {
+        Ok((connection, check)) => {
+            checks.push(check);
+            checks.extend(cluster(&connection, &args.exporters.guard_namespace, console).await);
+        }
+        Err(error) => checks.push(Check::error("connection", &error)),
+    }
+    print(args.output, &checks, console)?;
+    let failed = checks.iter().any(|check| check.level == Level::Fail);
+    Ok(if failed { Exit::Error } else { Exit::Done })
+}
+
+async fn connect(kube: &KubeFlags) -> Result<(Connection, Check), Error> {
+    let connection = Connection::open(kube, &Environment::of_process())?;
+    let request = Request { verb: "get", resource: "/version", group: "", namespace: None };
+    let version = connection.client.apiserver_version().await.map_err(|error| request.failed(&error))?;
+    let identity = connection.identity().await?;
+    let found = format!(
+        "context {}, {}, Kubernetes {}, as {}",
+        connection.context,
+        connection.server,
+        sanitise::line(&version.git_version),
+        identity.username
+    );
+    Ok((connection, Check::ok("connection", found)))
+}
+
+async fn cluster(connection: &Connection, guard_namespace: &str, console: &Console) -> Vec<Check> {
+    let viewer = "the Role guard-viewer in guard-system";
+    let groups = [
+        ("rights to read scores", rights::to_read_scores(guard_namespace), true, viewer),
+        ("rights to see pods", rights::to_see(), false, "the ClusterRole guard-viewer"),
+        ("rights to fix", rights::to_fix(&connection.namespace), false, "the ClusterRole guard-operator"),
+    ];
+    let mut checks = Vec::new();
+    for (name, needed, must, role) in groups {
+        checks.push(match rights::missing(connection, needed).await {
+            Ok(missing) => rights::check(name, &missing, must, role),
+            Err(error) => Check::error(name, &error),
+        });
+    }
+    match portforward::read(connection, guard_namespace, console).await {
+        Ok(scores) => checks.extend(doctor::scores(&scores)),
+        Err(error) => checks.push(Check::error("exporters", &error)),
+    }
+    checks
+}
+
+/// The executables on the PATH that kubectl takes for guard.
+fn plugins_on_path() -> Vec<(PathBuf, Vec<String>)> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let names = |folder: &Path| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries
+            .filter(|entry| is_executable(&entry.path()))
+            .filter_map(|e| doctor::plugin_name(&e.file_name()))
+            .collect()
+    };
+    std::env::split_paths(&path).map(|folder| (folder.clone(), names(&folder))).collect()
+}
+
+fn is_executable(file: &Path) -> bool {
+    let Ok(metadata) = std::fs::metadata(file) else { return false };
+    #[cfg(unix)]
+    let runs = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 != 0;
+    #[cfg(not(unix))]
+    let runs = true;
+    metadata.is_file() && runs
+}
+
+fn judge(name: &'static str, result: Result<String, (String, &str)>) -> Check {
+    match result {
+        Ok(found) => Check::ok(name, found),
+        Err((found, fix)) => Check::fail(name, found, fix),
+    }
+}
+
+/// Reads a table to its end.
+fn metrics(file: &Path) -> Result<String, (String, &'static str)> {
+    let shown = file.display();
+    let collect = "does the collector run, and may it read metrics? the other checks tell";
+    let input = File::open(file).map_err(|error| (format!("cannot read {shown}: {error}"), collect))?;
+    let broken = |error: table::TableError| {
+        (sanitise::line(&format!("{shown}: {error}")), "correct the line, or have the file written anew")
+    };
+    let mut rows = 0_u64;
+    for row in table::Reader::new(input).map_err(broken)? {
+        row.map_err(broken)?;
+        rows += 1;
+    }
+    if rows == 0 { Err((format!("{shown} holds no metrics"), collect)) } else { Ok(format!("{shown}: {rows} rows")) }
+}
+
+/// Loads a model as the exporter would.
+fn model(file: &Path) -> Result<String, (String, &'static str)> {
+    let shown = file.display();
+    let fix = "leave it out to use the model that ships";
+    let read = |error: std::io::Error| (format!("cannot read {shown}: {error}"), fix);
+    let size = std::fs::metadata(file).map_err(read)?.len();
+    if size > MAX_BYTES as u64 {
+        return Err((format!("{shown} has {size} bytes, more than the {MAX_BYTES} that are accepted"), fix));
+    }
+    let bytes = std::fs::read(file).map_err(read)?;
+    let engine = Engine::load(&bytes).map_err(|error| (sanitise::line(&format!("{shown}: {error}")), fix))?;
+    let info = engine.info();
+    Ok(sanitise::line(&format!("{} {}, sha256 {}", info.name, info.version, info.sha256)))
+}
+
+fn print(format: Format, checks: &[Check], console: &Console) -> Result<(), Error> {
+    if format == Format::Json {
+        let text = serde_json::to_string_pretty(checks)
+            .map_err(|error| Error::Io { doing: "write the checks".into(), source: error.into() })?;
+        return console.line(&text);
+    }
+    for check in checks {
+        let paint = match check.level {
+            Level::Ok => Paint::Green,
+            Level::Warn => Paint::Yellow,
+            Level::Fail => Paint::Red,
+        };
+        let level = console.paint(paint, &format!("{:4}", check.level));
+        console.line(&format!("{level}  {}: {}", check.name, check.found))?;
+        if let Some(fix) = &check.fix {
+            console.line(&format!("      fix: {fix}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &[u8]) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_table_without_rows_is_found_empty() {
+        let only_header = file(b"timestamp,namespace,pod,cpu_usage_cores\n");
+        assert!(metrics(only_header.path()).unwrap_err().0.contains("holds no metrics"));
+        assert!(metrics(file(b"").path()).is_err());
+        assert!(metrics(Path::new("/nonexistent")).is_err());
+    }
+
+    #[test]
+    fn the_shipped_model_loads_and_a_keras_file_is_refused_with_the_reason() {
+        assert!(model(file(guard_model::engine::SHIPPED).path()).unwrap().contains("sha256"));
+        assert!(model(file(b"\x89HDF\r\n\x1a\nrest").path()).unwrap_err().0.contains("Keras"));
+    }
+}
