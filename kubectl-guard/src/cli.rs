@@ -40,6 +40,9 @@ pub enum Command {
     Completion(commands::completion::CompletionArgs),
     /// Look for what keeps guard from working, and say what to do
     Doctor(commands::doctor::DoctorArgs),
+    /// Answer kubectl's questions about what may be typed
+    #[command(hide = true)]
+    Complete(commands::completion::CompleteArgs),
     /// Put the exporter into the cluster, or bring it up to this version
     Install(commands::install::InstallArgs),
     /// Take away from the cluster what install put there

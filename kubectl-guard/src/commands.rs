@@ -20,6 +20,7 @@ pub mod version;
 /// Whatever the command fails with.
 pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
     match cli.command {
+        Command::Complete(args) => completion::complete(&args, console),
         Command::Completion(args) => completion::run(&args, console),
         Command::Demo(args) => demo::run(&args, console),
         Command::Doctor(args) => doctor::run(&args, &cli.kube, console).await,

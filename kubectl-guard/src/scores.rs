@@ -91,3 +91,6 @@ fn sanitised(mut report: NodeReport) -> NodeReport {
     }
     report
 }
+
+#[cfg(test)]
+mod tests;

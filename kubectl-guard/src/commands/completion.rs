@@ -1,6 +1,9 @@
-//! `completion SHELL`: a script that completes commands and flags, and the shim by which kubectl completes its plugin.
+//! `completion SHELL`: a script that completes commands and flags, and the answers for kubectl, which completes its
+//! plugins by calling `kubectl_complete-NAME` with the words typed so far.
 
-use clap::{Args, CommandFactory};
+use std::fmt::Write as _;
+
+use clap::{Args, Command, CommandFactory, ValueEnum};
 use clap_complete::Shell;
 
 use crate::cli::Cli;
@@ -12,24 +15,128 @@ use crate::exit::Exit;
 #[derive(Args)]
 #[command(after_help = INSTALL)]
 pub struct CompletionArgs {
-    /// The shell to complete in
-    shell: Shell,
+    /// Where to complete
+    #[arg(value_enum)]
+    place: Place,
+}
+
+/// Arguments of the hidden command that the shim calls.
+#[derive(Args)]
+pub struct CompleteArgs {
+    /// The words typed after `kubectl guard`; the last one is being typed
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
+}
+
+/// A shell, or kubectl itself.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Place {
+    /// For kubectl-guard typed as one word
+    Bash,
+    /// For kubectl-guard typed as one word
+    Zsh,
+    /// For kubectl-guard typed as one word
+    Fish,
+    /// For kubectl-guard typed as one word
+    Powershell,
+    /// For `kubectl guard`, in every shell that kubectl completes in
+    Kubectl,
 }
 
 const INSTALL: &str = "\
-For `kubectl-guard` typed as one word:
-  bash        kubectl-guard completion bash > ~/.local/share/bash-completion/completions/kubectl-guard
-  zsh         kubectl-guard completion zsh > \"${fpath[1]}/_kubectl-guard\"
-  fish        kubectl-guard completion fish > ~/.config/fish/completions/kubectl-guard.fish
-  powershell  kubectl-guard completion powershell >> $PROFILE";
+How to install it:
+  kubectl guard completion kubectl > ~/.local/bin/kubectl_complete-guard &&
+      chmod +x ~/.local/bin/kubectl_complete-guard      (any folder of $PATH)
+  kubectl guard completion bash > ~/.local/share/bash-completion/completions/kubectl-guard
+  kubectl guard completion zsh > \"${fpath[1]}/_kubectl-guard\"
+  kubectl guard completion fish > ~/.config/fish/completions/kubectl-guard.fish
+  kubectl guard completion powershell >> $PROFILE";
+
+/// What kubectl calls: it hands over the words typed so far.
+const SHIM: &str = "#!/bin/sh\nexec kubectl-guard complete -- \"$@\"\n";
 
 /// Prints the script.
 ///
 /// # Errors
 /// If stdout cannot be written.
 pub fn run(args: &CompletionArgs, console: &Console) -> Result<Exit, Error> {
+    let shell = match args.place {
+        Place::Bash => Shell::Bash,
+        Place::Zsh => Shell::Zsh,
+        Place::Fish => Shell::Fish,
+        Place::Powershell => Shell::PowerShell,
+        Place::Kubectl => {
+            console.print(SHIM)?;
+            return Ok(Exit::Done);
+        }
+    };
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "kubectl-guard", &mut script);
+    clap_complete::generate(shell, &mut Cli::command(), "kubectl-guard", &mut script);
     console.print(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Done)
+}
+
+/// Answers kubectl: one choice a line with its description, and a last line that says not to complete file names.
+///
+/// # Errors
+/// If stdout cannot be written.
+pub fn complete(args: &CompleteArgs, console: &Console) -> Result<Exit, Error> {
+    console.print(&choices(&Cli::command(), &args.words))?;
+    Ok(Exit::Done)
+}
+
+fn choices(root: &Command, words: &[String]) -> String {
+    let (typed, before) = words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
+    let mut command = root;
+    for word in before {
+        command = command.find_subcommand(word).unwrap_or(command);
+    }
+    let mut found: Vec<(String, String)> = Vec::new();
+    if typed.starts_with('-') {
+        let global = root.get_arguments().filter(|arg| arg.is_global_set());
+        for arg in command.get_arguments().chain(global).filter(|arg| !arg.is_hide_set()) {
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            found.extend(arg.get_long().map(|long| (format!("--{long}"), help)));
+        }
+    } else {
+        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+            found.push((sub.get_name().to_owned(), sub.get_about().map(ToString::to_string).unwrap_or_default()));
+        }
+        for value in command.get_positionals().flat_map(clap::Arg::get_possible_values) {
+            found.push((value.get_name().to_owned(), value.get_help().map(ToString::to_string).unwrap_or_default()));
+        }
+    }
+    found.retain(|(choice, _)| choice.starts_with(typed));
+    found.sort();
+    found.dedup();
+    let mut text = String::new();
+    for (choice, help) in found {
+        let line = if help.is_empty() { writeln!(text, "{choice}") } else { writeln!(text, "{choice}\t{help}") };
+        debug_assert!(line.is_ok(), "a String takes every text");
+    }
+    text + ":4\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(words: &[&str]) -> String {
+        choices(&Cli::command(), &words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn kubectl_is_told_commands_values_and_flags() {
+        assert!(answer(&["st"]).starts_with("status\t"));
+        assert!(answer(&["status", "wo"]).starts_with("workloads\t"));
+        assert!(answer(&["status", "--guard"]).starts_with("--guard-namespace\t"));
+        assert!(answer(&["status", "--cont"]).starts_with("--context\t"));
+    }
+
+    #[test]
+    fn files_are_never_completed() {
+        for words in [&[][..], &["nonsense"], &["status", "-"], &["status", "x", "y"]] {
+            assert!(answer(words).ends_with(":4\n"));
+        }
+    }
 }
