@@ -49,6 +49,7 @@ pub struct Kubelet {
     trust: Trust,
     token_file: PathBuf,
     timeout: Duration,
+    largest: usize,
     client: Option<Https>,
 }
 
@@ -67,6 +68,7 @@ impl Kubelet {
             trust: config.trust.clone(),
             token_file: config.token_file.clone(),
             timeout: config.interval.mul_f64(SHARE).min(LONGEST),
+            largest: LARGEST,
             client: None,
         }
     }
@@ -110,7 +112,7 @@ impl Kubelet {
             let frame = frame.map_err(|error| KubeletError::Truncated { path, cause: innermost(&error) })?;
             if let Some(data) = frame.data_ref() {
                 length = length.saturating_add(data.len());
-                if length > LARGEST {
+                if length > self.largest {
                     return Err(KubeletError::TooLarge { path });
                 }
                 piece(data);
@@ -121,7 +123,7 @@ impl Kubelet {
 
     fn accept<B: hyper::body::Body>(&self, path: &'static str, response: &Response<B>) -> Result<(), KubeletError> {
         match response.status() {
-            StatusCode::OK if response.body().size_hint().lower() > LARGEST as u64 => {
+            StatusCode::OK if response.body().size_hint().lower() > self.largest as u64 => {
                 Err(KubeletError::TooLarge { path })
             }
             StatusCode::OK => Ok(()),

@@ -192,14 +192,14 @@ async fn an_oversized_answer_is_not_read() {
     let announced =
         read_answer(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", LARGEST + 1).into_bytes()).await;
     assert_eq!(announced.unwrap_err().kind(), "too_large");
-    let mut endless = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
-    endless.resize(LARGEST + 1000, b' ');
+    let endless = [b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b' '; 200_000]].concat();
     let (authority, folder) = (authority("cluster"), tempfile::tempdir().unwrap());
     let kubelet = FakeKubelet::start(&authority, "node1", endless, true).await;
-    let mut config = kubelet.config(&folder, &authority);
-    config.interval = Duration::from_mins(1);
-    let error = Kubelet::new(&config).get(SUMMARY, |_| ()).await.unwrap_err();
+    let mut client = Kubelet { largest: 100_000, ..Kubelet::new(&kubelet.config(&folder, &authority)) };
+    let mut taken = 0;
+    let error = client.get(SUMMARY, |piece| taken += piece.len()).await.unwrap_err();
     assert_eq!(error.kind(), "too_large");
+    assert!(taken <= 100_000);
 }
 
 #[tokio::test]
