@@ -109,10 +109,12 @@ async fn wait(connection: &Connection, patience: Duration, console: &Console) ->
     }
     // Exporters that do not answer yet have nothing to say against waiting on.
     let scores = portforward::read(connection, NAMESPACE, console).await;
-    if let Some(state) = scores.ok().and_then(|scores| doctor::certificate_problem(&scores.reports)) {
+    if let Some(cause) = scores.ok().and_then(|scores| doctor::certificate_problem(&scores.reports)) {
+        let state = progress.map_or(cause.clone(), |p| format!("{} of {} nodes are ready: {cause}", p.ready, p.wanted));
         return Err(Error::NotReady { state, hint: doctor::KUBELET_TLS.into() });
     }
-    rollout::wait(&connection.client, patience.saturating_sub(first), console).await
+    let later = rollout::wait(&connection.client, patience.saturating_sub(first), console).await?;
+    Ok(later.or(progress))
 }
 
 async fn apply_all(
