@@ -36,6 +36,10 @@ pub enum Command {
     Explain(commands::explain::ExplainArgs),
     /// Show all of it on a recorded incident; needs no cluster
     Demo(commands::demo::DemoArgs),
+    /// Propose what may safely be done about a pod or workload, and do it once it is approved
+    Fix(commands::fix::FixArgs),
+    /// Show what was done from this machine, and what came of it
+    History(commands::history::HistoryArgs),
     /// Print a script that completes commands and flags in a shell
     Completion(commands::completion::CompletionArgs),
     /// Look for what keeps guard from working, and say what to do

@@ -9,6 +9,8 @@ pub mod completion;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+pub mod fix;
+pub mod history;
 pub mod install;
 pub mod status;
 pub mod uninstall;
@@ -25,6 +27,8 @@ pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
         Command::Demo(args) => demo::run(&args, console),
         Command::Doctor(args) => doctor::run(&args, &cli.kube, console).await,
         Command::Explain(args) => explain::run(&args, &cli.kube, console).await,
+        Command::Fix(args) => fix::run(&args, &cli.kube, console).await,
+        Command::History(args) => history::run(&args, console),
         Command::Status(args) => status::run(args, &cli.kube, console).await,
         Command::Install(args) => install::run(&args, &cli.kube, console).await,
         Command::Uninstall(args) => uninstall::run(&args, &cli.kube, console).await,

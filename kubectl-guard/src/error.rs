@@ -168,9 +168,30 @@ pub enum Error {
     /// A recording cannot be read.
     #[error("{0}")]
     Recording(#[from] guard_model::recording::RecordingError),
+    /// A guard rail ended the way to a plan.
+    #[error(transparent)]
+    Refused(#[from] crate::propose::Refusal),
+    /// A plan was not approved.
+    #[error(transparent)]
+    NotApproved(#[from] crate::approve::NotApproved),
+    /// A write, or its dry run, did not succeed.
+    #[error(transparent)]
+    Write(crate::apply::ApplyError),
+    /// The journal cannot be used, so nothing may be written.
+    #[error(transparent)]
+    Journal(#[from] crate::audit::JournalError),
     /// Stopped by ^C.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<crate::apply::ApplyError> for Error {
+    fn from(error: crate::apply::ApplyError) -> Self {
+        match error {
+            crate::apply::ApplyError::Forbidden { need, message } => need.denied(&message),
+            other => Error::Write(other),
+        }
+    }
 }
 
 fn in_namespace(namespace: Option<&str>) -> String {
@@ -190,7 +211,11 @@ impl Error {
             Error::NotReady { .. } => Exit::Partial,
             Error::NotAgreed(_) => Exit::Declined,
             Error::Interrupted => Exit::Interrupted,
-            Error::Io { .. }
+            Error::Refused(_) => Exit::Refused,
+            Error::NotApproved(error) => error.exit(),
+            Error::Write(error) => error.exit(),
+            Error::Journal(_)
+            | Error::Io { .. }
             | Error::BadFile { .. }
             | Error::NoKubeconfig { .. }
             | Error::BadKubeconfig { .. }
@@ -210,7 +235,15 @@ impl Error {
     /// What to do next, if there is something to say.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Error::OutputClosed | Error::Interrupted | Error::Io { .. } | Error::Api { .. } | Error::Recording(_) => {
+            Error::OutputClosed
+            | Error::Interrupted
+            | Error::Io { .. }
+            | Error::Api { .. }
+            | Error::Recording(_)
+            | Error::Refused(_)
+            | Error::NotApproved(_)
+            | Error::Write(_)
+            | Error::Journal(_) => {
                 return None;
             }
             Error::Usage { hint, .. } | Error::BadFile { hint, .. } | Error::NotReady { hint, .. } => hint.clone(),

@@ -9,6 +9,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
 
+pub mod apply;
+pub mod approve;
+pub mod audit;
 pub mod cli;
 pub mod commands;
 pub mod connect;
@@ -17,13 +20,17 @@ pub mod doctor;
 pub mod error;
 pub mod events;
 pub mod exit;
+pub mod facts;
 pub mod nodes;
+pub mod plan;
 pub mod pods;
+pub mod propose;
 pub mod render;
 pub mod rows;
 pub mod sanitise;
 pub mod scores;
 pub mod setup;
+pub mod verify;
 
 use cli::Cli;
 use console::Console;

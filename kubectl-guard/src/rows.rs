@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use guard_model::alert::Alert;
-use guard_model::cause::{Cause, Reason};
+use guard_model::cause::Reason;
 use guard_model::report::{NodeReport, PodReport, Severity, State};
 use guard_model::rules::{self, Custom};
 use guard_model::sample::{Measures, Phase, PodFacts};
@@ -13,6 +13,7 @@ use guard_model::workload::Workload;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::propose::suggest;
 use crate::scores::Scores;
 
 /// The line where no report says one.
@@ -196,13 +197,8 @@ fn bare(pod: &PodFacts) -> Row {
 }
 
 fn fix(state: State, reasons: &[Reason], workload: Option<&Workload>) -> Option<&'static str> {
-    let cause = reasons.first().filter(|_| state == State::Anomalous)?.cause;
-    Some(match cause {
-        Cause::ImagePull => "fix the image",
-        Cause::Unschedulable => "make room",
-        _ if workload.is_none() => "by hand",
-        _ => "restart",
-    })
+    let suggestion = if state == State::Anomalous { suggest(reasons, workload) } else { None };
+    suggestion.map(|suggestion| suggestion.words)
 }
 
 fn why_unscored(pod: &PodFacts, scores: &Scores, nodes: &HashMap<&str, &NodeReport>) -> String {

@@ -1,0 +1,177 @@
+//! What an answer of the API server to a write means, pure.
+
+use http::StatusCode;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::ApplyError;
+use crate::plan::{Action, Step, Target};
+use crate::sanitise;
+
+/// What a step came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum StepOutcome {
+    /// The API server took it.
+    Done {
+        /// `metadata.generation` that the rollout must reach, where the answer told it.
+        generation: Option<i64>,
+    },
+    /// It was not written.
+    NotDone {
+        /// Why.
+        why: String,
+    },
+    /// No answer came, and the object does not tell: it may have been written, or be written yet.
+    Unknown {
+        /// What is known.
+        why: String,
+    },
+}
+
+/// Reads the answer to a write or to its dry run.
+///
+/// `Err(ApplyError::Unknown)` is for answers after which the write may have happened.
+pub(super) fn read(step: &Step, code: StatusCode, body: &[u8]) -> Result<StepOutcome, ApplyError> {
+    if code.is_success() {
+        let value: Value = serde_json::from_slice(body).unwrap_or_default();
+        // Only a patch of the object itself answers with its generation; a Scale has none.
+        return Ok(StepOutcome::Done { generation: value.pointer("/metadata/generation").and_then(Value::as_i64) });
+    }
+    let status: Status = serde_json::from_slice(body).unwrap_or_default();
+    let message = status.message.as_deref().map_or_else(|| format!("HTTP {}", code.as_u16()), sanitise::line);
+    let target = step.target.to_string();
+    Err(match code.as_u16() {
+        403 => ApplyError::Forbidden { need: Box::new(step.need.clone()), message },
+        404 | 409 => ApplyError::Stale { target, message },
+        429 if is_budget(&status) => ApplyError::Budget { target, message },
+        // The eviction API answers so, before it writes, when several budgets cover a pod: no retry can help.
+        500 if step.action == Action::EvictPod && message.contains("more than one PodDisruptionBudget") => {
+            ApplyError::Budget { target, message }
+        }
+        500.. => ApplyError::Unknown { target, why: message },
+        code => ApplyError::Refused { target, code, message },
+    })
+}
+
+/// A spent disruption budget says so in its cause; a 429 of an overloaded server doesn't.
+fn is_budget(status: &Status) -> bool {
+    let causes = status.details.as_ref().and_then(|details| details.causes.as_ref());
+    causes.is_some_and(|causes| causes.iter().any(|cause| cause.reason.as_deref() == Some("DisruptionBudget")))
+}
+
+/// What the object itself says after a write without an answer: `None` is an object that is gone.
+pub(super) fn reconcile(step: &Step, object: Option<&Value>) -> StepOutcome {
+    let Some(object) = object else {
+        return match step.action {
+            Action::EvictPod => StepOutcome::Done { generation: None },
+            _ => StepOutcome::NotDone { why: format!("{} is gone", step.target) },
+        };
+    };
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    let same = text("/metadata/uid") == Some(&step.target.uid);
+    let generation = object.pointer("/metadata/generation").and_then(Value::as_i64);
+    if step.action == Action::EvictPod {
+        let stays = same && object.pointer("/metadata/deletionTimestamp").is_none();
+        return if stays { unknown(&step.target) } else { StepOutcome::Done { generation: None } };
+    }
+    if !same {
+        return StepOutcome::NotDone { why: format!("{} was deleted and made again", step.target) };
+    }
+    if holds(object, &step.after) {
+        return StepOutcome::Done { generation };
+    }
+    if text("/metadata/resourceVersion") == step.target.resource_version.as_deref() {
+        return unknown(&step.target);
+    }
+    // The precondition fails from now on: a write still under way can no longer arrive.
+    StepOutcome::NotDone { why: format!("{} was changed by someone else meanwhile", step.target) }
+}
+
+fn unknown(target: &Target) -> StepOutcome {
+    StepOutcome::Unknown { why: format!("{target} shows no trace of it yet; it may still arrive") }
+}
+
+/// Every field of `part` has the same value in `whole`.
+fn holds(whole: &Value, part: &Value) -> bool {
+    match (whole, part) {
+        (Value::Object(whole), Value::Object(part)) => {
+            part.iter().all(|(key, value)| whole.get(key).is_some_and(|other| holds(other, value)))
+        }
+        (whole, part) => whole == part,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::ActionKind;
+    use crate::plan::examples::{plan, pod_plan};
+
+    fn answer(step: &Step, code: u16, body: &Value) -> Result<StepOutcome, ApplyError> {
+        read(step, StatusCode::from_u16(code).unwrap(), body.to_string().as_bytes())
+    }
+
+    fn restart() -> Step {
+        plan(ActionKind::Restart).steps.remove(0)
+    }
+
+    fn evict() -> Step {
+        pod_plan().steps.remove(0)
+    }
+
+    #[test]
+    fn a_budget_is_told_from_an_overloaded_server() {
+        let budget = json!({ "message": "no", "details": { "causes": [{ "reason": "DisruptionBudget" }] } });
+        assert!(matches!(answer(&evict(), 429, &budget), Err(ApplyError::Budget { .. })));
+        let overload = json!({ "message": "too many requests" });
+        assert!(matches!(answer(&evict(), 429, &overload), Err(ApplyError::Refused { code: 429, .. })));
+        let two = json!({ "message": "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support." });
+        assert!(matches!(answer(&evict(), 500, &two), Err(ApplyError::Budget { .. })));
+    }
+
+    #[test]
+    fn a_conflict_or_a_missing_object_is_stale() {
+        for code in [404, 409] {
+            assert!(matches!(answer(&restart(), code, &json!({})), Err(ApplyError::Stale { .. })));
+        }
+    }
+
+    #[test]
+    fn after_a_failing_server_the_outcome_is_unknown() {
+        for code in [500, 502, 503, 504] {
+            assert!(matches!(answer(&restart(), code, &json!({})), Err(ApplyError::Unknown { .. })), "{code}");
+        }
+    }
+
+    #[test]
+    fn the_object_tells_whether_a_lost_write_arrived() {
+        let step = restart();
+        let object = |uid: &str, version: &str, after: bool| {
+            let mut object = if after { step.after.clone() } else { json!({ "spec": {} }) };
+            object["metadata"] = json!({ "uid": uid, "resourceVersion": version, "generation": 3 });
+            object
+        };
+        let told = |object: &Value| reconcile(&step, Some(object));
+        assert_eq!(told(&object("uid-web", "4712", true)), StepOutcome::Done { generation: Some(3) });
+        assert!(matches!(told(&object("uid-web", "4711", false)), StepOutcome::Unknown { .. }));
+        assert!(matches!(told(&object("uid-web", "4712", false)), StepOutcome::NotDone { .. }));
+        assert!(matches!(told(&object("other", "4712", true)), StepOutcome::NotDone { .. }));
+        assert!(matches!(reconcile(&step, None), StepOutcome::NotDone { .. }));
+    }
+
+    #[test]
+    fn a_pod_that_is_gone_leaving_or_another_was_evicted() {
+        let step = evict();
+        let done = StepOutcome::Done { generation: None };
+        assert_eq!(reconcile(&step, None), done);
+        let leaving = json!({ "metadata": { "uid": "uid-web-a", "deletionTimestamp": "2026-11-22T13:20:06Z" } });
+        assert_eq!(reconcile(&step, Some(&leaving)), done);
+        assert_eq!(reconcile(&step, Some(&json!({ "metadata": { "uid": "other" } }))), done);
+        let alive = json!({ "metadata": { "uid": "uid-web-a" } });
+        assert!(matches!(reconcile(&step, Some(&alive)), StepOutcome::Unknown { .. }));
+    }
+}

@@ -1,0 +1,173 @@
+//! The only writes to a cluster. A dry run takes any plan and asks the API server with `dryRun=All`; a write takes an
+//! [`ApprovedPlan`], which only [`crate::approve`] can make, and is sent once, never again.
+
+mod answer;
+mod request;
+
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use kube::client::{Body, Client};
+use serde_json::Value;
+
+pub use answer::StepOutcome;
+
+use crate::approve::ApprovedPlan;
+use crate::exit::Exit;
+use crate::plan::{Need, Plan, Step};
+
+/// How long an answer to a write is waited for: longer than the API server's own limit of 60 s would only hide it.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// No answer to a write is larger than an object can be.
+const LARGEST: usize = 8 << 20;
+/// How often, and how far apart, the object is looked at after a write without an answer.
+const LOOKS: usize = 3;
+const BETWEEN_LOOKS: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_secs(2) };
+
+/// Why a write, or its dry run, did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// RBAC or admission says no.
+    #[error("you may not {need}: {message}")]
+    Forbidden {
+        /// The missing rule.
+        need: Box<Need>,
+        /// The server's words.
+        message: String,
+    },
+    /// A precondition failed: the object is not the one that the plan saw.
+    #[error("{target} has changed since the plan was made ({message}); nothing was written, make the plan again")]
+    Stale {
+        /// Which.
+        target: String,
+        /// The server's words.
+        message: String,
+    },
+    /// A disruption budget forbids it now.
+    #[error("a disruption budget forbids to evict {target} now: {message}")]
+    Budget {
+        /// Which.
+        target: String,
+        /// The server's words.
+        message: String,
+    },
+    /// Any other refusal; nothing was written.
+    #[error("the API server refused the write to {target} (HTTP {code}): {message}")]
+    Refused {
+        /// Which.
+        target: String,
+        /// HTTP status.
+        code: u16,
+        /// The server's words.
+        message: String,
+    },
+    /// A dry run without a clear answer.
+    #[error("the API server could not check the change of {target}: {why}; nothing was written")]
+    Unchecked {
+        /// Which.
+        target: String,
+        /// What is known.
+        why: String,
+    },
+    /// No answer, or one that leaves it open.
+    #[error("the outcome of the write to {target} is unknown: {why}; look at it before you act again")]
+    Unknown {
+        /// Which.
+        target: String,
+        /// What is known.
+        why: String,
+    },
+}
+
+impl ApplyError {
+    /// The exit code of the process.
+    pub fn exit(&self) -> Exit {
+        match self {
+            ApplyError::Forbidden { .. } => Exit::NotPermitted,
+            ApplyError::Stale { .. } => Exit::Stale,
+            ApplyError::Budget { .. } => Exit::Refused,
+            ApplyError::Refused { .. } | ApplyError::Unchecked { .. } | ApplyError::Unknown { .. } => Exit::Error,
+        }
+    }
+}
+
+/// Sends every step with `dryRun=All`: admission, validation, preconditions and budgets are checked, nothing is stored.
+///
+/// # Errors
+/// The first step that the API server would refuse.
+pub async fn dry_run(client: &Client, plan: &Plan) -> Result<(), ApplyError> {
+    for step in &plan.steps {
+        send(client, step, true).await.map_err(|error| match error {
+            ApplyError::Unknown { target, why } => ApplyError::Unchecked { target, why },
+            other => other,
+        })?;
+    }
+    Ok(())
+}
+
+/// Writes one step of an approved plan, once. After a write without an answer the object is read to find out.
+///
+/// # Errors
+/// It was not written, or nobody can say.
+pub async fn write(client: &Client, approved: &ApprovedPlan, step: usize) -> Result<StepOutcome, ApplyError> {
+    let Some(step) = approved.plan().steps.get(step) else {
+        return Ok(StepOutcome::NotDone { why: "the plan has no such step".into() });
+    };
+    match send(client, step, false).await {
+        Err(ApplyError::Unknown { target, why }) => match look(client, step).await {
+            StepOutcome::NotDone { why } => Err(ApplyError::Stale { target, message: why }),
+            StepOutcome::Unknown { why: seen } => Err(ApplyError::Unknown { target, why: format!("{why}; {seen}") }),
+            done @ StepOutcome::Done { .. } => Ok(done),
+        },
+        answered => answered,
+    }
+}
+
+async fn send(client: &Client, step: &Step, dry_run: bool) -> Result<StepOutcome, ApplyError> {
+    match exchange(client, request::request(step, dry_run)).await {
+        Ok((code, body)) => answer::read(step, code, &body),
+        Err(why) => Err(ApplyError::Unknown { target: step.target.to_string(), why }),
+    }
+}
+
+/// Reads the object until it tells what became of the write.
+async fn look(client: &Client, step: &Step) -> StepOutcome {
+    let mut last = StepOutcome::Unknown { why: "the object could not be read either".into() };
+    for attempt in 0..LOOKS {
+        if attempt > 0 {
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        let Ok(request) = Request::get(step.target.path()).body(Vec::new()) else { break };
+        let object = match exchange(client, request).await {
+            Ok((StatusCode::NOT_FOUND, _)) => None,
+            Ok((code, body)) if code.is_success() => match serde_json::from_slice::<Value>(&body) {
+                Ok(object) => Some(object),
+                Err(_) => continue,
+            },
+            _ => continue,
+        };
+        last = answer::reconcile(step, object.as_ref());
+        if !matches!(last, StepOutcome::Unknown { .. }) {
+            break;
+        }
+    }
+    last
+}
+
+/// One request, one answer, within [`PATIENCE`].
+async fn exchange(client: &Client, request: Request<Vec<u8>>) -> Result<(StatusCode, Vec<u8>), String> {
+    let exchange = async {
+        let response = client.send(request.map(Body::from)).await.map_err(|error| crate::error::innermost(&error))?;
+        let code = response.status();
+        let body = Limited::new(response.into_body(), LARGEST).collect().await.map_err(|error| error.to_string())?;
+        Ok((code, body.to_bytes().to_vec()))
+    };
+    match tokio::time::timeout(PATIENCE, exchange).await {
+        Ok(result) => result,
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! The requests of a step, pure: a dry run and the write are the same but for `dryRun=All`.
+
+use http::{Method, Request, header};
+
+use crate::plan::{Action, FIELD_MANAGER, Step};
+
+/// The request of this step.
+pub(super) fn request(step: &Step, dry_run: bool) -> Request<Vec<u8>> {
+    let path = step.target.path();
+    let (method, path, content_type) = match step.action {
+        Action::RolloutRestart => (Method::PATCH, path, "application/strategic-merge-patch+json"),
+        Action::Scale { .. } => (Method::PATCH, format!("{path}/scale"), "application/merge-patch+json"),
+        Action::EvictPod => (Method::POST, format!("{path}/eviction"), "application/json"),
+    };
+    let dry_run = if dry_run { "&dryRun=All" } else { "" };
+    Request::builder()
+        .method(method)
+        .uri(format!("{path}?fieldManager={FIELD_MANAGER}{dry_run}"))
+        .header(header::CONTENT_TYPE, content_type)
+        .header(header::ACCEPT, "application/json")
+        .body(step.patch.to_string().into_bytes())
+        .expect("namespaces and names of DNS-1123 make a valid path")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::examples::{plan, pod_plan};
+    use crate::plan::{ActionKind, Plan};
+
+    fn wire(plan: &Plan, dry_run: bool) -> String {
+        let request = request(&plan.steps[0], dry_run);
+        let kind = request.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+        let (head, body) = request.into_parts();
+        format!("{} {}\n{kind}\n{}", head.method, head.uri, String::from_utf8(body).unwrap())
+    }
+
+    #[test]
+    fn a_restart_is_a_strategic_merge_patch() {
+        insta::assert_snapshot!(wire(&plan(ActionKind::Restart), false), @r#"
+        PATCH /apis/apps/v1/namespaces/shop/deployments/web?fieldManager=kubectl-guard
+        application/strategic-merge-patch+json
+        {"metadata":{"resourceVersion":"4711","uid":"uid-web"},"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"2026-11-22T13:20:05Z"}}}}}
+        "#);
+    }
+
+    #[test]
+    fn a_scale_patches_the_subresource() {
+        insta::assert_snapshot!(wire(&plan(ActionKind::Scale), false), @r#"
+        PATCH /apis/apps/v1/namespaces/shop/deployments/web/scale?fieldManager=kubectl-guard
+        application/merge-patch+json
+        {"metadata":{"resourceVersion":"4711","uid":"uid-web"},"spec":{"replicas":3}}
+        "#);
+    }
+
+    #[test]
+    fn an_eviction_carries_the_uid_where_the_api_server_reads_it() {
+        insta::assert_snapshot!(wire(&pod_plan(), false), @r#"
+        POST /api/v1/namespaces/shop/pods/web-a/eviction?fieldManager=kubectl-guard
+        application/json
+        {"apiVersion":"policy/v1","deleteOptions":{"preconditions":{"uid":"uid-web-a"}},"kind":"Eviction","metadata":{"name":"web-a","namespace":"shop"}}
+        "#);
+    }
+
+    #[test]
+    fn a_dry_run_is_the_same_request_with_dry_run_all() {
+        for plan in [plan(ActionKind::Restart), plan(ActionKind::Scale), pod_plan()] {
+            let real = wire(&plan, false);
+            let dry = real.replacen("?fieldManager=kubectl-guard", "?fieldManager=kubectl-guard&dryRun=All", 1);
+            assert_ne!(real, dry);
+            assert_eq!(wire(&plan, true), dry);
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Approval: the only place that can make an [`ApprovedPlan`], and the last word before anything is written.
+//!
+//! A plan is approved by a person who types the target's name, by the digest of a dry run that somebody read, or, within
+//! narrow bounds, by `--yes`. Every check ends the way to a write. Pure but for the question it asks.
+
+use std::cmp::Ordering;
+
+use guard_model::report::State;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::exit::Exit;
+use crate::plan::{Evidence, Plan, RailState, Source};
+
+/// How many workloads one approval may cover.
+pub const MOST_WORKLOADS: usize = 1;
+
+/// A plan that may be carried out. Only [`approve`] makes one; [`crate::apply`] takes nothing else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApprovedPlan {
+    plan: Plan,
+    digest: String,
+    approval: Approval,
+}
+
+impl ApprovedPlan {
+    /// What was approved.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The digest of what was approved.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// How it was approved.
+    pub fn approval(&self) -> &Approval {
+        &self.approval
+    }
+}
+
+/// How a plan was approved, for the record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Approval {
+    /// The user typed the target's name.
+    Typed {
+        /// What was typed.
+        name: String,
+    },
+    /// The user gave the digest of a dry run.
+    Digest,
+    /// `--yes`, with its bounds met.
+    Automatic {
+        /// `--confidence-threshold`.
+        threshold: f64,
+        /// The score that met it.
+        score: f64,
+    },
+}
+
+/// How the command line wants it approved.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Way<'a> {
+    /// By asking the person at the terminal.
+    Ask,
+    /// By `--approve DIGEST`.
+    Digest(&'a str),
+    /// By `--yes`.
+    Automatic {
+        /// `--confidence-threshold`, if it was given.
+        threshold: Option<f64>,
+    },
+}
+
+/// Somebody who can be asked.
+pub trait Person {
+    /// There is a terminal with somebody at it.
+    fn is_there(&self) -> bool;
+    /// The answer, or `None` if there is none to be had.
+    fn ask(&self, question: &str) -> Option<String>;
+}
+
+impl Person for crate::console::Console {
+    fn is_there(&self) -> bool {
+        self.can_ask()
+    }
+
+    fn ask(&self, question: &str) -> Option<String> {
+        Self::ask(self, question)
+    }
+}
+
+/// Why a plan was not approved.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum NotApproved {
+    /// A guard rail.
+    #[error("{0}")]
+    Rail(String),
+    /// More than one approval may cover.
+    #[error("the plan touches {0} objects; one approval covers {MOST_WORKLOADS}")]
+    TooMuch(usize),
+    /// Scores from a file.
+    #[error("scores from a {0} are for dry runs only: a file cannot justify a write")]
+    DryRunOnly(&'static str),
+    /// Scores from Prometheus, and nobody at the terminal.
+    #[error(
+        "scores from prometheus need a person's approval at a terminal: whoever may write series there could forge them"
+    )]
+    PersonOnly,
+    /// `--yes` without a threshold.
+    #[error("--yes needs --confidence-threshold: how high the score must be to act without a person")]
+    NoThreshold,
+    /// `--yes` without evidence.
+    #[error("--yes needs a score read from the exporter within two ticks: {0}")]
+    NoEvidence(String),
+    /// `--yes` with too low a score.
+    #[error("the score {score:.2} does not meet --confidence-threshold {threshold:.2}")]
+    NotConfident {
+        /// The target's score.
+        score: f64,
+        /// What was asked for.
+        threshold: f64,
+    },
+    /// `--yes` over an overridden guard rail.
+    #[error("--yes cannot override a guard rail ({0}): a person must approve this")]
+    Override(String),
+    /// Nobody to ask.
+    #[error(
+        "there is no terminal to ask for approval; run it with --dry-run, read the plan, then give its digest: --approve sha256:DIGEST"
+    )]
+    NobodyThere,
+    /// The person said no.
+    #[error("not approved: nothing was changed")]
+    Declined,
+    /// Another digest.
+    #[error(
+        "the plan is not the one that was approved: the target has changed since, or the approval is older than ten minutes (now {now})"
+    )]
+    OtherDigest {
+        /// The digest of the plan as it would be now.
+        now: String,
+    },
+    /// Too late.
+    #[error("the plan expired at {0}; make it again")]
+    Expired(Timestamp),
+    /// The world has moved on.
+    #[error("{0}; nothing was changed, make the plan again")]
+    Stale(String),
+}
+
+impl NotApproved {
+    /// The exit code of the process.
+    pub fn exit(&self) -> Exit {
+        match self {
+            NotApproved::Declined => Exit::Declined,
+            NotApproved::OtherDigest { .. } | NotApproved::Expired(_) | NotApproved::Stale(_) => Exit::Stale,
+            NotApproved::Rail(_)
+            | NotApproved::TooMuch(_)
+            | NotApproved::DryRunOnly(_)
+            | NotApproved::PersonOnly
+            | NotApproved::NoThreshold
+            | NotApproved::NoEvidence(_)
+            | NotApproved::NotConfident { .. }
+            | NotApproved::Override(_)
+            | NotApproved::NobodyThere => Exit::Refused,
+        }
+    }
+}
+
+/// Turns a plan into an approved one.
+///
+/// # Errors
+/// The first check that fails. The caller must end there: nothing may be written.
+pub fn approve(plan: Plan, way: Way<'_>, now: Timestamp, person: &impl Person) -> Result<ApprovedPlan, NotApproved> {
+    within_rails(&plan)?;
+    in_time(&plan, now)?;
+    let approval = match way {
+        Way::Ask => ask(&plan, person)?,
+        Way::Digest(_) if source(&plan) == Some(Source::Prometheus) => return Err(NotApproved::PersonOnly),
+        Way::Digest(digest) if plan.answers_to(digest) => Approval::Digest,
+        Way::Digest(_) => return Err(NotApproved::OtherDigest { now: plan.digest() }),
+        Way::Automatic { threshold } => automatic(&plan, threshold, now)?,
+    };
+    Ok(ApprovedPlan { digest: plan.digest(), plan, approval })
+}
+
+/// Compares an approved plan with the same plan made again from facts read after the approval.
+///
+/// # Errors
+/// What it rested on has changed, or it is too late.
+pub fn still_holds(approved: &ApprovedPlan, again: &Plan, now: Timestamp) -> Result<(), NotApproved> {
+    let plan = &approved.plan;
+    in_time(plan, now)?;
+    within_rails(again)?;
+    let stale = |why: String| Err(NotApproved::Stale(why));
+    if plan.place != again.place {
+        return stale(format!("the context now leads to {}", again.place.server));
+    }
+    if plan.identity != again.identity {
+        return stale(format!("the plan was made for {:?}, now you are {:?}", plan.identity, again.identity));
+    }
+    for (old, new) in plan.steps.iter().zip(&again.steps) {
+        if old.target.uid != new.target.uid {
+            return stale(format!("{} was deleted and made again since", old.target));
+        }
+        if old.target != new.target {
+            return stale(format!("{} has changed since", old.target));
+        }
+    }
+    let was_anomalous = plan.evidence.as_ref().is_some_and(Evidence::is_anomalous);
+    if was_anomalous && !again.evidence.as_ref().is_some_and(Evidence::is_anomalous) {
+        return stale("the score is no longer over its line".into());
+    }
+    if !again.answers_to(&approved.digest) {
+        return stale("what would be done is no longer what was approved".into());
+    }
+    Ok(())
+}
+
+fn within_rails(plan: &Plan) -> Result<(), NotApproved> {
+    if let Some(rail) = plan.refused_by() {
+        return Err(NotApproved::Rail(rail.detail.clone()));
+    }
+    if plan.steps.len() > MOST_WORKLOADS {
+        return Err(NotApproved::TooMuch(plan.steps.len()));
+    }
+    match source(plan) {
+        Some(file @ (Source::Csv | Source::Recording)) => Err(NotApproved::DryRunOnly(file.name())),
+        _ => Ok(()),
+    }
+}
+
+fn in_time(plan: &Plan, now: Timestamp) -> Result<(), NotApproved> {
+    if now >= plan.expires { Err(NotApproved::Expired(plan.expires)) } else { Ok(()) }
+}
+
+fn source(plan: &Plan) -> Option<Source> {
+    plan.evidence.as_ref().map(|evidence| evidence.source)
+}
+
+/// The name is to be typed, so that a habit of saying yes approves nothing.
+fn ask(plan: &Plan, person: &impl Person) -> Result<Approval, NotApproved> {
+    if !person.is_there() {
+        return Err(NotApproved::NobodyThere);
+    }
+    let Some(step) = plan.steps.first() else { return Err(NotApproved::Declined) };
+    let target = &step.target;
+    let question = format!(
+        "{} in namespace {} of context {} ({}) as {}?\nType its name ({}) to approve, anything else to leave it:",
+        step.action.on(target),
+        target.namespace,
+        plan.place.context,
+        plan.place.server,
+        plan.identity,
+        target.name
+    );
+    match person.ask(&question) {
+        Some(name) if name == target.name => Ok(Approval::Typed { name }),
+        _ => Err(NotApproved::Declined),
+    }
+}
+
+fn automatic(plan: &Plan, threshold: Option<f64>, now: Timestamp) -> Result<Approval, NotApproved> {
+    let Some(threshold) = threshold else { return Err(NotApproved::NoThreshold) };
+    let none = |why: &str| Err(NotApproved::NoEvidence(why.into()));
+    let Some(evidence) = &plan.evidence else { return none("there is none") };
+    match evidence.source {
+        Source::Exporter => {}
+        Source::Prometheus => return Err(NotApproved::PersonOnly),
+        other @ (Source::Csv | Source::Recording) => return none(&format!("it is from a {}", other.name())),
+    }
+    if !evidence.is_fresh(now) {
+        return none(&format!("it is of {}", evidence.at));
+    }
+    let lead = evidence.pods.first().filter(|pod| pod.state == State::Anomalous);
+    let Some(score) = lead.and_then(|pod| pod.score) else { return none("the target is not over its line") };
+    // Written so that a NaN is never confident.
+    if score.partial_cmp(&threshold).is_none_or(Ordering::is_lt) {
+        return Err(NotApproved::NotConfident { score, threshold });
+    }
+    if let Some(rail) = plan.guard_rails.iter().find(|rail| rail.state == RailState::Overridden) {
+        return Err(NotApproved::Override(rail.name.clone()));
+    }
+    Ok(Approval::Automatic { threshold, score })
+}
+
+#[cfg(test)]
+mod tests;

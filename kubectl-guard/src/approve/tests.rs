@@ -1,0 +1,163 @@
+use std::cell::RefCell;
+
+use guard_model::cause::Cause;
+use jiff::ToSpan;
+
+use super::*;
+use crate::plan::examples::{evidence, now, plan};
+use crate::plan::{ActionKind, GuardRail};
+
+/// What makes a plan stale, and how.
+type Change = (&'static str, fn(&mut Plan));
+
+/// A person who types this answer; `None` is nobody at all.
+struct Typist(Option<&'static str>, RefCell<Vec<String>>);
+
+impl Person for Typist {
+    fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
+
+    fn ask(&self, question: &str) -> Option<String> {
+        self.1.borrow_mut().push(question.into());
+        self.0.map(str::to_owned)
+    }
+}
+
+fn typist(answer: &'static str) -> Typist {
+    Typist(Some(answer), RefCell::default())
+}
+
+fn nobody() -> Typist {
+    Typist(None, RefCell::default())
+}
+
+fn restart() -> Plan {
+    plan(ActionKind::Restart)
+}
+
+const YES: Way<'_> = Way::Automatic { threshold: Some(0.9) };
+
+#[test]
+fn only_the_targets_own_name_approves() {
+    for answer in ["y", "yes", "", "WEB", "web ", "deployment/web", "web-a"] {
+        assert_eq!(approve(restart(), Way::Ask, now(), &typist(answer)), Err(NotApproved::Declined), "{answer:?}");
+    }
+    let person = typist("web");
+    let approved = approve(restart(), Way::Ask, now(), &person).unwrap();
+    assert_eq!(approved.approval(), &Approval::Typed { name: "web".into() });
+    insta::assert_snapshot!(person.1.borrow()[0], @r"
+    restart deployment/web in namespace shop of context prod (https://10.0.0.1:6443) as alice?
+    Type its name (web) to approve, anything else to leave it:
+    ");
+}
+
+#[test]
+fn without_a_terminal_nobody_is_asked() {
+    let nobody = nobody();
+    assert_eq!(approve(restart(), Way::Ask, now(), &nobody), Err(NotApproved::NobodyThere));
+    assert!(nobody.1.borrow().is_empty());
+}
+
+#[test]
+fn a_digest_must_be_the_plans_own() {
+    let digest = restart().digest();
+    assert_eq!(approve(restart(), Way::Digest(&digest), now(), &nobody()).unwrap().approval(), &Approval::Digest);
+    for other in ["", "sha256:", &plan(ActionKind::Scale).digest()] {
+        let refused = approve(restart(), Way::Digest(other), now(), &nobody());
+        assert!(matches!(refused, Err(NotApproved::OtherDigest { .. })), "{other:?}");
+    }
+}
+
+#[test]
+fn yes_acts_on_fresh_evidence_of_the_exporter_over_its_threshold() {
+    let approved = approve(restart(), YES, now(), &nobody()).unwrap();
+    assert_eq!(approved.approval(), &Approval::Automatic { threshold: 0.9, score: 0.93 });
+}
+
+/// Each bound of `--yes`, broken alone.
+#[test]
+fn yes_is_refused_when_any_bound_is_broken() {
+    let with = |change: fn(&mut Evidence)| {
+        let mut plan = restart();
+        change(plan.evidence.as_mut().unwrap());
+        plan
+    };
+    let mut without = restart();
+    without.evidence = None;
+    let mut overridden = restart();
+    overridden.guard_rails[0].state = RailState::Overridden;
+    let cases = [
+        ("no evidence", without, YES),
+        ("an override", overridden, YES),
+        ("no threshold", restart(), Way::Automatic { threshold: None }),
+        ("a higher threshold", restart(), Way::Automatic { threshold: Some(0.94) }),
+        ("a threshold that is no number", restart(), Way::Automatic { threshold: Some(f64::NAN) }),
+        ("a score that is no number", with(|e| e.pods[0].score = Some(f64::NAN)), YES),
+        ("no score", with(|e| e.pods[0].score = None), YES),
+        ("under the line", with(|e| e.pods[0].state = State::Ok), YES),
+        ("old evidence", with(|e| e.at = "2026-11-22T13:19:34Z".parse().unwrap()), YES),
+        ("evidence from the future", with(|e| e.at = "2026-11-22T13:21:00Z".parse().unwrap()), YES),
+        ("prometheus", with(|e| e.source = Source::Prometheus), YES),
+        ("a recording", with(|e| e.source = Source::Recording), YES),
+    ];
+    for (what, plan, way) in cases {
+        assert!(approve(plan, way, now(), &typist("web")).is_err(), "{what}");
+    }
+}
+
+#[test]
+fn scores_from_files_approve_nothing_however_it_is_tried() {
+    for source in [Source::Csv, Source::Recording] {
+        let mut plan = restart();
+        plan.evidence.as_mut().unwrap().source = source;
+        let digest = plan.digest();
+        for way in [Way::Ask, Way::Digest(&digest), YES] {
+            let refused = approve(plan.clone(), way, now(), &typist("web"));
+            assert_eq!(refused, Err(NotApproved::DryRunOnly(source.name())));
+        }
+    }
+}
+
+#[test]
+fn a_refusing_rail_a_second_step_and_an_expiry_end_every_way() {
+    let mut paused = restart();
+    paused.guard_rails.push(GuardRail { name: "pause".into(), state: RailState::Refused, detail: "freeze".into() });
+    let mut two = restart();
+    two.steps.push(two.steps[0].clone());
+    for (plan, at) in [(paused, now()), (two, now()), (restart(), now() + 10.minutes())] {
+        let digest = plan.digest();
+        for way in [Way::Ask, Way::Digest(&digest), YES] {
+            assert!(approve(plan.clone(), way, at, &typist("web")).is_err(), "{way:?}");
+        }
+    }
+}
+
+#[test]
+fn whatever_changed_after_the_approval_makes_it_stale() {
+    let approved = approve(restart(), Way::Ask, now(), &typist("web")).unwrap();
+    assert_eq!(still_holds(&approved, &restart(), now()), Ok(()));
+    let changes: [Change; 6] = [
+        ("deleted and made again", |p| p.steps[0].target.uid = "other".into()),
+        ("has changed", |p| p.steps[0].target.resource_version = Some("4712".into())),
+        ("no longer over its line", |p| p.evidence.as_mut().unwrap().over = 0),
+        ("now you are", |p| p.identity = "bob".into()),
+        ("context now leads", |p| p.place.server = "https://elsewhere".into()),
+        ("no longer what was approved", |p| p.steps[0].patch["spec"]["replicas"] = 0.into()),
+    ];
+    for (why, change) in changes {
+        let mut again = restart();
+        change(&mut again);
+        let stale = still_holds(&approved, &again, now()).unwrap_err().to_string();
+        assert!(stale.contains(why), "{stale}");
+    }
+    assert!(matches!(still_holds(&approved, &restart(), now() + 11.minutes()), Err(NotApproved::Expired(_))));
+}
+
+#[test]
+fn a_change_of_the_leading_reason_is_not_stale() {
+    let approved = approve(restart(), Way::Ask, now(), &typist("web")).unwrap();
+    let mut again = restart();
+    again.evidence = Some(evidence(Cause::Memory));
+    assert_eq!(still_holds(&approved, &again, now()), Ok(()));
+}

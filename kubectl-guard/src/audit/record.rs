@@ -1,0 +1,139 @@
+//! The lines of the journal, and the table that `history` makes of them. Pure.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::apply::StepOutcome;
+use crate::approve::{Approval, ApprovedPlan};
+use crate::plan::Plan;
+use crate::verify::Outcome;
+
+/// Version of a line; rises with a change that an old reader would misread.
+pub const VERSION: u32 = 1;
+
+/// What a line tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A write is about to be sent. Synced to disk before it is.
+    Intent {
+        /// What was approved.
+        plan: Box<Plan>,
+        /// Its digest.
+        digest: String,
+        /// How it was approved.
+        approval: Approval,
+        /// Which step is about to be written, from 0.
+        step: usize,
+    },
+    /// What became of that write.
+    Outcome {
+        /// Which step, from 0.
+        step: usize,
+        /// What it came to.
+        outcome: StepOutcome,
+    },
+    /// What the scores said afterwards.
+    Verified {
+        /// The judgement.
+        outcome: Outcome,
+    },
+}
+
+impl Event {
+    /// The intent to write a step of this plan.
+    pub fn intent(approved: &ApprovedPlan, step: usize) -> Self {
+        Event::Intent {
+            plan: Box::new(approved.plan().clone()),
+            digest: approved.digest().to_owned(),
+            approval: approved.approval().clone(),
+            step,
+        }
+    }
+}
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// [`VERSION`] of the writer.
+    pub version: u32,
+    /// When it was written.
+    pub at: Timestamp,
+    /// The plan it is about.
+    pub plan_id: String,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+    /// Lower-case hex of the SHA-256 of the line before, without its line break; 64 zeros in the first.
+    pub prev: String,
+}
+
+/// One carried-out plan, as `history` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The plan's id.
+    pub id: String,
+    /// When it was about to be written.
+    pub at: Timestamp,
+    /// The context.
+    pub context: String,
+    /// The API server.
+    pub server: String,
+    /// Who did it.
+    pub identity: String,
+    /// What was done, in words.
+    pub action: String,
+    /// To what, as `deployment/web`.
+    pub target: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The digest that was approved.
+    pub digest: String,
+    /// How it was approved.
+    pub approval: Approval,
+    /// What the write came to; `None` if the journal does not tell: the plugin ended before it knew.
+    pub outcome: Option<StepOutcome>,
+    /// What the scores said afterwards; `None` if nobody waited for them.
+    pub verified: Option<Outcome>,
+}
+
+/// The plans of these lines, oldest first, each with what is known of it.
+pub fn entries(lines: &[Line]) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for line in lines {
+        match &line.event {
+            Event::Intent { plan, digest, approval, step } => {
+                let Some(step) = plan.steps.get(*step) else { continue };
+                entries.push(Entry {
+                    id: line.plan_id.clone(),
+                    at: line.at,
+                    context: plan.place.context.clone(),
+                    server: plan.place.server.clone(),
+                    identity: plan.identity.clone(),
+                    action: step.action.phrase(),
+                    target: step.target.to_string(),
+                    namespace: step.target.namespace.clone(),
+                    digest: digest.clone(),
+                    approval: approval.clone(),
+                    outcome: None,
+                    verified: None,
+                });
+            }
+            Event::Outcome { outcome, .. } => {
+                if let Some(entry) = of_plan(&mut entries, line) {
+                    entry.outcome = Some(outcome.clone());
+                }
+            }
+            Event::Verified { outcome } => {
+                if let Some(entry) = of_plan(&mut entries, line) {
+                    entry.verified = Some(*outcome);
+                }
+            }
+        }
+    }
+    entries
+}
+
+fn of_plan<'a>(entries: &'a mut [Entry], line: &Line) -> Option<&'a mut Entry> {
+    entries.iter_mut().rev().find(|entry| entry.id == line.plan_id)
+}

@@ -1,0 +1,146 @@
+//! `fix`: from a score to an approved, verified and recorded change, or to the reason why there is none.
+//!
+//! facts -> proposal -> shown plan -> access reviews -> server dry run -> approval -> facts again -> journal -> write ->
+//! journal -> verification. Every check that fails ends the way; nothing after it runs.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use guard_model::report::NodeReport;
+
+use crate::approve::Way;
+use crate::audit::Journal;
+use crate::cli::dry_run::DryRunFlag;
+use crate::cli::{KubeFlags, duration};
+use crate::connect::{Connection, Environment};
+use crate::console::Console;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::plan::{ActionKind, TargetName};
+use crate::propose::Wish;
+use crate::scores::portforward;
+use crate::verify::ScoreSource;
+
+mod session;
+
+use session::Session;
+
+/// Arguments of `fix`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct FixArgs {
+    /// What to fix, as TYPE/NAME or TYPE NAME; without it, the workload that is worst over its line
+    #[arg(value_name = "TYPE/NAME", num_args = 0..=2)]
+    target: Vec<String>,
+    /// Look for the worst workload in all namespaces
+    #[arg(short = 'A', long, conflicts_with = "target")]
+    all_namespaces: bool,
+    /// What to do; without it, what the reasons of the score suggest
+    #[arg(long, value_enum, value_name = "ACTION")]
+    action: Option<ActionKind>,
+    /// How many replicas to scale to; without it, one more
+    #[arg(long, value_name = "N", requires = "action", allow_negative_numbers = true)]
+    replicas: Option<i32>,
+    /// How far to go.
+    #[command(flatten)]
+    dry_run: DryRunFlag,
+    /// Approve the plan that a dry run showed with this digest, at most ten minutes ago
+    #[arg(long, value_name = "sha256:DIGEST", conflicts_with = "yes")]
+    approve: Option<String>,
+    /// Approve without a person; needs --confidence-threshold and fresh scores of the exporter
+    #[arg(long, visible_alias = "auto-approve")]
+    yes: bool,
+    /// How high the score must be for --yes, 0 to 1
+    #[arg(long, value_name = "SCORE")]
+    confidence_threshold: Option<f64>,
+    /// Accept that no pod is ready for a while
+    #[arg(long)]
+    allow_downtime: bool,
+    /// How long to wait for the scores to say what came of it; 0 does not wait
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "5m")]
+    timeout: Duration,
+    /// Print the plan in this format
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    output: Option<Format>,
+}
+
+/// Formats of a plan for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+impl FixArgs {
+    /// The target as typed, if one was.
+    fn target(&self) -> Result<Option<TargetName>, Error> {
+        let text = match self.target.as_slice() {
+            [] => return Ok(None),
+            [one] => one.clone(),
+            [kind, name, ..] => format!("{kind}/{name}"),
+        };
+        text.parse().map(Some).map_err(|error: crate::plan::NotATarget| Error::Usage {
+            message: error.to_string(),
+            hint: "for example: kubectl guard fix deployment/cart --dry-run".into(),
+        })
+    }
+
+    fn wish(&self, named: bool) -> Wish {
+        Wish { action: self.action, replicas: self.replicas, named, allow_downtime: self.allow_downtime }
+    }
+
+    fn way(&self) -> Way<'_> {
+        match &self.approve {
+            Some(digest) => Way::Digest(digest),
+            None if self.yes => Way::Automatic { threshold: self.confidence_threshold },
+            None => Way::Ask,
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.confidence_threshold.is_some_and(|threshold| !(0.0..=1.0).contains(&threshold)) {
+            return Err(Error::Usage {
+                message: "--confidence-threshold must be between 0 and 1".into(),
+                hint: "for example: --yes --confidence-threshold 0.9".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Proposes a fix, and carries it out if it is approved.
+///
+/// # Errors
+/// Whatever ends the way; the error's exit code says which kind it was.
+pub async fn run(args: &FixArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
+    args.check()?;
+    let target = args.target()?;
+    let connection = Connection::open(kube, &Environment::of_process())?;
+    // A namespace from the environment was not typed for this command: it names nothing.
+    let from_environment = std::env::var("K8S_NAMESPACE").ok();
+    let named = target.is_some() && kube.namespace.is_some() && kube.namespace != from_environment;
+    let mut session = Session {
+        connection: &connection,
+        console,
+        journal: Journal::of_user(|name| std::env::var_os(name)),
+        scores: Exporters { connection: &connection, console },
+        now: jiff::Timestamp::now,
+    };
+    session.run(args, target, named).await
+}
+
+/// The exporters of the cluster, asked anew each time.
+struct Exporters<'a> {
+    connection: &'a Connection,
+    console: &'a Console,
+}
+
+impl ScoreSource for Exporters<'_> {
+    async fn read(&mut self) -> Result<Vec<NodeReport>, Error> {
+        Ok(portforward::read(self.connection, portforward::NAMESPACE, self.console).await?.reports)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+//! One run of `fix`, with everything it touches given from outside.
+
+use guard_model::report::NodeReport;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{FixArgs, Format};
+use crate::apply::{self, StepOutcome};
+use crate::approve::{ApprovedPlan, approve, still_holds};
+use crate::audit::{Event, Journal, JournalError};
+use crate::cli::dry_run::DryRun;
+use crate::connect::Connection;
+use crate::console::Console;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::facts::{self, Facts, Owner};
+use crate::plan::{Action, Evidence, Need, Place, Plan, Source, TargetName, Verdict, render, worst};
+use crate::propose::{Proposal, Setting, Wish, propose};
+use crate::verify::{self, Outcome, ScoreSource, Wait};
+
+pub(super) struct Session<'a, S> {
+    pub(super) connection: &'a Connection,
+    pub(super) console: &'a Console,
+    pub(super) journal: Result<Journal, JournalError>,
+    pub(super) scores: S,
+    pub(super) now: fn() -> Timestamp,
+}
+
+/// What is to be fixed, and what is known of it.
+struct Case {
+    namespace: String,
+    target: TargetName,
+    evidence: Option<Evidence>,
+    facts: Facts,
+    identity: String,
+}
+
+impl<S: ScoreSource> Session<'_, S> {
+    pub(super) async fn run(&mut self, args: &FixArgs, target: Option<TargetName>, named: bool) -> Result<Exit, Error> {
+        let reports = self.reports(target.is_some()).await?;
+        let Some((namespace, target)) = self.aim(args, target, &reports) else {
+            self.console.note("nothing is over its line: there is nothing to fix");
+            return Ok(Exit::Done);
+        };
+        let wish = args.wish(named);
+        let case = self.case(namespace, target, &reports, &wish).await?;
+        let plan = match self.propose(&wish, &case)? {
+            Proposal::Plan(plan) => *plan,
+            Proposal::Healthy { why } => {
+                self.console.note(&why);
+                return Ok(Exit::Done);
+            }
+            Proposal::NothingHelps { why } => {
+                self.console.note(&format!("nothing that guard can do would help: {why}"));
+                return Ok(Exit::NotRecovered);
+            }
+        };
+        let needs: Vec<&Need> = plan.steps.iter().map(|step| &step.need).collect();
+        let verdicts = facts::ask_access(&self.connection.client, &needs).await?;
+        self.show(args, &plan, &verdicts)?;
+        match args.dry_run.dry_run {
+            DryRun::Client => {
+                self.console
+                    .note("nothing was changed (dry run: client; only read, the API server was not asked to check it)");
+                Ok(Exit::Done)
+            }
+            DryRun::Server => {
+                permitted(&plan, &verdicts)?;
+                apply::dry_run(&self.writer(&plan)?.client, &plan).await?;
+                self.console.note("nothing was changed (dry run: server; the API server would take it)");
+                Ok(Exit::Done)
+            }
+            DryRun::None => {
+                permitted(&plan, &verdicts)?;
+                apply::dry_run(&self.writer(&plan)?.client, &plan).await?;
+                self.carry_out(args, &wish, plan, &case).await
+            }
+        }
+    }
+
+    /// The reports; with a target, a plan can be made without them.
+    async fn reports(&mut self, has_target: bool) -> Result<Vec<NodeReport>, Error> {
+        match self.scores.read().await {
+            Ok(reports) => Ok(reports),
+            Err(error) if has_target => {
+                self.console.warn(&format!("no scores: {error}"));
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn aim(&self, args: &FixArgs, target: Option<TargetName>, reports: &[NodeReport]) -> Option<(String, TargetName)> {
+        let own = &self.connection.namespace;
+        match target {
+            Some(target) => Some((own.clone(), target)),
+            None => worst(reports, |namespace| args.all_namespaces || namespace == own),
+        }
+    }
+
+    async fn case(
+        &self,
+        namespace: String,
+        target: TargetName,
+        reports: &[NodeReport],
+        wish: &Wish,
+    ) -> Result<Case, Error> {
+        let client = &self.connection.client;
+        let identity = self.connection.identity().await?.username;
+        let facts = facts::read(client, &namespace, &target, wish.action).await?;
+        let evidence = Evidence::of(Source::Exporter, reports, &namespace, &target);
+        Ok(Case { namespace, target, evidence, facts, identity })
+    }
+
+    fn propose(&self, wish: &Wish, case: &Case) -> Result<Proposal, Error> {
+        let place = Place {
+            context: self.connection.context.clone(),
+            cluster: self.connection.cluster.clone(),
+            server: self.connection.server.clone(),
+        };
+        let setting = Setting { place, identity: case.identity.clone(), now: (self.now)() };
+        Ok(propose(wish, case.evidence.clone(), &case.facts, setting)?)
+    }
+
+    fn show(&self, args: &FixArgs, plan: &Plan, verdicts: &[Verdict]) -> Result<(), Error> {
+        let value = || {
+            let mut value = json!(plan);
+            value["digest"] = json!(plan.digest());
+            value["allowed"] = verdicts.iter().map(|verdict| json!(*verdict == Verdict::Allowed)).collect();
+            value
+        };
+        match args.output {
+            None => self.console.print(&render(plan, verdicts)),
+            Some(Format::Json) => self.console.line(&format!("{:#}", value())),
+            Some(Format::Yaml) => self.console.print(&yaml(&value())?),
+        }
+    }
+
+    /// The connection whose requests carry the plan's id, so that the API server's audit log can be matched.
+    fn writer(&self, plan: &Plan) -> Result<Connection, Error> {
+        self.connection.with_user_agent_suffix(&format!("plan/{}", plan.id))
+    }
+
+    async fn carry_out(&mut self, args: &FixArgs, wish: &Wish, plan: Plan, case: &Case) -> Result<Exit, Error> {
+        let approved = approve(plan, args.way(), (self.now)(), self.console)?;
+        self.look_again(&approved, wish, case).await?;
+        let writer = self.writer(approved.plan())?;
+        let generation = self.write(&writer, &approved).await?;
+        let written = (self.now)();
+        self.console.note(&format!("{}: done (plan {})", words(approved.plan()), approved.plan().id));
+        self.verify(args, &approved, &case.facts.owner, generation, written).await
+    }
+
+    /// Between the first look and the approval a person may have read for minutes.
+    async fn look_again(&mut self, approved: &ApprovedPlan, wish: &Wish, case: &Case) -> Result<(), Error> {
+        let reports = self.reports(true).await?;
+        let action = approved.plan().steps.first().map(|step| step.action.kind());
+        let wish = Wish { action, ..wish.clone() };
+        let case = self.case(case.namespace.clone(), case.target.clone(), &reports, &wish).await?;
+        match self.propose(&wish, &case)? {
+            Proposal::Plan(again) => Ok(still_holds(approved, &again, (self.now)())?),
+            Proposal::Healthy { why } | Proposal::NothingHelps { why } => {
+                Err(crate::approve::NotApproved::Stale(why).into())
+            }
+        }
+    }
+
+    /// The only way to a write: the intent is on the disk before, the outcome after.
+    async fn write(&mut self, writer: &Connection, approved: &ApprovedPlan) -> Result<Option<i64>, Error> {
+        let Ok(journal) = &self.journal else { return Err(JournalError::NoPlace.into()) };
+        let id = &approved.plan().id;
+        let mut last = None;
+        for step in 0..approved.plan().steps.len() {
+            journal.append((self.now)(), id, Event::intent(approved, step))?;
+            let result = apply::write(&writer.client, approved, step).await;
+            let outcome = match &result {
+                Ok(outcome) => outcome.clone(),
+                Err(error @ apply::ApplyError::Unknown { .. }) => StepOutcome::Unknown { why: error.to_string() },
+                Err(error) => StepOutcome::NotDone { why: error.to_string() },
+            };
+            if let Err(error) = journal.append((self.now)(), id, Event::Outcome { step, outcome: outcome.clone() }) {
+                self.console
+                    .warn(&format!("the write was sent, and its outcome ({outcome:?}) is not recorded: {error}"));
+            }
+            if let StepOutcome::Done { generation } = result? {
+                last = generation;
+            }
+        }
+        Ok(last)
+    }
+
+    async fn verify(
+        &mut self,
+        args: &FixArgs,
+        approved: &ApprovedPlan,
+        owner: &Owner,
+        generation: Option<i64>,
+        written: Timestamp,
+    ) -> Result<Exit, Error> {
+        let plan = approved.plan();
+        let to_zero = plan.steps.iter().any(|step| step.action == Action::Scale { replicas: 0 });
+        if args.timeout.is_zero() || plan.evidence.is_none() || to_zero {
+            self.console.note("not verified: there are no scores to wait for, or it was not asked for");
+            return Ok(Exit::Done);
+        }
+        let console = self.console;
+        let wait = Wait { approved, owner, generation, written, limit: args.timeout };
+        let outcome = verify::wait(&self.connection.client, &mut self.scores, wait, |line| console.note(line)).await;
+        if let Ok(journal) = &self.journal
+            && let Err(error) = journal.append((self.now)(), &plan.id, Event::Verified { outcome })
+        {
+            console.warn(&format!("the verification is not recorded: {error}"));
+        }
+        console.note(&format!("{}: {}", words(plan), judged(outcome)));
+        Ok(if outcome == Outcome::Recovered { Exit::Done } else { Exit::NotRecovered })
+    }
+}
+
+fn words(plan: &Plan) -> String {
+    match plan.steps.first() {
+        Some(step) => step.action.on(&step.target),
+        None => "nothing".into(),
+    }
+}
+
+fn judged(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Recovered => "recovered",
+        Outcome::Unchanged => "unchanged: as bad as before, or not rolled out in time",
+        Outcome::Worse => "worse than before",
+        Outcome::Learning => "not known yet: its pods are still too new to be judged",
+        Outcome::Unknown => "not known: no scores could be read",
+    }
+}
+
+/// The access reviews allow every step.
+fn permitted(plan: &Plan, verdicts: &[Verdict]) -> Result<(), Error> {
+    for (index, step) in plan.steps.iter().enumerate() {
+        match verdicts.get(index) {
+            Some(Verdict::Allowed) => {}
+            Some(Verdict::Denied(why)) => return Err(step.need.denied(why)),
+            Some(Verdict::Unasked) | None => return Err(step.need.denied("it could not be found out")),
+        }
+    }
+    Ok(())
+}
+
+fn yaml(value: &Value) -> Result<String, Error> {
+    serde_norway::to_string(value)
+        .map_err(|error| Error::Io { doing: "write YAML".into(), source: std::io::Error::other(error) })
+}

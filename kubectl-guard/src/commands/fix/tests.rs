@@ -1,0 +1,394 @@
+//! The whole road of `fix` against an API server that writes down what it is asked: which requests, and which never.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use guard_model::cause::{Cause, Reason};
+use guard_model::report::{KubeletState, ModelInfo, NodeReport, PodReport, Severity, State};
+use guard_model::workload::Workload;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::audit::{Event, entries};
+use crate::cli::dry_run::DryRun;
+use crate::console::capture::{self, Captured};
+use crate::verify::Outcome;
+
+const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
+
+/// What the fake cluster is like, and what it was asked.
+#[expect(clippy::struct_excessive_bools, reason = "each is one way in which a cluster can say no")]
+struct Cluster {
+    denied: bool,
+    paused: bool,
+    autoscaler: bool,
+    /// Raised by whoever changes the Deployment behind our back, at the so-manyth read of it.
+    changes_at_read: Option<usize>,
+    refuses_dry_run: bool,
+    reads: usize,
+    version: u32,
+    port: Option<u16>,
+    requests: Vec<String>,
+    agents: Vec<String>,
+}
+
+type Shared = Arc<Mutex<Cluster>>;
+
+fn cluster(change: impl FnOnce(&mut Cluster)) -> Shared {
+    let mut cluster = Cluster {
+        denied: false,
+        paused: false,
+        autoscaler: false,
+        changes_at_read: None,
+        refuses_dry_run: false,
+        reads: 0,
+        version: 4711,
+        port: None,
+        requests: Vec::new(),
+        agents: Vec::new(),
+    };
+    change(&mut cluster);
+    Arc::new(Mutex::new(cluster))
+}
+
+impl Cluster {
+    fn answer(&mut self, method: &str, path: &str, query: &str) -> (u16, Value) {
+        let failure = |code: u16, message: &str| {
+            let reason = if code == 404 { "NotFound" } else { "Invalid" };
+            (code, json!({ "kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message }))
+        };
+        match (method, path) {
+            ("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews") => {
+                (201, json!({ "metadata": {}, "status": { "userInfo": { "username": "alice" } } }))
+            }
+            ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews") => {
+                (201, json!({ "metadata": {}, "spec": {}, "status": { "allowed": !self.denied } }))
+            }
+            ("GET", "/api/v1/namespaces/guard-system/configmaps/guard-pause") if self.paused => {
+                (200, json!({ "metadata": { "name": "guard-pause" }, "data": { "reason": "freeze" } }))
+            }
+            ("GET", "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers") => {
+                let hpa = json!({ "metadata": { "name": "web" }, "spec": { "maxReplicas": 5,
+                    "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" } } });
+                (200, json!({ "metadata": {}, "items": if self.autoscaler { vec![hpa] } else { vec![] } }))
+            }
+            ("GET", DEPLOYMENT) => {
+                self.reads += 1;
+                if self.changes_at_read == Some(self.reads) {
+                    self.version += 1;
+                }
+                (200, self.deployment())
+            }
+            ("GET", "/api/v1/namespaces/shop/pods") => {
+                (200, json!({ "metadata": {}, "items": [pod("web-a"), pod("web-b")] }))
+            }
+            ("PATCH", DEPLOYMENT) if self.refuses_dry_run => failure(422, "denied by a webhook"),
+            ("PATCH", DEPLOYMENT) if query.contains("dryRun=All") => (200, self.deployment()),
+            ("PATCH", DEPLOYMENT) => {
+                self.version += 1;
+                (200, self.deployment())
+            }
+            _ => failure(404, "not found"),
+        }
+    }
+
+    fn deployment(&self) -> Value {
+        json!({
+            "metadata": { "name": "web", "namespace": "shop", "uid": "uid-web", "generation": 2,
+                "resourceVersion": self.version.to_string() },
+            "spec": { "replicas": 2, "selector": { "matchLabels": { "app": "web" } }, "template": {} },
+            "status": { "observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2 },
+        })
+    }
+}
+
+fn pod(name: &str) -> Value {
+    json!({
+        "metadata": { "name": name, "namespace": "shop", "uid": format!("uid-{name}"),
+            "labels": { "app": "web", "pod-template-hash": "5d4" },
+            "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-5d4", "uid": "uid-rs",
+                "controller": true }] },
+        "status": { "conditions": [{ "type": "Ready", "status": "True" }] },
+    })
+}
+
+/// Serves the cluster on a local port until the test's runtime ends; on the same port when it is run against again.
+async fn serve(cluster: &Shared) -> u16 {
+    let known = cluster.lock().unwrap().port;
+    if let Some(port) = known {
+        return port;
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    cluster.lock().unwrap().port = Some(port);
+    let cluster = Arc::clone(cluster);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let cluster = Arc::clone(&cluster);
+            let service = hyper::service::service_fn(move |request| respond(Arc::clone(&cluster), request));
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    port
+}
+
+async fn respond(cluster: Shared, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
+    let mut cluster = cluster.lock().unwrap();
+    if !is_review(path) && head.method != "GET" {
+        cluster.requests.push(format!("{} {path}?{query} {}", head.method, String::from_utf8_lossy(&body)));
+        cluster.agents.push(head.headers["user-agent"].to_str().unwrap().to_owned());
+    }
+    let (code, answer) = cluster.answer(head.method.as_str(), path, query);
+    let response = Response::builder().status(code).header("content-type", "application/json");
+    Ok(response.body(Full::from(answer.to_string())).unwrap())
+}
+
+/// The reviews ask, and store nothing.
+fn is_review(path: &str) -> bool {
+    path.ends_with("selfsubjectreviews") || path.ends_with("selfsubjectaccessreviews")
+}
+
+/// Exporters that give these scores to web-a, one after the other, the last for ever; each at a tick of its own.
+struct Fake {
+    states: Vec<(State, f64)>,
+    looks: usize,
+}
+
+impl ScoreSource for Fake {
+    async fn read(&mut self) -> Result<Vec<NodeReport>, Error> {
+        let (state, score) = self.states[self.looks.min(self.states.len() - 1)];
+        self.looks += 1;
+        Ok(vec![report(state, score)])
+    }
+}
+
+fn report(state: State, score: f64) -> NodeReport {
+    let pod = |name: &str, state, score| PodReport {
+        namespace: "shop".into(),
+        name: name.into(),
+        uid: format!("uid-{name}"),
+        workload: Some(Workload::new("Deployment", "web")),
+        score: Some(score),
+        state,
+        severity: Severity::None,
+        since: None,
+        reasons: vec![Reason { cause: Cause::Memory, score, text: "1.2 GiB, expected 200 to 300 MiB".into() }],
+        learning_left: 0,
+        deploy: false,
+        containers_ready: 1,
+        containers_total: 1,
+        restarts: 0,
+        features: vec![],
+        history: vec![],
+    };
+    NodeReport {
+        version: 1,
+        node: "n1".into(),
+        at: Timestamp::now(),
+        interval_seconds: 4.0,
+        threshold: 0.7,
+        scored_by: "test".into(),
+        model: ModelInfo::default(),
+        kubelet: KubeletState::default(),
+        pods: vec![pod("web-a", state, score), pod("web-b", State::Ok, 0.1)],
+    }
+}
+
+struct Run {
+    result: Result<Exit, Error>,
+    cluster: Shared,
+    journal: Journal,
+    output: Captured,
+    _folder: tempfile::TempDir,
+}
+
+impl Run {
+    fn exit(&self) -> Exit {
+        self.result.as_ref().map_or_else(Error::process_exit_code, |exit| *exit)
+    }
+
+    fn writes(&self) -> Vec<String> {
+        let cluster = self.cluster.lock().unwrap();
+        cluster.requests.iter().filter(|request| !request.contains("dryRun=All")).cloned().collect()
+    }
+
+    /// Nothing was written to the cluster, and nothing was about to be.
+    fn wrote_nothing(&self) {
+        assert_eq!(self.writes(), [""; 0]);
+        assert!(self.journal.read().unwrap().is_empty());
+    }
+}
+
+const SICK: &[(State, f64)] = &[(State::Anomalous, 0.93)];
+
+async fn run(cluster: Shared, states: &[(State, f64)], args: FixArgs) -> Run {
+    run_with(cluster, states, args, |folder| folder.join("journal.jsonl")).await
+}
+
+async fn run_with(
+    cluster: Shared,
+    states: &[(State, f64)],
+    args: FixArgs,
+    journal: impl FnOnce(&std::path::Path) -> std::path::PathBuf,
+) -> Run {
+    let port = serve(&cluster).await;
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("config");
+    let text = format!(
+        "{{apiVersion: v1, kind: Config, current-context: test, users: [{{name: a, user: {{token: t}}}}],
+          clusters: [{{name: local, cluster: {{server: 'http://127.0.0.1:{port}'}}}}],
+          contexts: [{{name: test, context: {{cluster: local, user: a, namespace: shop}}}}]}}"
+    );
+    std::fs::write(&kubeconfig, text).unwrap();
+    let flags = KubeFlags { kubeconfig: Some(kubeconfig), ..KubeFlags::default() };
+    let connection = Connection::open(&flags, &Environment::default()).unwrap();
+    let (console, output) = capture::console(160);
+    let journal = Journal::at(journal(folder.path()));
+    let mut session = Session {
+        connection: &connection,
+        console: &console,
+        journal: Ok(journal.clone()),
+        scores: Fake { states: states.to_vec(), looks: 0 },
+        now: Timestamp::now,
+    };
+    let target = args.target().unwrap();
+    let result = session.run(&args, target, false).await;
+    drop(session);
+    Run { result, cluster, journal, output, _folder: folder }
+}
+
+fn args() -> FixArgs {
+    FixArgs { timeout: Duration::from_secs(20), ..FixArgs::default() }
+}
+
+fn yes() -> FixArgs {
+    FixArgs { yes: true, confidence_threshold: Some(0.9), ..args() }
+}
+
+fn dry(dry_run: DryRun) -> FixArgs {
+    FixArgs { dry_run: DryRunFlag { dry_run }, ..args() }
+}
+
+#[tokio::test]
+async fn an_approved_fix_is_checked_recorded_written_once_and_verified() {
+    // Seen twice over the line (the plan, the look after the approval), then well.
+    let states = [(State::Anomalous, 0.93), (State::Anomalous, 0.93), (State::Ok, 0.1)];
+    let run = run(cluster(|_| ()), &states, yes()).await;
+    assert_eq!(run.exit(), Exit::Done, "{:?} {}", run.result, run.output.err.text());
+    let cluster = run.cluster.lock().unwrap();
+    let [dry, real] = cluster.requests.as_slice() else { panic!("{:#?}", cluster.requests) };
+    assert_eq!(dry.replacen("&dryRun=All", "", 1), *real);
+    assert!(real.starts_with(&format!("PATCH {DEPLOYMENT}?fieldManager=kubectl-guard {{\"metadata\":")), "{real}");
+    assert!(real.contains(r#"{"resourceVersion":"4711","uid":"uid-web"}"#), "{real}");
+    let lines = run.journal.read().unwrap();
+    let agent = format!("plan/{}", lines[0].plan_id);
+    assert!(cluster.agents.iter().all(|seen| seen.starts_with("kubectl-guard/") && seen.ends_with(&agent)));
+    assert!(matches!(lines[0].event, Event::Intent { .. }));
+    assert_eq!(lines[2].event, Event::Verified { outcome: Outcome::Recovered });
+    assert_eq!(entries(&lines).len(), 1);
+}
+
+#[tokio::test]
+async fn a_client_dry_run_only_reads() {
+    let run = run(cluster(|_| ()), SICK, dry(DryRun::Client)).await;
+    assert_eq!(run.exit(), Exit::Done);
+    assert!(run.cluster.lock().unwrap().requests.is_empty());
+    let shown = run.output.out.text();
+    assert!(shown.contains("Step 1: restart deployment/web in namespace shop"), "{shown}");
+    assert!(shown.contains("(you may)"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_server_dry_run_sends_nothing_without_dry_run_all() {
+    let run = run(cluster(|_| ()), SICK, dry(DryRun::Server)).await;
+    assert_eq!(run.exit(), Exit::Done);
+    assert_eq!(run.cluster.lock().unwrap().requests.len(), 1);
+    run.wrote_nothing();
+}
+
+#[tokio::test]
+async fn the_digest_of_a_dry_run_approves_the_same_plan() {
+    let shared = cluster(|_| ());
+    let shown = run(Arc::clone(&shared), SICK, dry(DryRun::Client)).await.output.out.text();
+    let digest = shown.lines().find_map(|line| line.strip_prefix("Digest ")).unwrap().to_owned();
+    let args = FixArgs { approve: Some(digest), timeout: Duration::ZERO, ..args() };
+    // Another server: the approval of the one says nothing about the other.
+    let elsewhere = run(cluster(|_| ()), SICK, args.clone()).await;
+    assert_eq!(elsewhere.exit(), Exit::Stale);
+    elsewhere.wrote_nothing();
+    let here = run(Arc::clone(&shared), SICK, args.clone()).await;
+    assert_eq!(here.exit(), Exit::Done, "{:?}", here.result);
+    assert_eq!(here.writes().len(), 1);
+    // Used up: the write has changed what it was given for.
+    let again = run(shared, SICK, args).await;
+    assert_eq!(again.exit(), Exit::Stale);
+    assert_eq!(again.writes().len(), 1);
+}
+
+#[tokio::test]
+async fn a_viewer_sees_the_plan_and_may_not_carry_it_out() {
+    let viewer = || cluster(|cluster| cluster.denied = true);
+    let dry = run(viewer(), SICK, dry(DryRun::Client)).await;
+    assert_eq!(dry.exit(), Exit::Done);
+    assert!(dry.output.out.text().contains("(you may NOT)"));
+    let real = run(viewer(), SICK, yes()).await;
+    assert_eq!(real.exit(), Exit::NotPermitted);
+    assert_eq!(real.result.as_ref().unwrap_err().to_string(), "you may not patch deployments.apps in namespace shop");
+    assert!(real.cluster.lock().unwrap().requests.is_empty());
+    real.wrote_nothing();
+}
+
+/// What is in the way, in which cluster, with which scores and flags, and how it ends.
+type Refused<'a> = (&'static str, Shared, &'a [(State, f64)], FixArgs, Exit);
+
+/// Every refusal ends the way: nothing is written after it, and nothing is recorded as about to be.
+#[tokio::test]
+async fn every_refusal_writes_nothing() {
+    let scale = FixArgs { action: Some(ActionKind::Scale), target: vec!["deploy/web".into()], ..yes() };
+    let falls = [(State::Anomalous, 0.93), (State::Ok, 0.1)];
+    let cases: [Refused<'_>; 9] = [
+        ("paused", cluster(|c| c.paused = true), SICK, yes(), Exit::Refused),
+        ("nobody to ask", cluster(|_| ()), SICK, args(), Exit::Refused),
+        ("no threshold", cluster(|_| ()), SICK, FixArgs { confidence_threshold: None, ..yes() }, Exit::Refused),
+        (
+            "not sure enough",
+            cluster(|_| ()),
+            SICK,
+            FixArgs { confidence_threshold: Some(0.95), ..yes() },
+            Exit::Refused,
+        ),
+        ("another digest", cluster(|_| ()), SICK, FixArgs { approve: Some("sha256:00".into()), ..args() }, Exit::Stale),
+        ("an autoscaler", cluster(|c| c.autoscaler = true), SICK, scale, Exit::Refused),
+        ("changed meanwhile", cluster(|c| c.changes_at_read = Some(2)), SICK, yes(), Exit::Stale),
+        ("the score fell", cluster(|_| ()), &falls, yes(), Exit::Stale),
+        ("a webhook", cluster(|c| c.refuses_dry_run = true), SICK, yes(), Exit::Error),
+    ];
+    for (what, cluster, states, args, exit) in cases {
+        let run = run(cluster, states, args).await;
+        assert_eq!(run.exit(), exit, "{what}: {:?}", run.result);
+        run.wrote_nothing();
+    }
+}
+
+#[tokio::test]
+async fn without_a_journal_nothing_is_written() {
+    let run = run_with(cluster(|_| ()), SICK, yes(), std::path::Path::to_path_buf).await;
+    assert_eq!(run.exit(), Exit::Error);
+    assert!(run.result.as_ref().unwrap_err().to_string().contains("must be a plain file"));
+    assert_eq!(run.writes(), [""; 0]);
+}
+
+#[tokio::test]
+async fn nothing_over_the_line_is_nothing_to_do() {
+    let run = run(cluster(|_| ()), &[(State::Ok, 0.2)], yes()).await;
+    assert_eq!(run.exit(), Exit::Done);
+    run.wrote_nothing();
+}

@@ -1,0 +1,101 @@
+//! `history`: what was done from this machine, as the journal has it.
+
+use clap::{Args, ValueEnum};
+use comfy_table::presets::NOTHING;
+use comfy_table::{ContentArrangement, Table};
+
+use crate::apply::StepOutcome;
+use crate::audit::{Entry, Journal, entries};
+use crate::console::Console;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::sanitise;
+
+/// Arguments of `history`.
+#[derive(Args, Clone, Debug)]
+pub struct HistoryArgs {
+    /// Print every entry as JSON
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    output: Option<Format>,
+}
+
+/// Formats for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// JSON.
+    Json,
+}
+
+/// Prints what was done, oldest first.
+///
+/// # Errors
+/// The journal cannot be read.
+pub fn run(args: &HistoryArgs, console: &Console) -> Result<Exit, Error> {
+    let journal = Journal::of_user(|name| std::env::var_os(name))?;
+    let entries = entries(&journal.read()?);
+    match args.output {
+        Some(Format::Json) => console.line(&format!("{:#}", serde_json::json!(entries)))?,
+        None if entries.is_empty() => console.note("nothing was done yet from this machine"),
+        None => console.print(&table(&entries))?,
+    }
+    Ok(Exit::Done)
+}
+
+fn table(entries: &[Entry]) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).force_no_tty();
+    table.set_header(["WHEN", "PLAN", "ACTION", "TARGET", "NAMESPACE", "CONTEXT", "BY", "OUTCOME", "VERIFIED"]);
+    for entry in entries {
+        let outcome = match &entry.outcome {
+            Some(StepOutcome::Done { .. }) => "done",
+            Some(StepOutcome::NotDone { .. }) => "not done",
+            Some(StepOutcome::Unknown { .. }) | None => "unknown",
+        };
+        let verified = entry.verified.map_or("-", crate::verify::Outcome::name);
+        let at = entry.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        // The journal is a file: whoever can write it must not be able to move the cursor of whoever reads it.
+        let cells = [&at, &entry.id, &entry.action, &entry.target, &entry.namespace, &entry.context, &entry.identity];
+        let cells = cells.into_iter().map(|cell| sanitise::line(cell)).chain([outcome.into(), verified.into()]);
+        table.add_row(cells.collect::<Vec<String>>());
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 3));
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::approve::Approval;
+    use crate::verify::Outcome;
+
+    fn entry(outcome: Option<StepOutcome>, verified: Option<Outcome>) -> Entry {
+        Entry {
+            id: "0f3a9c1b2d4e".into(),
+            at: "2026-11-22T13:20:05Z".parse().unwrap(),
+            context: "prod".into(),
+            server: "https://10.0.0.1:6443".into(),
+            identity: "alice".into(),
+            action: "restart".into(),
+            target: "deployment/web".into(),
+            namespace: "shop".into(),
+            digest: "sha256:00".into(),
+            approval: Approval::Digest,
+            outcome,
+            verified,
+        }
+    }
+
+    #[test]
+    fn shows_what_is_known_and_what_is_not() {
+        let done = Some(StepOutcome::Done { generation: Some(2) });
+        let refused = Some(StepOutcome::NotDone { why: "conflict".into() });
+        insta::assert_snapshot!(table(&[
+            entry(done, Some(Outcome::Recovered)),
+            entry(refused, None),
+            entry(None, None),
+        ]));
+    }
+}

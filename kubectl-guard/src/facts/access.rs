@@ -1,0 +1,52 @@
+//! May the user do it? One SelfSubjectAccessReview for each right that a plan needs.
+
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use kube::api::{Api, PostParams};
+
+use crate::error::{Error, Request};
+use crate::plan::{Need, Verdict};
+use crate::sanitise;
+
+/// Asks for each right in turn; one verdict for each, in that order. The reviews store nothing in the cluster.
+///
+/// # Errors
+/// The API server does not answer, or refuses even the question.
+pub async fn ask(client: &kube::Client, needs: &[&Need]) -> Result<Vec<Verdict>, Error> {
+    let request = Request {
+        verb: "create",
+        resource: "selfsubjectaccessreviews",
+        group: "authorization.k8s.io",
+        namespace: None,
+    };
+    let api = Api::<SelfSubjectAccessReview>::all(client.clone());
+    let mut verdicts = Vec::with_capacity(needs.len());
+    for need in needs {
+        let answer = api.create(&PostParams::default(), &review(need)).await.map_err(|error| request.failed(&error))?;
+        // An answer without a status is a no.
+        verdicts.push(match answer.status {
+            Some(status) if status.allowed => Verdict::Allowed,
+            Some(status) => Verdict::Denied(sanitise::line(&status.reason.unwrap_or_default())),
+            None => Verdict::Denied("the server gave no answer".into()),
+        });
+    }
+    Ok(verdicts)
+}
+
+fn review(need: &Need) -> SelfSubjectAccessReview {
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    SelfSubjectAccessReview {
+        spec: SelfSubjectAccessReviewSpec {
+            resource_attributes: Some(ResourceAttributes {
+                verb: some(&need.verb),
+                group: some(&need.group),
+                resource: some(&need.resource),
+                subresource: some(&need.subresource),
+                namespace: some(&need.namespace),
+                name: some(&need.name),
+                ..ResourceAttributes::default()
+            }),
+            ..SelfSubjectAccessReviewSpec::default()
+        },
+        ..SelfSubjectAccessReview::default()
+    }
+}

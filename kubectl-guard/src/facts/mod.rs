@@ -1,0 +1,193 @@
+//! What must be known of a target before anything is proposed: read-only calls, and pure parsing of their answers.
+//!
+//! Reads the workload or pod, the pods beside it, the autoscalers that own its replicas, the cluster-wide pause, and the
+//! user's rights. Its data goes to [`crate::propose`].
+
+mod access;
+mod parse;
+mod read;
+
+pub use access::ask as ask_access;
+pub use read::{pods_of, read};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+use crate::plan::{Kind, Target};
+
+/// Everything [`crate::propose`] looks at beside the scores.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// The object to act on.
+    pub target: TargetFacts,
+    /// What rules the pods: the target itself, or the target pod's controller.
+    pub owner: Owner,
+    /// The pods of that owner.
+    pub pods: Vec<PodFact>,
+    /// Who else sets the number of replicas.
+    pub autoscaling: Autoscaling,
+    /// The cluster-wide pause.
+    pub pause: Pause,
+}
+
+impl Facts {
+    /// How many pods are ready and not on their way out.
+    pub fn ready(&self) -> usize {
+        self.pods.iter().filter(|pod| pod.serves()).count()
+    }
+}
+
+/// Whose pods they are, and how to find them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Owner {
+    /// The namespace of all of them.
+    pub namespace: String,
+    /// How a pod tells that it belongs.
+    pub rule: OwnerRule,
+    /// The labels its pods carry, where they are known.
+    pub selector: Option<LabelSelector>,
+}
+
+/// How a pod tells to whom it belongs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnerRule {
+    /// Through a ReplicaSet whose name is this Deployment's and the pod's template hash.
+    Deployment(String),
+    /// By the UID of its controller.
+    Controller(String),
+}
+
+impl Owner {
+    /// The owner that a workload is to its pods.
+    pub fn workload(target: &Target, selector: LabelSelector) -> Self {
+        let rule = match target.kind {
+            Kind::Deployment => OwnerRule::Deployment(target.name.clone()),
+            _ => OwnerRule::Controller(target.uid.clone()),
+        };
+        Self { namespace: target.namespace.clone(), rule, selector: Some(selector) }
+    }
+}
+
+/// The object to act on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TargetFacts {
+    /// A controller of pods.
+    Workload(WorkloadFacts),
+    /// A single pod.
+    Pod(PodTarget),
+}
+
+impl TargetFacts {
+    /// Identity and version of the object.
+    pub fn target(&self) -> &Target {
+        match self {
+            TargetFacts::Workload(workload) => &workload.target,
+            TargetFacts::Pod(pod) => &pod.target,
+        }
+    }
+}
+
+/// A Deployment, StatefulSet or DaemonSet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkloadFacts {
+    /// Which, as seen.
+    pub target: Target,
+    /// How many pods it wants.
+    pub replicas: i32,
+    /// A Deployment whose rollouts are paused.
+    pub paused: bool,
+    /// How it replaces its pods.
+    pub rollout: Rollout,
+    /// The value of kubectl's restart annotation on its pod template.
+    pub restarted_at: Option<String>,
+}
+
+/// How a workload replaces its pods when its template changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rollout {
+    /// Step by step.
+    Rolling {
+        /// How many may be missing meanwhile, in pods.
+        max_unavailable: i32,
+        /// How many may be too many meanwhile, in pods.
+        max_surge: i32,
+        /// A StatefulSet replaces only ordinals from this one on.
+        partition: i32,
+    },
+    /// All at once, the old ones first.
+    Recreate,
+    /// Never by itself.
+    OnDelete,
+}
+
+/// A pod to act on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodTarget {
+    /// Which, as seen.
+    pub target: Target,
+    /// Its controller as `Kind/name`; `None` for a bare pod.
+    pub controller: Option<(String, String)>,
+    /// It mirrors a static pod: the kubelet's file rules it.
+    pub mirror: bool,
+    /// Already on its way out.
+    pub deleting: bool,
+    /// Ready by its condition.
+    pub ready: bool,
+}
+
+/// One pod of the target's controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodFact {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Ready by its condition.
+    pub ready: bool,
+    /// On its way out.
+    pub deleting: bool,
+}
+
+impl PodFact {
+    /// It takes part in serving: ready and not on its way out.
+    pub fn serves(&self) -> bool {
+        self.ready && !self.deleting
+    }
+}
+
+/// Who else sets the number of replicas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Autoscaling {
+    /// Nobody, as far as HorizontalPodAutoscalers go.
+    Nobody,
+    /// This HorizontalPodAutoscaler (KEDA makes one too).
+    Owned {
+        /// Its name.
+        name: String,
+        /// Its lower bound.
+        min: i32,
+        /// Its upper bound.
+        max: i32,
+    },
+    /// It could not be found out.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}
+
+/// The cluster-wide pause: ConfigMap `guard-pause` in `guard-system`. It binds guard only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// There is no such ConfigMap.
+    Off,
+    /// There is: its `reason`, if it gives one.
+    On {
+        /// What `data.reason` says.
+        reason: Option<String>,
+    },
+    /// It could not be found out, which counts as paused.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}

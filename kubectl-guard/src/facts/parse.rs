@@ -1,0 +1,256 @@
+//! Facts from objects, pure: what the API server answered, as [`super::Facts`] wants it.
+
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::{Autoscaling, Owner, OwnerRule, Pause, PodFact, PodTarget, Rollout, WorkloadFacts};
+use crate::plan::{Kind, RESTARTED_AT, Target};
+
+/// A workload with what is needed to find its pods.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) workload: WorkloadFacts,
+    pub(super) selector: LabelSelector,
+}
+
+pub(super) fn deployment(object: Deployment) -> Option<Found> {
+    let spec = object.spec?;
+    let replicas = spec.replicas.unwrap_or(1);
+    let strategy = spec.strategy.unwrap_or_default();
+    let rollout = if strategy.type_.as_deref() == Some("Recreate") {
+        Rollout::Recreate
+    } else {
+        let rolling = strategy.rolling_update.unwrap_or_default();
+        let quarter = IntOrString::String("25%".into());
+        let max_surge = pods(rolling.max_surge.as_ref().unwrap_or(&quarter), replicas, true);
+        let max_unavailable = pods(rolling.max_unavailable.as_ref().unwrap_or(&quarter), replicas, false);
+        // The controller never lets both be 0: it could not move.
+        let max_unavailable = if max_surge == 0 && max_unavailable == 0 { 1 } else { max_unavailable };
+        Rollout::Rolling { max_unavailable, max_surge, partition: 0 }
+    };
+    let workload = WorkloadFacts {
+        target: target(Kind::Deployment, &object.metadata)?,
+        replicas,
+        paused: spec.paused.unwrap_or(false),
+        rollout,
+        restarted_at: restarted_at(&spec.template),
+    };
+    Some(Found { workload, selector: spec.selector })
+}
+
+pub(super) fn stateful_set(object: StatefulSet) -> Option<Found> {
+    let spec = object.spec?;
+    let replicas = spec.replicas.unwrap_or(1);
+    let strategy = spec.update_strategy.unwrap_or_default();
+    let rollout = if strategy.type_.as_deref() == Some("OnDelete") {
+        Rollout::OnDelete
+    } else {
+        let rolling = strategy.rolling_update.unwrap_or_default();
+        let max_unavailable = rolling.max_unavailable.as_ref().map_or(1, |value| pods(value, replicas, true).max(1));
+        Rollout::Rolling { max_unavailable, max_surge: 0, partition: rolling.partition.unwrap_or(0) }
+    };
+    let workload = WorkloadFacts {
+        target: target(Kind::StatefulSet, &object.metadata)?,
+        replicas,
+        paused: false,
+        rollout,
+        restarted_at: restarted_at(&spec.template),
+    };
+    Some(Found { workload, selector: spec.selector })
+}
+
+pub(super) fn daemon_set(object: DaemonSet) -> Option<Found> {
+    let spec = object.spec?;
+    let replicas = object.status.map_or(0, |status| status.desired_number_scheduled);
+    let strategy = spec.update_strategy.unwrap_or_default();
+    let rollout = if strategy.type_.as_deref() == Some("OnDelete") {
+        Rollout::OnDelete
+    } else {
+        let rolling = strategy.rolling_update.unwrap_or_default();
+        let max_surge = rolling.max_surge.as_ref().map_or(0, |value| pods(value, replicas, true));
+        let max_unavailable = rolling.max_unavailable.as_ref().map_or(1, |value| pods(value, replicas, true));
+        Rollout::Rolling { max_unavailable, max_surge, partition: 0 }
+    };
+    let workload = WorkloadFacts {
+        target: target(Kind::DaemonSet, &object.metadata)?,
+        replicas,
+        paused: false,
+        rollout,
+        restarted_at: restarted_at(&spec.template),
+    };
+    Some(Found { workload, selector: spec.selector })
+}
+
+pub(super) fn pod_target(pod: &Pod) -> Option<PodTarget> {
+    let annotations = pod.metadata.annotations.as_ref();
+    Some(PodTarget {
+        target: Target { resource_version: None, ..target(Kind::Pod, &pod.metadata)? },
+        controller: controller(&pod.metadata).map(|owner| (owner.kind.clone(), owner.name.clone())),
+        mirror: annotations.is_some_and(|annotations| annotations.contains_key("kubernetes.io/config.mirror")),
+        deleting: pod.metadata.deletion_timestamp.is_some(),
+        ready: is_ready(pod),
+    })
+}
+
+pub(super) fn pod_fact(pod: &Pod) -> PodFact {
+    PodFact {
+        name: pod.metadata.name.clone().unwrap_or_default(),
+        uid: pod.metadata.uid.clone().unwrap_or_default(),
+        ready: is_ready(pod),
+        deleting: pod.metadata.deletion_timestamp.is_some(),
+    }
+}
+
+/// The owner that a pod's controller is to it; a bare pod is its own and has no siblings.
+pub(super) fn owner_of(pod: &Pod, namespace: &str) -> Owner {
+    let uid = controller(&pod.metadata).map(|owner| owner.uid.clone()).unwrap_or_default();
+    Owner { namespace: namespace.into(), rule: OwnerRule::Controller(uid), selector: None }
+}
+
+/// The pod belongs to this owner.
+pub(super) fn belongs(pod: &Pod, rule: &OwnerRule) -> bool {
+    let Some(owner) = controller(&pod.metadata) else { return false };
+    match rule {
+        OwnerRule::Controller(uid) => owner.uid == *uid,
+        OwnerRule::Deployment(name) => {
+            let hash = pod.metadata.labels.as_ref().and_then(|labels| labels.get("pod-template-hash"));
+            owner.kind == "ReplicaSet" && hash.is_some_and(|hash| owner.name == format!("{name}-{hash}"))
+        }
+    }
+}
+
+pub(super) fn autoscaling(target: &Target, autoscalers: Vec<HorizontalPodAutoscaler>) -> Autoscaling {
+    for autoscaler in autoscalers {
+        let Some(spec) = autoscaler.spec else { continue };
+        let scaled = &spec.scale_target_ref;
+        let group = scaled.api_version.as_deref().and_then(|version| version.split_once('/')).map_or("", |(g, _)| g);
+        if scaled.kind == target.kind.name() && scaled.name == target.name && group == target.kind.group() {
+            return Autoscaling::Owned {
+                name: autoscaler.metadata.name.unwrap_or_default(),
+                min: spec.min_replicas.unwrap_or(1),
+                max: spec.max_replicas,
+            };
+        }
+    }
+    Autoscaling::Nobody
+}
+
+pub(super) fn pause(config_map: Option<ConfigMap>) -> Pause {
+    match config_map {
+        None => Pause::Off,
+        Some(map) => Pause::On { reason: map.data.and_then(|mut data| data.remove("reason")) },
+    }
+}
+
+/// A number of pods from a number or a share of `total`; a share that cannot be read counts as none.
+fn pods(value: &IntOrString, total: i32, round_up: bool) -> i32 {
+    match value {
+        IntOrString::Int(count) => (*count).max(0),
+        IntOrString::String(text) => {
+            let percent = text.strip_suffix('%').and_then(|digits| digits.parse::<i64>().ok()).unwrap_or(0).max(0);
+            let share = percent.saturating_mul(i64::from(total.max(0)));
+            let count = if round_up { share.saturating_add(99) / 100 } else { share / 100 };
+            i32::try_from(count).unwrap_or(i32::MAX)
+        }
+    }
+}
+
+fn restarted_at(template: &PodTemplateSpec) -> Option<String> {
+    template.metadata.as_ref()?.annotations.as_ref()?.get(RESTARTED_AT).cloned()
+}
+
+/// `None` for an object without name, namespace, UID or version: such a one cannot be held to anything.
+fn target(kind: Kind, metadata: &ObjectMeta) -> Option<Target> {
+    Some(Target {
+        kind,
+        namespace: metadata.namespace.clone()?,
+        name: metadata.name.clone()?,
+        uid: metadata.uid.clone().filter(|uid| !uid.is_empty())?,
+        resource_version: Some(metadata.resource_version.clone().filter(|version| !version.is_empty())?),
+    })
+}
+
+fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
+    metadata.owner_references.as_ref()?.iter().find(|owner| owner.controller == Some(true))
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn meta(name: &str) -> Value {
+        json!({ "name": name, "namespace": "shop", "uid": format!("uid-{name}"), "resourceVersion": "7" })
+    }
+
+    fn rollout_of(replicas: i32, strategy: &Value) -> Rollout {
+        let object = json!({ "metadata": meta("web"),
+            "spec": { "replicas": replicas, "strategy": strategy, "selector": {}, "template": {} } });
+        deployment(read(object)).unwrap().workload.rollout
+    }
+
+    #[test]
+    fn surge_rounds_up_and_unavailable_rounds_down() {
+        let quarter = rollout_of(1, &json!({}));
+        assert_eq!(quarter, Rollout::Rolling { max_unavailable: 0, max_surge: 1, partition: 0 });
+        let quarter = rollout_of(5, &json!({ "type": "RollingUpdate" }));
+        assert_eq!(quarter, Rollout::Rolling { max_unavailable: 1, max_surge: 2, partition: 0 });
+    }
+
+    #[test]
+    fn a_deployment_that_may_neither_surge_nor_miss_one_misses_one() {
+        let strategy = json!({ "rollingUpdate": { "maxSurge": 0, "maxUnavailable": "10%" } });
+        assert_eq!(rollout_of(4, &strategy), Rollout::Rolling { max_unavailable: 1, max_surge: 0, partition: 0 });
+    }
+
+    #[test]
+    fn an_object_without_uid_or_version_is_no_target() {
+        let spec = json!({ "selector": {}, "template": {} });
+        for missing in ["uid", "resourceVersion"] {
+            let mut metadata = meta("web");
+            metadata.as_object_mut().unwrap().remove(missing);
+            assert!(deployment(read(json!({ "metadata": metadata, "spec": spec }))).is_none());
+        }
+    }
+
+    #[test]
+    fn a_pod_belongs_by_uid_or_by_the_replicasets_name() {
+        let owner = |kind: &str, name: &str| json!([{ "apiVersion": "apps/v1", "kind": kind, "name": name, "uid": "u1", "controller": true }]);
+        let pod = |owner: Value| {
+            read::<Pod>(
+                json!({ "metadata": { "name": "p", "labels": { "pod-template-hash": "5d4" }, "ownerReferences": owner } }),
+            )
+        };
+        let web = OwnerRule::Deployment("web".into());
+        assert!(belongs(&pod(owner("ReplicaSet", "web-5d4")), &web));
+        assert!(!belongs(&pod(owner("ReplicaSet", "web-other-5d4")), &web));
+        assert!(!belongs(&pod(owner("StatefulSet", "web-5d4")), &web));
+        let db = pod(owner("StatefulSet", "db"));
+        assert!(belongs(&db, &OwnerRule::Controller("u1".into())));
+        assert!(!belongs(&db, &OwnerRule::Controller("u2".into())), "the same name, another UID");
+    }
+
+    #[test]
+    fn an_autoscaler_owns_only_what_it_names() {
+        let hpa = |group: &str, name: &str| {
+            read::<HorizontalPodAutoscaler>(json!({ "metadata": { "name": "h" }, "spec": { "maxReplicas": 5,
+                "scaleTargetRef": { "apiVersion": format!("{group}/v1"), "kind": "Deployment", "name": name } } }))
+        };
+        let web = target(Kind::Deployment, &read(meta("web"))).unwrap();
+        assert_eq!(autoscaling(&web, vec![hpa("apps", "other"), hpa("example.com", "web")]), Autoscaling::Nobody);
+        let owned = Autoscaling::Owned { name: "h".into(), min: 1, max: 5 };
+        assert_eq!(autoscaling(&web, vec![hpa("apps", "web")]), owned);
+    }
+}

@@ -1,0 +1,129 @@
+//! The read-only calls behind [`Facts`].
+
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::api::{Api, ListParams};
+use kube::core::Selector;
+
+use super::{Autoscaling, Facts, Owner, Pause, PodFact, TargetFacts, parse};
+use crate::error::{Error, Request};
+use crate::plan::{ActionKind, Kind, TargetName};
+
+/// Where the cluster-wide pause lives.
+const GUARD_NAMESPACE: &str = "guard-system";
+const PAUSE: &str = "guard-pause";
+
+/// Reads everything about one target. Autoscalers are asked for only where `action` could be a scale.
+///
+/// # Errors
+/// The target is missing, may not be read, or the API server does not answer. A pause or an autoscaler that cannot be read
+/// is no error but a fact of its own, which a guard rail then refuses.
+pub async fn read(
+    client: &kube::Client,
+    namespace: &str,
+    name: &TargetName,
+    action: Option<ActionKind>,
+) -> Result<Facts, Error> {
+    let pause = pause(client).await;
+    if name.kind == Kind::Pod {
+        return pod(client, namespace, name, pause).await;
+    }
+    let found = match name.kind {
+        Kind::Deployment => parse::deployment(get::<Deployment>(client, namespace, name).await?),
+        Kind::StatefulSet => parse::stateful_set(get::<StatefulSet>(client, namespace, name).await?),
+        Kind::DaemonSet | Kind::Pod => parse::daemon_set(get::<DaemonSet>(client, namespace, name).await?),
+    };
+    let found = found.ok_or_else(|| incomplete(name))?;
+    let target = &found.workload.target;
+    let owner = Owner::workload(target, found.selector);
+    let pods = pods_of(client, &owner).await?;
+    let autoscaling = match action {
+        Some(ActionKind::Restart) => Autoscaling::Nobody,
+        Some(ActionKind::Scale) | None => {
+            match list::<HorizontalPodAutoscaler>(client, namespace, &ListParams::default()).await {
+                Ok(autoscalers) => parse::autoscaling(target, autoscalers),
+                Err(error) => Autoscaling::Unknown { why: error.to_string() },
+            }
+        }
+    };
+    Ok(Facts { pods, owner, target: TargetFacts::Workload(found.workload), autoscaling, pause })
+}
+
+async fn pod(client: &kube::Client, namespace: &str, name: &TargetName, pause: Pause) -> Result<Facts, Error> {
+    let pod = get::<Pod>(client, namespace, name).await?;
+    let target = parse::pod_target(&pod).ok_or_else(|| incomplete(name))?;
+    let owner = parse::owner_of(&pod, namespace);
+    Ok(Facts {
+        target: TargetFacts::Pod(target),
+        pods: pods_of(client, &owner).await?,
+        owner,
+        autoscaling: Autoscaling::Nobody,
+        pause,
+    })
+}
+
+/// The pods of one owner as they are now.
+///
+/// # Errors
+/// They may not be listed, or the API server does not answer.
+pub async fn pods_of(client: &kube::Client, owner: &Owner) -> Result<Vec<PodFact>, Error> {
+    // A selector that kube cannot read selects nothing safely: then all pods are read and told apart by their owner.
+    let selector = owner.selector.clone().and_then(|selector| Selector::try_from(selector).ok());
+    let params = match selector.filter(|selector| !selector.selects_all()) {
+        Some(selector) => ListParams::default().labels_from(&selector),
+        None => ListParams::default(),
+    };
+    let pods = list::<Pod>(client, &owner.namespace, &params).await?;
+    Ok(pods.iter().filter(|pod| parse::belongs(pod, &owner.rule)).map(parse::pod_fact).collect())
+}
+
+async fn pause(client: &kube::Client) -> Pause {
+    let api = Api::<ConfigMap>::namespaced(client.clone(), GUARD_NAMESPACE);
+    match api.get_opt(PAUSE).await {
+        Ok(config_map) => parse::pause(config_map),
+        Err(error) => {
+            let request = Request { verb: "get", resource: "configmaps", group: "", namespace: Some(GUARD_NAMESPACE) };
+            Pause::Unknown { why: request.failed(&error).to_string() }
+        }
+    }
+}
+
+async fn get<T>(client: &kube::Client, namespace: &str, name: &TargetName) -> Result<T, Error>
+where
+    T: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + serde::de::DeserializeOwned
+        + std::fmt::Debug,
+{
+    let request =
+        Request { verb: "get", resource: name.kind.resource(), group: name.kind.group(), namespace: Some(namespace) };
+    let api = Api::<T>::namespaced(client.clone(), namespace);
+    match api.get_opt(&name.name).await {
+        Ok(Some(object)) => Ok(object),
+        Ok(None) => Err(Error::NotFound { what: format!("{name} in namespace {namespace}") }),
+        Err(error) => Err(request.failed(&error)),
+    }
+}
+
+async fn list<T>(client: &kube::Client, namespace: &str, params: &ListParams) -> Result<Vec<T>, Error>
+where
+    T: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + serde::de::DeserializeOwned
+        + std::fmt::Debug,
+{
+    let (resource, group) = (T::plural(&()), T::group(&()));
+    let request = Request { verb: "list", resource: &resource, group: &group, namespace: Some(namespace) };
+    let answer = Api::<T>::namespaced(client.clone(), namespace).list(params).await;
+    answer.map(|list| list.items).map_err(|error| request.failed(&error))
+}
+
+/// Without UID, resourceVersion or spec an object cannot be acted on safely.
+fn incomplete(name: &TargetName) -> Error {
+    Error::Api {
+        doing: format!("read {name}"),
+        code: 0,
+        message: "it came without UID, resourceVersion or spec".into(),
+    }
+}

@@ -1,0 +1,151 @@
+//! The scores that a plan rests on, taken from reports.
+
+use guard_model::cause::{Cause, Reason};
+use guard_model::report::{NodeReport, PodReport, State};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Kind, TargetName, is_name};
+
+/// Where scores were read from; it decides how far they may be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The exporters, just now.
+    Exporter,
+    /// A Prometheus: whoever may write series there can raise a score, so a person must approve.
+    Prometheus,
+    /// A CSV file: for dry runs only.
+    Csv,
+    /// A recording: for dry runs only.
+    Recording,
+}
+
+impl Source {
+    /// The word of the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Exporter => "exporter",
+            Source::Prometheus => "prometheus",
+            Source::Csv => "csv",
+            Source::Recording => "recording",
+        }
+    }
+}
+
+/// One pod of the target as its report had it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PodEvidence {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its score; `None` while it is learnt.
+    pub score: Option<f64>,
+    /// The state of the score.
+    pub state: State,
+    /// Why, strongest first.
+    pub reasons: Vec<Reason>,
+}
+
+/// Why a target is thought to misbehave: the score, what made it, and when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Where it was read.
+    pub source: Source,
+    /// The tick of the oldest report it is from.
+    pub at: Timestamp,
+    /// Seconds between two ticks.
+    pub interval_seconds: f64,
+    /// The exporter's line.
+    pub threshold: f64,
+    /// The model that scored, as lower-case hex.
+    pub model_sha256: String,
+    /// The highest score of the target's pods.
+    pub score: Option<f64>,
+    /// How many of its pods are over the line.
+    pub over: usize,
+    /// The reasons of the pod that leads.
+    pub reasons: Vec<Reason>,
+    /// All its pods, the highest score first.
+    pub pods: Vec<PodEvidence>,
+}
+
+impl Evidence {
+    /// What the reports say of one target; `None` if they hold no pod of it.
+    pub fn of(source: Source, reports: &[NodeReport], namespace: &str, target: &TargetName) -> Option<Self> {
+        let mut found: Vec<(&NodeReport, &PodReport)> = reports
+            .iter()
+            .flat_map(|report| report.pods.iter().map(move |pod| (report, pod)))
+            .filter(|(_, pod)| pod.namespace == namespace && is_of(pod, target))
+            .collect();
+        found.sort_by(|(_, a), (_, b)| rank(b).total_cmp(&rank(a)).then_with(|| a.name.cmp(&b.name)));
+        let (lead, worst) = found.first()?;
+        Some(Self {
+            source,
+            at: found.iter().map(|(report, _)| report.at).min()?,
+            interval_seconds: lead.interval_seconds,
+            threshold: lead.threshold,
+            model_sha256: lead.model.sha256.clone(),
+            score: worst.score,
+            over: found.iter().filter(|(_, pod)| pod.state == State::Anomalous).count(),
+            reasons: worst.reasons.clone(),
+            pods: found.iter().map(|(_, pod)| view(pod)).collect(),
+        })
+    }
+
+    /// The target is over its line, by the exporter's own judgement with hysteresis.
+    pub fn is_anomalous(&self) -> bool {
+        self.over > 0
+    }
+
+    /// What leads the score.
+    pub fn leading(&self) -> Option<Cause> {
+        self.reasons.first().map(|reason| reason.cause)
+    }
+
+    /// It is at most two ticks old.
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        let age = now.duration_since(self.at).as_secs_f64();
+        (-self.interval_seconds..=2.0 * self.interval_seconds).contains(&age)
+    }
+}
+
+/// The name of the workload that is worst over its line, with its namespace: what `fix` without a target takes.
+///
+/// Only workloads and pods that guard can name are taken; `keep` says which namespaces count. Ties go to the first in
+/// alphabetical order.
+pub fn worst(reports: &[NodeReport], keep: impl Fn(&str) -> bool) -> Option<(String, TargetName)> {
+    let pods = reports.iter().flat_map(|report| &report.pods);
+    let anomalous = pods.filter(|pod| pod.state == State::Anomalous && is_name(&pod.namespace) && keep(&pod.namespace));
+    let lead = anomalous.max_by(|a, b| {
+        (rank(a).total_cmp(&rank(b))).then_with(|| (&b.namespace, &b.name).cmp(&(&a.namespace, &a.name)))
+    })?;
+    let (kind, name) = match lead.workload.as_ref().and_then(|workload| Some((Kind::of(workload)?, &workload.name))) {
+        Some(of_workload) => of_workload,
+        None => (Kind::Pod, &lead.name),
+    };
+    is_name(name).then(|| (lead.namespace.clone(), TargetName { kind, name: name.clone() }))
+}
+
+/// Where a pod stands in the order of badness: those over their line first, then by score; unknown comes last.
+fn rank(pod: &PodReport) -> f64 {
+    pod.score.unwrap_or(-1.0) + if pod.state == State::Anomalous { 2.0 } else { 0.0 }
+}
+
+fn is_of(pod: &PodReport, target: &TargetName) -> bool {
+    match target.kind {
+        Kind::Pod => pod.name == target.name,
+        kind => pod.workload.as_ref().is_some_and(|w| w.kind == kind.name() && w.name == target.name),
+    }
+}
+
+fn view(pod: &PodReport) -> PodEvidence {
+    PodEvidence {
+        name: pod.name.clone(),
+        uid: pod.uid.clone(),
+        score: pod.score,
+        state: pod.state,
+        reasons: pod.reasons.clone(),
+    }
+}

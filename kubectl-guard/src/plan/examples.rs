@@ -1,0 +1,102 @@
+//! Facts, evidence and plans for the tests of the write side.
+
+use guard_model::cause::{Cause, Reason};
+use guard_model::report::State;
+use jiff::Timestamp;
+
+use super::{ActionKind, Evidence, Kind, Place, Plan, PodEvidence, Source, Target};
+use crate::facts::{
+    Autoscaling, Facts, Owner, OwnerRule, Pause, PodFact, PodTarget, Rollout, TargetFacts, WorkloadFacts,
+};
+use crate::propose::{Proposal, Setting, Wish, propose};
+
+pub(crate) fn now() -> Timestamp {
+    "2026-11-22T13:20:05Z".parse().unwrap()
+}
+
+pub(crate) fn setting() -> Setting {
+    Setting {
+        place: Place { context: "prod".into(), cluster: "eu-1".into(), server: "https://10.0.0.1:6443".into() },
+        identity: "alice".into(),
+        now: now(),
+    }
+}
+
+pub(crate) fn evidence(cause: Cause) -> Evidence {
+    let reasons = vec![Reason { cause, score: 0.93, text: "sent 2.1 MiB/s, expected 40 to 180 kiB/s".into() }];
+    let pod = |name: &str, score, state, reasons| PodEvidence {
+        name: name.into(),
+        uid: format!("uid-{name}"),
+        score: Some(score),
+        state,
+        reasons,
+    };
+    Evidence {
+        source: Source::Exporter,
+        at: "2026-11-22T13:20:00Z".parse().unwrap(),
+        interval_seconds: 15.0,
+        threshold: 0.7,
+        model_sha256: "abcdef0123456789".into(),
+        score: Some(0.93),
+        over: 1,
+        reasons: reasons.clone(),
+        pods: vec![pod("web-a", 0.93, State::Anomalous, reasons), pod("web-b", 0.1, State::Ok, vec![])],
+    }
+}
+
+pub(crate) fn workload(kind: Kind) -> WorkloadFacts {
+    WorkloadFacts {
+        target: Target {
+            kind,
+            namespace: "shop".into(),
+            name: "web".into(),
+            uid: "uid-web".into(),
+            resource_version: Some("4711".into()),
+        },
+        replicas: 2,
+        paused: false,
+        rollout: Rollout::Rolling { max_unavailable: 0, max_surge: 1, partition: 0 },
+        restarted_at: None,
+    }
+}
+
+pub(crate) fn facts(target: TargetFacts) -> Facts {
+    let pod = |name: &str| PodFact { name: name.into(), uid: format!("uid-{name}"), ready: true, deleting: false };
+    let owner = Owner { namespace: "shop".into(), rule: OwnerRule::Deployment("web".into()), selector: None };
+    Facts { target, owner, pods: vec![pod("web-a"), pod("web-b")], autoscaling: Autoscaling::Nobody, pause: Pause::Off }
+}
+
+/// A plan for Deployment `web`, made at [`now`].
+pub(crate) fn plan(action: ActionKind) -> Plan {
+    let wish = Wish { action: Some(action), ..Wish::default() };
+    let facts = facts(TargetFacts::Workload(workload(Kind::Deployment)));
+    match propose(&wish, Some(evidence(Cause::Transmit)), &facts, setting()).unwrap() {
+        Proposal::Plan(plan) => *plan,
+        other => panic!("no plan: {other:?}"),
+    }
+}
+
+pub(crate) fn pod_target() -> PodTarget {
+    PodTarget {
+        target: Target {
+            kind: Kind::Pod,
+            namespace: "shop".into(),
+            name: "web-a".into(),
+            uid: "uid-web-a".into(),
+            resource_version: None,
+        },
+        controller: Some(("ReplicaSet".into(), "web-5d4".into())),
+        mirror: false,
+        deleting: false,
+        ready: true,
+    }
+}
+
+/// A plan to evict pod `web-a`.
+pub(crate) fn pod_plan() -> Plan {
+    let wish = Wish { action: Some(ActionKind::Restart), ..Wish::default() };
+    match propose(&wish, Some(evidence(Cause::Transmit)), &facts(TargetFacts::Pod(pod_target())), setting()).unwrap() {
+        Proposal::Plan(plan) => *plan,
+        other => panic!("no plan: {other:?}"),
+    }
+}

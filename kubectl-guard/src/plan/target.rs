@@ -1,0 +1,173 @@
+//! What guard can act on, and how users name it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use guard_model::workload::Workload;
+use serde::{Deserialize, Serialize};
+
+/// The kinds of object that guard can act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Kind {
+    /// `apps/v1 Deployment`.
+    Deployment,
+    /// `apps/v1 StatefulSet`.
+    StatefulSet,
+    /// `apps/v1 DaemonSet`.
+    DaemonSet,
+    /// `v1 Pod`.
+    Pod,
+}
+
+impl Kind {
+    /// The spelling of Kubernetes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Deployment => "Deployment",
+            Kind::StatefulSet => "StatefulSet",
+            Kind::DaemonSet => "DaemonSet",
+            Kind::Pod => "Pod",
+        }
+    }
+
+    /// The resource in plural, as paths and RBAC rules have it.
+    pub fn resource(self) -> &'static str {
+        match self {
+            Kind::Deployment => "deployments",
+            Kind::StatefulSet => "statefulsets",
+            Kind::DaemonSet => "daemonsets",
+            Kind::Pod => "pods",
+        }
+    }
+
+    /// The API group; empty for the core group.
+    pub fn group(self) -> &'static str {
+        if self == Kind::Pod { "" } else { "apps" }
+    }
+
+    /// The beginning of its path: `/api/v1` or `/apis/apps/v1`.
+    pub fn api(self) -> &'static str {
+        if self == Kind::Pod { "/api/v1" } else { "/apis/apps/v1" }
+    }
+
+    /// The kind of this controller, if guard can act on it.
+    pub fn of(workload: &Workload) -> Option<Self> {
+        [Kind::Deployment, Kind::StatefulSet, Kind::DaemonSet].into_iter().find(|kind| kind.name() == workload.kind)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// `TYPE/NAME` as a user types it, with kubectl's short names: `deploy/cart`, `po/cart-0`, `statefulset.apps/db`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetName {
+    /// What kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for TargetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind.name().to_lowercase(), self.name)
+    }
+}
+
+/// A text that names nothing guard can act on.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotATarget {
+    /// No slash, or nothing on one side of it.
+    #[error("{0:?} is not TYPE/NAME; write for example deployment/cart or pod/cart-0")]
+    Form(String),
+    /// Another type.
+    #[error("guard cannot act on a {0:?}; it can on deployment, statefulset, daemonset and pod")]
+    Type(String),
+    /// No object can be called that.
+    #[error("{0:?} cannot be a name in Kubernetes: lower-case letters, digits, '-' and '.' only")]
+    Name(String),
+}
+
+impl FromStr for TargetName {
+    type Err = NotATarget;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let Some((kind, name)) = text.split_once('/') else { return Err(NotATarget::Form(text.into())) };
+        if kind.is_empty() || name.is_empty() {
+            return Err(NotATarget::Form(text.into()));
+        }
+        let kind = match kind.to_ascii_lowercase().as_str() {
+            "deployment" | "deployments" | "deploy" | "deployment.apps" | "deployments.apps" => Kind::Deployment,
+            "statefulset" | "statefulsets" | "sts" | "statefulset.apps" | "statefulsets.apps" => Kind::StatefulSet,
+            "daemonset" | "daemonsets" | "ds" | "daemonset.apps" | "daemonsets.apps" => Kind::DaemonSet,
+            "pod" | "pods" | "po" => Kind::Pod,
+            other => return Err(NotATarget::Type(other.into())),
+        };
+        if !is_name(name) {
+            return Err(NotATarget::Name(name.into()));
+        }
+        Ok(Self { kind, name: name.into() })
+    }
+}
+
+/// True if the API server would take `text` as a name (DNS-1123): only such a text may become part of a path.
+pub fn is_name(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.len() <= 253
+        && text.chars().all(|c| inner(c) || c == '-' || c == '.')
+        && text.starts_with(inner)
+        && text.ends_with(inner)
+        && !text.contains("..")
+}
+
+/// An object as it was seen when a plan was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// What kind.
+    pub kind: Kind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its resourceVersion; `None` for a pod, whose status changes all the time and whose UID says enough.
+    pub resource_version: Option<String>,
+}
+
+impl Target {
+    /// The path of the object in the API.
+    pub fn path(&self) -> String {
+        format!("{}/namespaces/{}/{}/{}", self.kind.api(), self.namespace, self.kind.resource(), self.name)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind.name().to_lowercase(), self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_the_short_names_of_kubectl() {
+        for text in ["deploy/cart", "Deployment/cart", "deployments.apps/cart"] {
+            assert_eq!(text.parse::<TargetName>().unwrap().to_string(), "deployment/cart");
+        }
+        assert_eq!("po/cart-0".parse::<TargetName>().unwrap().kind, Kind::Pod);
+    }
+
+    #[test]
+    fn refuses_what_could_leave_its_place_in_a_path() {
+        for name in ["", "..", "a/b", "a?b", "a%2fb", "A", "a..b", "-a", "a\u{1b}"] {
+            assert!(format!("pod/{name}").parse::<TargetName>().is_err(), "{name:?}");
+        }
+        assert!("node/n1".parse::<TargetName>().is_err());
+    }
+}

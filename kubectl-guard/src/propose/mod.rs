@@ -1,0 +1,257 @@
+//! From evidence and facts to a plan, or to the reason why there is none. Pure: the same arguments give the same plan.
+//!
+//! Guard rails live here: what they refuse never becomes a plan. The one exception is the cluster-wide pause, whose
+//! finding travels in the plan, so that a dry run can still show what would be done; [`crate::approve`] refuses it.
+
+mod restart;
+mod scale;
+mod suggest;
+
+use guard_model::workload::Workload;
+use jiff::Timestamp;
+
+pub use suggest::{Suggestion, suggest};
+
+use crate::facts::{Facts, Pause, TargetFacts};
+use crate::plan::{ActionKind, Evidence, GuardRail, Place, Plan, RailState, Step, Target};
+
+/// Namespaces whose workloads keep the cluster, or guard itself, alive.
+pub const PROTECTED: [&str; 2] = ["kube-system", "guard-system"];
+
+/// What the user asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// `--action`; `None` lets the evidence choose.
+    pub action: Option<ActionKind>,
+    /// `--replicas`.
+    pub replicas: Option<i32>,
+    /// The user named target and namespace (`-n`) on the command line.
+    pub named: bool,
+    /// `--allow-downtime`.
+    pub allow_downtime: bool,
+}
+
+/// By whom, where and when a plan is made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// For which cluster.
+    pub place: Place,
+    /// The user, as the API server names them.
+    pub identity: String,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Proposal {
+    /// Something can be done.
+    Plan(Box<Plan>),
+    /// The target is under its line and nothing was asked for.
+    Healthy {
+        /// What was seen, in a sentence.
+        why: String,
+    },
+    /// It misbehaves, and no action of guard's would help.
+    NothingHelps {
+        /// Why, and what to do instead.
+        why: String,
+    },
+}
+
+/// A guard rail that ends the way to a plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Nothing to propose from.
+    #[error(
+        "no score of {0} could be read, and nothing is proposed without one; --action says what to do all the same"
+    )]
+    NoScore(String),
+    /// The target lives in a protected namespace and was not named.
+    #[error("namespace {0:?} keeps the cluster alive; to act there, name it and the target: -n {0} TYPE/NAME")]
+    Protected(String),
+    /// The rollouts of a Deployment are paused.
+    #[error("{0} is paused, so a restart would not roll; resume it first: kubectl rollout resume {0}")]
+    Paused(String),
+    /// Its template changes, its pods don't.
+    #[error(
+        "{target} would not replace its pods ({why}); restart them one at a time: kubectl guard fix pod/NAME --action restart"
+    )]
+    WouldNotRoll {
+        /// Which.
+        target: String,
+        /// By what setting.
+        why: String,
+    },
+    /// Nothing would be left serving.
+    #[error("{target} would be without a ready pod ({why}); --allow-downtime accepts that")]
+    LastReady {
+        /// Which.
+        target: String,
+        /// Why.
+        why: String,
+    },
+    /// The same second.
+    #[error("{0} was restarted within this second already")]
+    JustRestarted(String),
+    /// Nothing would bring it back.
+    #[error("{0} has no controller: once deleted, nothing would bring it back")]
+    Bare(String),
+    /// The kubelet's own.
+    #[error("{0} mirrors a static pod: only its manifest on the node restarts it, deleting the mirror does not")]
+    Mirror(String),
+    /// On its way out.
+    #[error("{0} is being deleted already")]
+    Deleting(String),
+    /// A Job's pod.
+    #[error(
+        "{0} belongs to a Job, which counts an eviction as a failure and runs its pods again by its own backoffLimit"
+    )]
+    JobPod(String),
+    /// The kind has no replicas of its own.
+    #[error("{0} cannot be scaled: {1}")]
+    NotScalable(String, &'static str),
+    /// An autoscaler would set it back.
+    #[error(
+        "HorizontalPodAutoscaler {name} owns the replicas of {target} ({min} to {max}) and would set them back; change its bounds instead"
+    )]
+    Autoscaled {
+        /// The workload.
+        target: String,
+        /// The autoscaler.
+        name: String,
+        /// Its lower bound.
+        min: i32,
+        /// Its upper bound.
+        max: i32,
+    },
+    /// Whether there is an autoscaler is not known.
+    #[error("cannot tell whether an autoscaler owns the replicas of {target}: {why}")]
+    AutoscalerUnknown {
+        /// The workload.
+        target: String,
+        /// Why.
+        why: String,
+    },
+    /// Zero was not typed.
+    #[error("{0} would be scaled to 0, which takes it out of service: --replicas 0 accepts that")]
+    ToZero(String),
+    /// No change.
+    #[error("{target} has {replicas} replicas already")]
+    AsItIs {
+        /// Which.
+        target: String,
+        /// How many.
+        replicas: i32,
+    },
+    /// No negative numbers of pods.
+    #[error("--replicas {0} is not a number of pods: 0 or more")]
+    Negative(i32),
+    /// `--replicas` without `scale`.
+    #[error("--replicas belongs to --action scale")]
+    ReplicasWithoutScale,
+}
+
+/// Makes a plan for one target.
+///
+/// # Errors
+/// A guard rail refuses. The caller must end there: nothing may be written.
+pub fn propose(wish: &Wish, evidence: Option<Evidence>, facts: &Facts, setting: Setting) -> Result<Proposal, Refusal> {
+    let target = facts.target.target();
+    let mut rails = vec![protected(&target.namespace, wish.named)?, pause(&facts.pause)];
+    let suggestion = evidence.as_ref().and_then(|evidence| suggest(&evidence.reasons, workload(facts).as_ref()));
+    let mut advice: Vec<String> = suggestion.iter().map(|suggestion| suggestion.advice.to_owned()).collect();
+    let action = match wish.action {
+        Some(action) => action,
+        None => match choose(target, evidence.as_ref(), suggestion.as_ref())? {
+            Ok(action) => action,
+            Err(nothing) => return Ok(nothing),
+        },
+    };
+    if action == ActionKind::Restart && wish.replicas.is_some() {
+        return Err(Refusal::ReplicasWithoutScale);
+    }
+    let step = match action {
+        ActionKind::Restart => restart::step(facts, wish, setting.now, &mut rails, &mut advice)?,
+        ActionKind::Scale => scale::step(facts, wish, &mut rails)?,
+    };
+    Ok(Proposal::Plan(Box::new(plan(step, evidence, rails, advice, setting))))
+}
+
+/// The action that the evidence asks for, or why there is none.
+fn choose(
+    target: &Target,
+    evidence: Option<&Evidence>,
+    suggestion: Option<&Suggestion>,
+) -> Result<Result<ActionKind, Proposal>, Refusal> {
+    let Some(evidence) = evidence else { return Err(Refusal::NoScore(target.to_string())) };
+    if !evidence.is_anomalous() {
+        let score = evidence.score.map_or_else(|| "is unknown yet".into(), |score| format!("is {score:.2}"));
+        let why = format!("{target} is not over its line: its score {score}, the line is {:.2}", evidence.threshold);
+        return Ok(Err(Proposal::Healthy { why }));
+    }
+    let advice = match suggestion {
+        Some(Suggestion { action: Some(action), .. }) => return Ok(Ok(*action)),
+        Some(Suggestion { advice, .. }) => advice,
+        None => "its score has no reason to act on",
+    };
+    Ok(Err(Proposal::NothingHelps { why: format!("{target}: {advice}") }))
+}
+
+fn plan(step: Step, evidence: Option<Evidence>, rails: Vec<GuardRail>, advice: Vec<String>, setting: Setting) -> Plan {
+    Plan::new(setting.now, setting.place, setting.identity, evidence, vec![step], rails, advice)
+}
+
+/// What the suggestion depends on: for a pod its own controller, since an eviction is what would be done to it.
+fn workload(facts: &Facts) -> Option<Workload> {
+    match &facts.target {
+        TargetFacts::Workload(workload) => Some(Workload::new(workload.target.kind.name(), &workload.target.name)),
+        // One pod can be evicted whatever rolls it: a ReplicaSet's pod is judged as its Deployment's.
+        TargetFacts::Pod(pod) => pod.controller.as_ref().map(|(kind, name)| match kind.as_str() {
+            "ReplicaSet" | "ReplicationController" => Workload::new("Deployment", name),
+            _ => Workload::new(kind, name),
+        }),
+    }
+}
+
+fn protected(namespace: &str, named: bool) -> Result<GuardRail, Refusal> {
+    let is_protected = PROTECTED.contains(&namespace);
+    if is_protected && !named {
+        return Err(Refusal::Protected(namespace.into()));
+    }
+    Ok(GuardRail {
+        name: "protected namespace".into(),
+        state: if is_protected { RailState::Overridden } else { RailState::Held },
+        detail: if is_protected { format!("{namespace} was named") } else { format!("{namespace} is not one") },
+    })
+}
+
+fn pause(pause: &Pause) -> GuardRail {
+    let (state, detail) = match pause {
+        Pause::Off => (RailState::Held, "guard is not paused in this cluster".to_owned()),
+        Pause::On { reason } => {
+            let reason = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            (
+                RailState::Refused,
+                format!(
+                    "guard is paused in this cluster{reason} (ConfigMap guard-system/guard-pause; it binds guard only)"
+                ),
+            )
+        }
+        Pause::Unknown { why } => (RailState::Refused, format!("cannot tell whether guard is paused: {why}")),
+    };
+    GuardRail { name: "pause".into(), state, detail }
+}
+
+/// The finding that something still serves afterwards, or that the user accepted that nothing does.
+fn downtime(target: &str, danger: Option<String>, allowed: bool) -> Result<GuardRail, Refusal> {
+    let name = "last ready replica".to_owned();
+    match danger {
+        None => Ok(GuardRail { name, state: RailState::Held, detail: "no ready pod goes without another".into() }),
+        Some(why) if allowed => Ok(GuardRail { name, state: RailState::Overridden, detail: why }),
+        Some(why) => Err(Refusal::LastReady { target: target.into(), why }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! Restart: a workload by kubectl's annotation on its pod template, a single pod by eviction.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{Refusal, Wish, downtime};
+use crate::facts::{Facts, PodTarget, Rollout, TargetFacts, WorkloadFacts};
+use crate::plan::{Action, GuardRail, Kind, Need, RESTARTED_AT, Step, Target, Undo};
+
+pub(super) fn step(
+    facts: &Facts,
+    wish: &Wish,
+    now: Timestamp,
+    rails: &mut Vec<GuardRail>,
+    advice: &mut Vec<String>,
+) -> Result<Step, Refusal> {
+    match &facts.target {
+        TargetFacts::Workload(workload) => {
+            let name = workload.target.to_string();
+            if workload.paused {
+                return Err(Refusal::Paused(name));
+            }
+            rolls(workload, advice)?;
+            rails.push(downtime(&name, rollout_danger(workload, facts.ready()), wish.allow_downtime)?);
+            roll(workload, now)
+        }
+        TargetFacts::Pod(pod) => {
+            let name = pod.target.to_string();
+            replaceable(pod, &name)?;
+            rails.push(downtime(&name, eviction_danger(pod, facts), wish.allow_downtime)?);
+            Ok(evict(&pod.target))
+        }
+    }
+}
+
+/// A template change must reach the pods.
+fn rolls(workload: &WorkloadFacts, advice: &mut Vec<String>) -> Result<(), Refusal> {
+    let target = workload.target.to_string();
+    match workload.rollout {
+        Rollout::OnDelete => Err(Refusal::WouldNotRoll { target, why: "update strategy OnDelete".into() }),
+        Rollout::Rolling { partition, .. } if partition > 0 && partition >= workload.replicas => {
+            Err(Refusal::WouldNotRoll {
+                target,
+                why: format!("partition {partition} of {} replicas", workload.replicas),
+            })
+        }
+        Rollout::Rolling { partition, .. } if partition > 0 => {
+            advice.push(format!("partition {partition}: only pods from ordinal {partition} on are restarted"));
+            Ok(())
+        }
+        Rollout::Rolling { .. } | Rollout::Recreate => Ok(()),
+    }
+}
+
+/// Why a rollout would leave nothing serving, if it would. Where nothing serves, nothing can be lost.
+fn rollout_danger(workload: &WorkloadFacts, ready: usize) -> Option<String> {
+    if ready == 0 {
+        return None;
+    }
+    match workload.rollout {
+        Rollout::Recreate => Some("strategy Recreate ends all pods before it starts new ones".into()),
+        // Never rolls, which is refused before; there is nothing to lose.
+        Rollout::OnDelete => None,
+        // A Deployment keeps replicas - maxUnavailable available, however many of them are healthy now.
+        Rollout::Rolling { max_unavailable, .. } if workload.target.kind == Kind::Deployment => {
+            (workload.replicas - max_unavailable < 1)
+                .then(|| format!("maxUnavailable is {max_unavailable} of {} replicas", workload.replicas))
+        }
+        // The others end a pod before they start its successor, unless a DaemonSet surges.
+        Rollout::Rolling { max_unavailable, max_surge, .. } => (max_surge == 0
+            && i32::try_from(ready).unwrap_or(i32::MAX) <= max_unavailable)
+            .then(|| format!("{ready} ready, up to {max_unavailable} restarted at once, none started before")),
+    }
+}
+
+fn eviction_danger(pod: &PodTarget, facts: &Facts) -> Option<String> {
+    let others = facts.pods.iter().filter(|other| other.uid != pod.target.uid && other.serves()).count();
+    (pod.ready && others == 0).then(|| "it is the only ready pod of its controller".into())
+}
+
+fn replaceable(pod: &PodTarget, name: &str) -> Result<(), Refusal> {
+    if pod.mirror {
+        return Err(Refusal::Mirror(name.into()));
+    }
+    if pod.deleting {
+        return Err(Refusal::Deleting(name.into()));
+    }
+    match pod.controller.as_ref().map(|(kind, _)| kind.as_str()) {
+        None => Err(Refusal::Bare(name.into())),
+        // A static pod without the mirror annotation still has its node as controller.
+        Some("Node") => Err(Refusal::Mirror(name.into())),
+        Some("Job") => Err(Refusal::JobPod(name.into())),
+        Some(_) => Ok(()),
+    }
+}
+
+fn roll(workload: &WorkloadFacts, now: Timestamp) -> Result<Step, Refusal> {
+    let target = workload.target.clone();
+    // Seconds, as kubectl writes it.
+    let time = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    if workload.restarted_at.as_ref() == Some(&time) {
+        return Err(Refusal::JustRestarted(target.to_string()));
+    }
+    let template = |time: &str| json!({ "template": { "metadata": { "annotations": { RESTARTED_AT: time } } } });
+    let patch = json!({
+        "metadata": { "uid": target.uid, "resourceVersion": target.resource_version },
+        "spec": template(&time),
+    });
+    Ok(Step {
+        action: Action::RolloutRestart,
+        preconditions: held(&target),
+        before: workload.restarted_at.as_deref().map_or(Value::Null, |time| json!({ "spec": template(time) })),
+        after: json!({ "spec": template(&time) }),
+        need: Need {
+            verb: "patch".into(),
+            group: target.kind.group().into(),
+            resource: target.kind.resource().into(),
+            subresource: String::new(),
+            namespace: target.namespace.clone(),
+            name: target.name.clone(),
+        },
+        patch,
+        undo: Undo::Irreversible { why: "pods that have ended cannot be brought back".into() },
+        target,
+    })
+}
+
+/// kube's own `Api::evict` writes `delete_options`, which the API server drops together with its preconditions: the body
+/// is made here.
+fn evict(target: &Target) -> Step {
+    Step {
+        action: Action::EvictPod,
+        patch: json!({
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": { "name": target.name, "namespace": target.namespace },
+            "deleteOptions": { "preconditions": { "uid": target.uid } },
+        }),
+        preconditions: vec![format!("uid is {}", target.uid), "its disruption budget allows it".into()],
+        before: json!({ "pod": { "name": target.name, "uid": target.uid } }),
+        after: json!({ "pod": "evicted; its controller makes another" }),
+        need: Need {
+            verb: "create".into(),
+            group: String::new(),
+            resource: "pods".into(),
+            subresource: "eviction".into(),
+            namespace: target.namespace.clone(),
+            name: target.name.clone(),
+        },
+        undo: Undo::Irreversible { why: "a pod that has ended cannot be brought back".into() },
+        target: target.clone(),
+    }
+}
+
+/// The preconditions of a patch that carries UID and resourceVersion.
+pub(super) fn held(target: &Target) -> Vec<String> {
+    let version = target.resource_version.as_ref().map(|version| format!("resourceVersion is {version}"));
+    [format!("uid is {}", target.uid)].into_iter().chain(version).collect()
+}

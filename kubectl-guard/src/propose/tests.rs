@@ -1,0 +1,183 @@
+use guard_model::cause::Cause;
+use guard_model::report::State;
+
+use super::*;
+use crate::facts::{Autoscaling, PodTarget, Rollout, WorkloadFacts};
+use crate::plan::examples::{evidence, facts, pod_target, setting, workload};
+use crate::plan::{Action, Kind};
+
+fn wish(action: ActionKind) -> Wish {
+    Wish { action: Some(action), ..Wish::default() }
+}
+
+fn run(wish: &Wish, facts: &Facts) -> Result<Proposal, Refusal> {
+    propose(wish, Some(evidence(Cause::Memory)), facts, setting())
+}
+
+fn deployment(change: impl FnOnce(&mut WorkloadFacts)) -> Facts {
+    of_kind(Kind::Deployment, change)
+}
+
+fn of_kind(kind: Kind, change: impl FnOnce(&mut WorkloadFacts)) -> Facts {
+    let mut workload = workload(kind);
+    change(&mut workload);
+    facts(TargetFacts::Workload(workload))
+}
+
+fn pod(change: impl FnOnce(&mut PodTarget)) -> Facts {
+    let mut pod = pod_target();
+    change(&mut pod);
+    facts(TargetFacts::Pod(pod))
+}
+
+fn step(proposal: Result<Proposal, Refusal>) -> Step {
+    match proposal {
+        Ok(Proposal::Plan(plan)) => plan.steps[0].clone(),
+        other => panic!("no plan: {other:?}"),
+    }
+}
+
+#[test]
+fn the_evidence_chooses_the_action() {
+    let by = |cause| propose(&Wish::default(), Some(evidence(cause)), &deployment(|_| ()), setting());
+    assert_eq!(step(by(Cause::Memory)).action, Action::RolloutRestart);
+    assert_eq!(step(by(Cause::CpuAtLimit)).action, Action::Scale { replicas: 3 });
+    assert!(matches!(by(Cause::CrashLoop), Ok(Proposal::NothingHelps { why }) if why.contains("won't help")));
+}
+
+#[test]
+fn a_healthy_target_is_left_alone_unless_an_action_is_named() {
+    let mut healthy = evidence(Cause::Memory);
+    healthy.over = 0;
+    healthy.score = Some(0.2);
+    healthy.pods.iter_mut().for_each(|pod| pod.state = State::Ok);
+    let run = |wish: &Wish| propose(wish, Some(healthy.clone()), &deployment(|_| ()), setting());
+    assert!(matches!(run(&Wish::default()), Ok(Proposal::Healthy { .. })));
+    assert!(matches!(run(&wish(ActionKind::Restart)), Ok(Proposal::Plan(_))));
+}
+
+#[test]
+fn without_a_score_only_a_named_action_is_proposed() {
+    let run = |wish: &Wish| propose(wish, None, &deployment(|_| ()), setting());
+    assert_eq!(run(&Wish::default()), Err(Refusal::NoScore("deployment/web".into())));
+    assert!(matches!(run(&wish(ActionKind::Restart)), Ok(Proposal::Plan(_))));
+}
+
+#[test]
+fn a_restart_holds_uid_and_version_and_touches_one_annotation() {
+    let step = step(run(&wish(ActionKind::Restart), &deployment(|_| ())));
+    insta::assert_snapshot!(step.patch, @r#"{"metadata":{"resourceVersion":"4711","uid":"uid-web"},"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"2026-11-22T13:20:05Z"}}}}}"#);
+    assert_eq!(step.need.to_string(), "patch deployments.apps in namespace shop");
+}
+
+#[test]
+fn an_eviction_holds_the_uid_in_delete_options() {
+    let step = step(run(&wish(ActionKind::Restart), &pod(|_| ())));
+    insta::assert_snapshot!(step.patch, @r#"{"apiVersion":"policy/v1","deleteOptions":{"preconditions":{"uid":"uid-web-a"}},"kind":"Eviction","metadata":{"name":"web-a","namespace":"shop"}}"#);
+    assert_eq!(step.need.to_string(), "create pods/eviction in namespace shop");
+}
+
+#[test]
+fn what_would_not_roll_is_not_restarted() {
+    let refused = |facts: &Facts| run(&wish(ActionKind::Restart), facts).unwrap_err();
+    assert!(matches!(refused(&deployment(|w| w.paused = true)), Refusal::Paused(_)));
+    assert!(matches!(
+        refused(&of_kind(Kind::StatefulSet, |w| w.rollout = Rollout::OnDelete)),
+        Refusal::WouldNotRoll { .. }
+    ));
+    let partition = Rollout::Rolling { max_unavailable: 1, max_surge: 0, partition: 2 };
+    assert!(matches!(refused(&of_kind(Kind::StatefulSet, |w| w.rollout = partition)), Refusal::WouldNotRoll { .. }));
+    assert!(matches!(
+        refused(&deployment(|w| w.restarted_at = Some("2026-11-22T13:20:05Z".into()))),
+        Refusal::JustRestarted(_)
+    ));
+}
+
+/// Every way a restart can end the last ready pod: refused, and accepted only by `--allow-downtime`.
+#[test]
+fn the_last_ready_replica_is_kept() {
+    let one_at_a_time = Rollout::Rolling { max_unavailable: 1, max_surge: 0, partition: 0 };
+    let mut alone_ready = of_kind(Kind::StatefulSet, |w| w.rollout = one_at_a_time);
+    alone_ready.pods[1].ready = false;
+    let mut leaving = of_kind(Kind::StatefulSet, |w| w.rollout = one_at_a_time);
+    leaving.pods[1].deleting = true;
+    let mut last_pod = pod(|_| ());
+    last_pod.pods[1].ready = false;
+    let cases = [
+        deployment(|w| w.rollout = Rollout::Recreate),
+        deployment(|w| {
+            w.replicas = 1;
+            w.rollout = one_at_a_time;
+        }),
+        alone_ready,
+        leaving,
+        last_pod,
+    ];
+    for facts in cases {
+        let refused = run(&wish(ActionKind::Restart), &facts);
+        assert!(matches!(refused, Err(Refusal::LastReady { .. })), "{facts:?}");
+        let accepted = run(&Wish { allow_downtime: true, ..wish(ActionKind::Restart) }, &facts);
+        let Ok(Proposal::Plan(plan)) = accepted else { panic!("{accepted:?}") };
+        assert!(plan.guard_rails.iter().any(|rail| rail.state == RailState::Overridden));
+    }
+}
+
+#[test]
+fn where_nothing_is_ready_nothing_can_be_lost() {
+    let mut facts = deployment(|w| w.rollout = Rollout::Recreate);
+    facts.pods.iter_mut().for_each(|pod| pod.ready = false);
+    assert!(run(&wish(ActionKind::Restart), &facts).is_ok());
+}
+
+#[test]
+fn pods_that_nothing_would_bring_back_are_refused() {
+    let refused = |facts: &Facts| run(&wish(ActionKind::Restart), facts).unwrap_err();
+    assert!(matches!(refused(&pod(|p| p.controller = None)), Refusal::Bare(_)));
+    assert!(matches!(refused(&pod(|p| p.mirror = true)), Refusal::Mirror(_)));
+    assert!(matches!(refused(&pod(|p| p.controller = Some(("Node".into(), "n1".into())))), Refusal::Mirror(_)));
+    assert!(matches!(refused(&pod(|p| p.controller = Some(("Job".into(), "j".into())))), Refusal::JobPod(_)));
+    assert!(matches!(refused(&pod(|p| p.deleting = true)), Refusal::Deleting(_)));
+}
+
+#[test]
+fn an_autoscaler_or_the_doubt_of_one_refuses_a_scale() {
+    let mut facts = deployment(|_| ());
+    facts.autoscaling = Autoscaling::Owned { name: "web".into(), min: 1, max: 4 };
+    assert!(matches!(run(&wish(ActionKind::Scale), &facts), Err(Refusal::Autoscaled { .. })));
+    facts.autoscaling = Autoscaling::Unknown { why: "forbidden".into() };
+    assert!(matches!(run(&wish(ActionKind::Scale), &facts), Err(Refusal::AutoscalerUnknown { .. })));
+}
+
+#[test]
+fn zero_replicas_must_be_typed() {
+    let to = |replicas| run(&Wish { replicas, ..wish(ActionKind::Scale) }, &deployment(|_| ()));
+    assert_eq!(step(to(Some(0))).action, Action::Scale { replicas: 0 });
+    assert_eq!(step(to(None)).action, Action::Scale { replicas: 3 });
+    assert!(matches!(to(Some(2)), Err(Refusal::AsItIs { .. })));
+    assert!(matches!(to(Some(-1)), Err(Refusal::Negative(-1))));
+}
+
+#[test]
+fn what_has_no_replicas_is_not_scaled() {
+    for facts in [of_kind(Kind::DaemonSet, |_| ()), pod(|_| ())] {
+        assert!(matches!(run(&wish(ActionKind::Scale), &facts), Err(Refusal::NotScalable(..))));
+    }
+}
+
+#[test]
+fn a_protected_namespace_must_be_named() {
+    let facts = deployment(|w| w.target.namespace = "kube-system".into());
+    assert!(matches!(run(&wish(ActionKind::Restart), &facts), Err(Refusal::Protected(_))));
+    let named = run(&Wish { named: true, ..wish(ActionKind::Restart) }, &facts);
+    assert!(matches!(named, Ok(Proposal::Plan(_))));
+}
+
+#[test]
+fn a_pause_or_the_doubt_of_one_travels_in_the_plan_as_refused() {
+    for pause in [Pause::On { reason: Some("freeze".into()) }, Pause::Unknown { why: "forbidden".into() }] {
+        let mut facts = deployment(|_| ());
+        facts.pause = pause;
+        let Ok(Proposal::Plan(plan)) = run(&wish(ActionKind::Restart), &facts) else { panic!("no plan") };
+        assert_eq!(plan.refused_by().unwrap().name, "pause");
+    }
+}

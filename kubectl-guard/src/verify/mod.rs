@@ -1,0 +1,122 @@
+//! After a write: waits until the rollout is complete and the scores say what came of it. Reads only.
+
+mod judge;
+mod rollout;
+
+use std::time::Duration;
+
+use guard_model::report::NodeReport;
+use http::Request;
+use jiff::Timestamp;
+use kube::Client;
+use serde_json::Value;
+
+pub use judge::{CALM_TICKS, Outcome, WORSE_BY, WORSE_TICKS};
+
+use crate::approve::ApprovedPlan;
+use crate::error::Error;
+use crate::facts::{Owner, PodFact, pods_of};
+use crate::plan::{Kind, Target};
+use judge::{Judge, Look};
+
+/// Where scores are read again and again.
+pub trait ScoreSource {
+    /// The present reports of all exporters that answer.
+    fn read(&mut self) -> impl Future<Output = Result<Vec<NodeReport>, Error>> + Send;
+}
+
+/// What is waited for, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait<'a> {
+    /// What was written.
+    pub approved: &'a ApprovedPlan,
+    /// Whose pods are judged.
+    pub owner: &'a Owner,
+    /// The generation that the rollout must reach, where it is known.
+    pub generation: Option<i64>,
+    /// When the write was answered.
+    pub written: Timestamp,
+    /// How long to wait at most.
+    pub limit: Duration,
+}
+
+/// Waits until the outcome is certain or the time is over. `tell` is given a line whenever the standing changes.
+///
+/// A look that fails is no outcome: it is told and tried again at the next tick.
+pub async fn wait(client: &Client, source: &mut impl ScoreSource, wait: Wait<'_>, tell: impl Fn(&str)) -> Outcome {
+    let plan = wait.approved.plan();
+    let mut judge = Judge::new(plan.evidence.as_ref(), wait.written);
+    let interval = plan.evidence.as_ref().map_or(15.0, |evidence| evidence.interval_seconds).clamp(1.0, 30.0);
+    let end = tokio::time::Instant::now() + wait.limit;
+    let mut told = String::new();
+    let mut say = |line: String| {
+        if line != told {
+            tell(&line);
+            told = line;
+        }
+    };
+    loop {
+        match look(client, source, &wait).await {
+            Ok((live, rolled_out, reports)) => {
+                let outcome = judge.observe(&Look { live: &live, rolled_out, reports: &reports });
+                if let Some(outcome) = outcome {
+                    return outcome;
+                }
+                say(progress(&live, rolled_out, judge.standing()));
+            }
+            Err(error) => say(format!("cannot look yet: {error}")),
+        }
+        let next = tokio::time::Instant::now() + Duration::from_secs_f64(interval / 2.0);
+        if next >= end {
+            return judge.standing();
+        }
+        tokio::time::sleep_until(next).await;
+    }
+}
+
+fn progress(live: &[PodFact], rolled_out: bool, standing: Outcome) -> String {
+    let ready = live.iter().filter(|pod| pod.serves()).count();
+    let rollout = if rolled_out { "rolled out" } else { "rolling out" };
+    let score = match standing {
+        Outcome::Recovered | Outcome::Learning => "no pod over its line, not yet sure",
+        Outcome::Unchanged if rolled_out => "still over its line",
+        Outcome::Unchanged => "waiting for the new pods",
+        Outcome::Worse => "worse than before",
+        Outcome::Unknown => "waiting for new scores",
+    };
+    format!("{rollout}, {ready} of {} pods ready, {score}", live.len())
+}
+
+async fn look(
+    client: &Client,
+    source: &mut impl ScoreSource,
+    wait: &Wait<'_>,
+) -> Result<(Vec<PodFact>, bool, Vec<NodeReport>), Error> {
+    let live = pods_of(client, wait.owner).await?;
+    let rolled_out = match wait.approved.plan().target() {
+        Some(target) if target.kind == Kind::Pod => replaced(target, &live),
+        Some(target) => rollout::is_complete(target.kind, &object(client, target).await?, wait.generation),
+        None => true,
+    };
+    Ok((live, rolled_out, source.read().await?))
+}
+
+/// The evicted pod has gone, and what its controller keeps instead is ready.
+fn replaced(target: &Target, live: &[PodFact]) -> bool {
+    !live.is_empty() && live.iter().all(|pod| pod.uid != target.uid && pod.serves())
+}
+
+async fn object(client: &Client, target: &Target) -> Result<Value, Error> {
+    let request = crate::error::Request {
+        verb: "get",
+        resource: target.kind.resource(),
+        group: target.kind.group(),
+        namespace: Some(&target.namespace),
+    };
+    let get = Request::get(target.path()).body(Vec::new()).map_err(|error| Error::Api {
+        doing: request.doing(),
+        code: 0,
+        message: error.to_string(),
+    })?;
+    client.request(get).await.map_err(|error| request.failed(&error))
+}
