@@ -262,3 +262,86 @@ fn usable(row: usize, outputs: &Outputs, h: &[f32], c: &[f32]) -> bool {
         && finite(h, HIDDEN)
         && finite(c, HIDDEN)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tract_onnx::pb::StringStringEntryProto;
+    use tract_onnx::prelude::tract_ndarray::Array2;
+
+    fn shipped() -> Engine {
+        Engine::load(SHIPPED).unwrap()
+    }
+
+    #[test]
+    fn the_shipped_model_names_itself() {
+        let engine = shipped();
+        assert_eq!(engine.info().name, "guard-lstm");
+        assert_eq!(engine.info().sha256.len(), 64);
+        assert_eq!(engine.info().error, None);
+    }
+
+    #[test]
+    fn only_the_batches_in_use_are_loaded() {
+        let mut engine = shipped();
+        assert_eq!(engine.plans.keys().copied().collect::<Vec<_>>(), [16]);
+        engine.step(33, &[0.0; 33 * INPUTS], &mut [0.0; 33 * HIDDEN], &mut [0.0; 33 * HIDDEN]).unwrap();
+        assert_eq!(engine.plans.keys().copied().collect::<Vec<_>>(), [16, 64]);
+    }
+
+    #[test]
+    fn no_rows_are_no_error_and_a_wrong_length_is() {
+        let mut engine = shipped();
+        assert_eq!(engine.step(0, &[], &mut [], &mut []), Ok(&Outputs::default()));
+        let error = engine.step(1, &[0.0; 3], &mut [0.0; HIDDEN], &mut [0.0; HIDDEN]);
+        assert_eq!(error, Err(StepError::Shape { what: "x", found: 3, wanted: INPUTS }));
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_not_passed_on_and_the_next_step_recovers() {
+        let mut engine = shipped();
+        let (mut h, mut c) = ([0.5; 2 * HIDDEN], [0.5; 2 * HIDDEN]);
+        c[HIDDEN] = f32::NAN;
+        let x = [0.0; 2 * INPUTS];
+        assert_eq!(engine.step(2, &x, &mut h, &mut c), Err(StepError::NotFinite { row: 1 }));
+        assert!(h[..HIDDEN].iter().all(|v| (*v - 0.5).abs() < f32::EPSILON) && h[HIDDEN..].iter().all(|v| *v == 0.0));
+        assert!(engine.step(2, &x, &mut h, &mut c).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_guard_model_is_refused_with_the_reason() {
+        let refused = |bytes: &[u8]| Engine::load(bytes).unwrap_err().to_string();
+        assert!(refused(b"\x89HDF\r\n\x1a\n....").contains("Keras"));
+        assert!(refused(b"not a model").contains("ONNX"));
+        assert!(refused(&vec![0; MAX_BYTES + 1]).contains("8388609 bytes"));
+        assert!(refused(b"").contains("schema"));
+        assert!(refused(&SHIPPED[..SHIPPED.len() / 2]).contains("ONNX"));
+    }
+
+    fn with(change: impl FnOnce(&mut ModelProto)) -> Result<Engine, LoadError> {
+        let mut proto = tract_onnx::onnx().proto_model_for_read(&mut &SHIPPED[..]).unwrap();
+        change(&mut proto);
+        let info = info(&proto, SHIPPED)?;
+        check_interface(&proto)?;
+        Ok(Engine { proto, info, plans: BTreeMap::new(), outputs: Outputs::default() })
+    }
+
+    #[test]
+    fn another_schema_or_interface_is_refused() {
+        let other =
+            with(|m| m.metadata_props = vec![StringStringEntryProto { key: "schema".into(), value: "x".into() }]);
+        assert!(matches!(other, Err(LoadError::Schema { found, .. }) if found == "x"));
+        let swapped = with(|m| m.graph.as_mut().unwrap().input.swap(0, 1));
+        assert!(matches!(swapped, Err(LoadError::Interface(text)) if text.contains("h[N,32] x[N,31]")));
+    }
+
+    #[test]
+    fn a_panic_in_the_library_becomes_an_error() {
+        let panics = || -> TractResult<()> {
+            let empty = Array2::<f32>::zeros([0, 0]);
+            assert!(empty[[1, 1]].is_nan());
+            Ok(())
+        };
+        assert_eq!(contain(panics), Err("the ONNX library panicked".to_owned()));
+    }
+}

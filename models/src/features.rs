@@ -115,14 +115,15 @@ pub fn log_values(raw: [f64; SIGNALS]) -> [f64; SIGNALS] {
     [(raw[0] * 1000.0).ln_1p(), memory, (raw[2] / 10.0).ln_1p(), (raw[3] / 10.0).ln_1p()]
 }
 
-/// The inverse of [`log_values`] for one signal.
+/// The inverse of [`log_values`] for one signal; NaN stays NaN.
 pub fn raw_value(signal: usize, log: f64) -> f64 {
     let raw = match signal {
         0 => log.exp_m1() / 1000.0,
         1 => log.exp(),
         _ => log.exp_m1() * 10.0,
     };
-    raw.max(0.0)
+    // Not `max`, which would turn a NaN into 0.
+    if raw < 0.0 { 0.0 } else { raw }
 }
 
 /// What one sample of one pod gives the network.
@@ -280,4 +281,83 @@ impl Running {
 /// Share of the new in an exponential mean with this memory.
 fn forget(interval: f64, memory: f64) -> f64 {
     -(-interval / memory).exp_m1()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Feeds the same pod at this interval: `value(seconds)` of sent traffic until `end`.
+    fn fed(interval: f64, end: f64, value: impl Fn(f64) -> f64) -> (Normaliser, Features) {
+        let mut normaliser = Normaliser::default();
+        let mut last = None;
+        let mut at = 0.0;
+        while at < end {
+            let signals = Signals { values: [0.1, 1e8, 1e4, value(at)], share: [f64::NAN; 2] };
+            last = Some(normaliser.step(1.7e9 + at, &signals));
+            at += interval;
+        }
+        (normaliser, last.expect("at least one sample"))
+    }
+
+    #[test]
+    fn a_step_looks_the_same_at_every_interval() {
+        let wave = |at: f64| 1e4 * (0.3 * (at / 700.0).sin()).exp() * if at >= 7200.0 { 10.0 } else { 1.0 };
+        let features = [5.0, 10.0, 15.0, 60.0].map(|interval| fed(interval, 7261.0, wave).1);
+        for f in &features {
+            let ratio = f.residual[3] / features[3].residual[3];
+            assert!((0.6..1.7).contains(&ratio), "residual {} {}", f.residual[3], features[3].residual[3]);
+            assert!((f.input[2 * SIGNALS + 3] - features[3].input[2 * SIGNALS + 3]).abs() < 0.8);
+        }
+    }
+
+    #[test]
+    fn the_unknown_is_zero_with_a_mask_and_teaches_nothing() {
+        let mut normaliser = Normaliser::default();
+        let out = normaliser.step(0.0, &Signals::UNKNOWN);
+        assert_eq!(out.known, [0.0; SIGNALS]);
+        assert_eq!(out.residual, [0.0; SIGNALS]);
+        assert_eq!(normaliser.expected(0, 0.0, 0.0), None);
+        assert_eq!(normaliser.seen(), 1);
+    }
+
+    #[test]
+    fn the_expected_range_holds_what_is_normal_and_is_in_raw_units() {
+        let (normaliser, _) = fed(15.0, 1800.0, |_| 2e4);
+        let (low, high) = normaliser.expected(3, 0.0, 0.0).unwrap();
+        assert!(low < 2e4 && high > 2e4 && low > 1e4 && high < 4e4, "{low} {high}");
+        assert_eq!(normaliser.expected(3, f32::NAN, 0.0), None);
+        assert_eq!(normaliser.expected(9, 0.0, 0.0), None);
+    }
+
+    #[test]
+    fn an_heir_knows_the_level_but_is_not_sure_of_it() {
+        let (normaliser, _) = fed(15.0, 7200.0, |_| 2e4);
+        let heir = normaliser.inherited();
+        assert_eq!(heir.seen(), 0);
+        assert!(heir.expected(3, 0.0, 0.0).is_some());
+        assert!(heir.confidence() <= INHERITED_SAMPLES && heir.age <= INHERITED_SECONDS);
+    }
+
+    #[test]
+    fn raw_and_log_values_are_inverses() {
+        let raw = [0.25, 3e8, 5e3, 7e4];
+        for (f, log) in log_values(raw).into_iter().enumerate() {
+            assert!((raw_value(f, log) / raw[f] - 1.0).abs() < 1e-9);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn inputs_are_finite_whatever_is_measured(
+            samples in prop::collection::vec((any::<f64>(), any::<[f64; SIGNALS]>(), any::<[f64; 2]>()), 1..60),
+        ) {
+            let mut normaliser = Normaliser::default();
+            for (at, values, share) in samples {
+                let out = normaliser.step(at, &Signals { values, share });
+                prop_assert!(out.input.iter().all(|v| v.is_finite()), "{:?}", out.input);
+            }
+        }
+    }
 }

@@ -1,0 +1,45 @@
+//! The recorded days: minutes x pods of one application.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use flate2::read::MultiGzDecoder;
+use guard_model::features::{Signals, signals};
+use guard_model::table;
+
+/// Applications: short name and day.
+pub(crate) const APPLICATIONS: [(&str, &str); 2] = [("ob", "2022-08-22"), ("tt", "2023-01-29")];
+
+/// One file: every pod at every minute.
+pub(crate) struct Series {
+    pub(crate) pods: Vec<String>,
+    /// Unix time of each minute.
+    pub(crate) minutes: Vec<f64>,
+    /// Minute by minute, all pods.
+    cells: Vec<Signals>,
+}
+
+impl Series {
+    pub(crate) fn cell(&self, minute: usize, pod: usize) -> Signals {
+        self.cells[minute * self.pods.len() + pod]
+    }
+
+    /// `kind` is `normal` or `faults`.
+    pub(crate) fn load(folder: &Path, kind: &str, (application, day): (&str, &str)) -> Result<Series> {
+        let path = folder.join(format!("{kind}_{application}_{day}.csv.gz"));
+        let file = File::open(&path).with_context(|| format!("opening {}", path.display()))?;
+        let mut rows = BTreeMap::new();
+        for row in table::Reader::new(MultiGzDecoder::new(file))? {
+            let row = row.with_context(|| format!("reading {}", path.display()))?;
+            let minute = (row.at.as_second() as f64 / 60.0).round() as i64;
+            rows.insert((minute, row.pod.clone()), signals(&row.sample()));
+        }
+        let pods: Vec<String> = rows.keys().map(|(_, pod)| pod.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+        let minutes: Vec<i64> = rows.keys().map(|(minute, _)| *minute).collect::<BTreeSet<_>>().into_iter().collect();
+        let at = |minute, pod: &String| rows.get(&(minute, pod.clone())).copied().unwrap_or(Signals::UNKNOWN);
+        let cells = minutes.iter().flat_map(|&minute| pods.iter().map(move |pod| at(minute, pod))).collect();
+        Ok(Series { pods, minutes: minutes.iter().map(|m| *m as f64 * 60.0).collect(), cells })
+    }
+}
