@@ -7,7 +7,7 @@ const WIDTH: f64 = 0.04;
 const CEILING: f64 = 0.98;
 
 /// How much CPU use at this share of its limit (0 to 1, or a little more) speaks against a pod, 0 to 1.
-/// Constants: chosen on the training days (models/MODEL_CARD.md). An unknown share (NaN) gives 0.
+/// Constants: chosen on the training days of `models/data/nezha`. An unknown share (NaN) gives 0.
 pub fn saturation(cpu_limit_share: f64) -> f64 {
     if cpu_limit_share.is_nan() {
         return 0.0;
