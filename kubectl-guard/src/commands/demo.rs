@@ -14,6 +14,9 @@ use crate::console::{Console, Paint};
 use crate::error::Error;
 use crate::events;
 use crate::exit::Exit;
+use crate::facts::recorded::of_deployment;
+use crate::plan::{Evidence, Kind, Place, Source, worst};
+use crate::propose::{Proposal, Setting, Wish, propose};
 use crate::render::explain::Detail;
 use crate::render::{self, Style};
 use crate::rows::{self, DEFAULT_THRESHOLD, Row};
@@ -93,7 +96,33 @@ fn story(recorded: &Recorded, style: Style, title: &dyn Fn(&str) -> String) -> S
     text.push_str(&title(&format!("$ kubectl guard explain pod/{}", worst.name)));
     text.push('\n');
     text.push_str(&render::explain::pod(worst, &detail(recorded, worst), style));
-    text
+    text.push('\n');
+    text.push_str(&title("$ kubectl guard fix --dry-run"));
+    text.push('\n');
+    text + &plan(recorded)
+}
+
+/// What `fix --dry-run` would propose; a recording can never be more than a dry run.
+fn plan(recorded: &Recorded) -> String {
+    let reports = &recorded.scores.reports;
+    let Some((namespace, target)) = worst(reports, |_| true) else { return "Nothing to fix.\n".to_owned() };
+    let deployment = recorded.deployments.iter().find(|object| {
+        target.kind == Kind::Deployment
+            && object.metadata.name.as_ref() == Some(&target.name)
+            && object.metadata.namespace.as_ref() == Some(&namespace)
+    });
+    let Some(facts) = deployment.and_then(|object| of_deployment(object.clone(), &recorded.pods)) else {
+        return format!("The recording holds no {target} to make a plan for.\n");
+    };
+    let evidence = Evidence::of(Source::Recording, reports, &namespace, &target);
+    let recording = || "recording".to_owned();
+    let place = Place { context: recording(), cluster: recording(), server: "no API server".to_owned() };
+    let setting = Setting { place, identity: "nobody: this is a recording".to_owned(), now: recorded.at };
+    match propose(&Wish::default(), evidence, &facts, setting) {
+        Ok(Proposal::Plan(plan)) => crate::plan::render(&plan, &[]) + "Nothing was changed: this is a recording.\n",
+        Ok(Proposal::Healthy { why } | Proposal::NothingHelps { why }) => why + "\n",
+        Err(refusal) => format!("refused: {refusal}\n"),
+    }
 }
 
 fn detail(recorded: &Recorded, row: &Row) -> Detail {
@@ -124,6 +153,15 @@ mod tests {
         let rows = table(None);
         let anomalous: Vec<&str> = rows.iter().filter(|row| row.is_anomalous()).map(|row| row.name.as_str()).collect();
         assert_eq!(anomalous.first(), Some(&LEAKING), "{rows:#?}");
+    }
+
+    #[test]
+    fn the_story_ends_with_a_plan_for_the_right_workload() {
+        let (console, captured) = capture::console(120);
+        run(&DemoArgs { model: None, recording: None }, &console).unwrap();
+        let text = captured.out.text();
+        let (_, plan) = text.split_once("$ kubectl guard fix --dry-run\n").unwrap();
+        assert!(plan.contains("deployment/catalog") && plan.contains("Nothing was changed"), "{plan}");
     }
 
     #[test]

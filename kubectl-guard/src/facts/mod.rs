@@ -6,6 +6,7 @@
 mod access;
 mod parse;
 mod read;
+pub mod recorded;
 
 pub use access::ask as ask_access;
 pub use read::{pods_of, read};
