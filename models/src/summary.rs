@@ -282,8 +282,10 @@ fn cpu(raw: &RawCpu) -> Option<Cpu> {
     (cores.is_some() || total.is_some()).then_some(Cpu { at, cores, total })
 }
 
+/// A running container holds some memory: the zero that the kubelet shows of one that has just started is not measured
+/// yet, and taken for a level it would make everything after it look enormous.
 fn memory(raw: &RawMemory) -> Option<Gauge> {
-    Some(Gauge { at: raw.time.0?, value: raw.working_set_bytes? })
+    Some(Gauge { at: raw.time.0?, value: raw.working_set_bytes.filter(|&bytes| bytes > 0.0)? })
 }
 
 /// The top level is the default interface only: a pod with a second one would hide its traffic there.
@@ -329,6 +331,13 @@ mod tests {
             "workingSetBytes": 7}, "network": {"time": "2026-11-22T14:02:01Z", "name": "", "interfaces": []}}]}"#;
         let pod = &parse(body).unwrap().pods[0];
         assert_eq!((pod.cpu, pod.memory, pod.network, pod.started), (None, None, None, None));
+    }
+
+    #[test]
+    fn no_memory_at_all_is_not_measured_yet() {
+        let body = br#"{"node": {}, "pods": [{"podRef": {"name": "a", "namespace": "b", "uid": "c"},
+            "memory": {"time": "2026-11-22T14:02:01Z", "workingSetBytes": 0}}]}"#;
+        assert_eq!(parse(body).unwrap().pods[0].memory, None);
     }
 
     #[test]
