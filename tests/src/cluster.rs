@@ -36,9 +36,16 @@ pub const EXPORTER_IMAGE: &str = "guard.test/guard-exporter:test";
 /// The image of a service under load.
 pub const WORK_IMAGE: &str = "guard.test/work:1";
 
-/// A running cluster. Must be made inside [`world::enter`]'s namespaces.
+/// A running cluster, and the folder of what the tests have for it.
 #[derive(Debug)]
 pub struct Cluster {
+    folder: PathBuf,
+    own: Option<Own>,
+}
+
+/// A cluster whose every part is ours to stop.
+#[derive(Debug)]
+pub struct Own {
     folder: PathBuf,
     kube: PathBuf,
     /// `node1` with a certificate that nobody can verify, `node2` with one that the cluster's authority signed.
@@ -51,34 +58,32 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts it and waits until both nodes are ready.
+    /// Starts a cluster and waits until both nodes are ready. Must be called inside [`world::enter`]'s namespaces.
     ///
     /// # Errors
     /// If a component does not start, with the end of its log.
     pub fn start() -> Result<Self> {
         let folder = PathBuf::from(world::FOLDER);
-        let tools = PathBuf::from(std::env::var("GUARD_E2E_BIN").context("GUARD_E2E_BIN is not set: use tests/run")?);
-        let kube = tools.join("kube");
+        let kube = tools()?.join("kube");
         make_keys(&folder)?;
-        make_images(&folder, &tools)?;
-        link_commands(&folder, &kube)?;
+        make_images(&folder)?;
+        link_commands(&folder)?;
         run("ip", &["link", "add", "guard0", "type", "bridge"])?;
         run("ip", &["address", "add", "10.99.0.1/24", "dev", "guard0"])?;
         run("ip", &["link", "set", "guard0", "up"])?;
         fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
 
-        let etcd = Service::start(etcd(&folder, &kube), &folder.join("etcd.log"))?;
-        let api_server = Some(Service::start(api_server(&folder, &kube), &folder.join("apiserver.log"))?);
-        let controllers = Service::start(controllers(&folder, &kube), &folder.join("controllers.log"))?;
-        let scheduler = Service::start(scheduler(&folder, &kube), &folder.join("scheduler.log"))?;
-        let mut cluster = Self { folder, kube, nodes: Vec::new(), scheduler, controllers, api_server, etcd };
-        cluster.wait_for_api()?;
-        for (number, serving) in [(1, Serving::SelfSigned), (2, Serving::Verifiable)] {
-            cluster.nodes.push(Node::start(&cluster.folder, &cluster.kube, number, serving)?);
-        }
-        for node in ["node1", "node2"] {
-            cluster.wait_for_node(node, "True")?;
-        }
+        let own = Own {
+            etcd: Service::start(etcd(&folder, &kube), &folder.join("etcd.log"))?,
+            api_server: Some(Service::start(api_server(&folder, &kube), &folder.join("apiserver.log"))?),
+            controllers: Service::start(controllers(&folder, &kube), &folder.join("controllers.log"))?,
+            scheduler: Service::start(scheduler(&folder, &kube), &folder.join("scheduler.log"))?,
+            nodes: Vec::new(),
+            folder: folder.clone(),
+            kube,
+        };
+        let mut cluster = Self { folder, own: Some(own) };
+        cluster.own()?.start_nodes()?;
         let admin = cluster.admin();
         wait::until("the default service account", Duration::from_mins(1), || {
             admin.kubectl(&["get", "serviceaccount", "default"]).map(Some)
@@ -86,9 +91,45 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Uses the cluster of a context of the user's kubeconfig, which must be named: never the current one. Its nodes get
+    /// the images by the command in `GUARD_E2E_LOAD` with an archive as last argument (`kind load image-archive`).
+    ///
+    /// # Errors
+    /// If it cannot be reached.
+    pub fn existing(context: &str) -> Result<Self> {
+        let folder = PathBuf::from(world::FOLDER);
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        make_images(&folder)?;
+        link_commands(&folder)?;
+        if let Ok(load) = std::env::var("GUARD_E2E_LOAD") {
+            for archive in fs::read_dir(folder.join("images"))? {
+                run("sh", &["-c", &format!("{load} {}", archive?.path().display())])?;
+            }
+        }
+        let view = ["config", "view", "--raw", "--flatten", "--minify", "--context", context];
+        let kubeconfig = run(&folder.join("bin/kubectl").to_string_lossy(), &view)?;
+        fs::create_dir_all(folder.join("kubeconfigs"))?;
+        for person in PEOPLE {
+            write_person(&folder, person, &kubeconfig)?;
+        }
+        let cluster = Self { folder, own: None };
+        cluster.admin().kubectl(&["get", "nodes"])?;
+        Ok(cluster)
+    }
+
+    /// The parts of a cluster that [`Cluster::start`] made.
+    ///
+    /// # Errors
+    /// If it is somebody else's.
+    pub fn own(&mut self) -> Result<&mut Own> {
+        self.own.as_mut().context("this cluster's parts are not ours to stop")
+    }
+
     /// One of [`PEOPLE`].
     pub fn person(&self, name: &str) -> Person {
-        Person::new(name, &self.folder.join("kubeconfigs").join(name), &self.folder)
+        Person::new(name, &self.folder)
     }
 
     /// The administrator.
@@ -99,34 +140,6 @@ impl Cluster {
     /// Where logs, keys and state are.
     pub fn folder(&self) -> &Path {
         &self.folder
-    }
-
-    /// Waits for a node's Ready condition to be `True`, `False` or `Unknown`.
-    ///
-    /// # Errors
-    /// If it does not come within two minutes.
-    pub fn wait_for_node(&mut self, node: &str, status: &str) -> Result<()> {
-        let admin = self.admin();
-        wait::until(&format!("{node} to be Ready={status}"), Duration::from_mins(2), || {
-            self.nodes.iter_mut().try_for_each(Node::check)?;
-            let path = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
-            Ok((admin.kubectl(&["get", "node", node, "-o", path])? == status).then_some(()))
-        })
-    }
-
-    /// Ends the API server; nodes and pods go on.
-    pub fn stop_api_server(&mut self) {
-        self.api_server = None;
-    }
-
-    /// Starts the API server again and waits until it is ready.
-    ///
-    /// # Errors
-    /// If it does not become ready.
-    pub fn start_api_server(&mut self) -> Result<()> {
-        self.api_server =
-            Some(Service::start(api_server(&self.folder, &self.kube), &self.folder.join("apiserver.log"))?);
-        self.wait_for_api()
     }
 
     /// The audit log's length now, for [`Cluster::audit_since`].
@@ -144,9 +157,47 @@ impl Cluster {
         let events: Result<Vec<Value>, _> = events.map(serde_json::from_slice).collect();
         Ok(events?.into_iter().filter(|event| event["user"]["username"] == person).collect())
     }
+}
+
+impl Own {
+    /// Waits for a node's Ready condition to be `True`, `False` or `Unknown`.
+    ///
+    /// # Errors
+    /// If it does not come within two minutes.
+    pub fn wait_for_node(&mut self, node: &str, status: &str) -> Result<()> {
+        let admin = Person::new("admin", &self.folder);
+        wait::until(&format!("{node} to be Ready={status}"), Duration::from_mins(2), || {
+            self.nodes.iter_mut().try_for_each(Node::check)?;
+            let path = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
+            Ok((admin.kubectl(&["get", "node", node, "-o", path])? == status).then_some(()))
+        })
+    }
+
+    /// Ends the API server; nodes and pods go on.
+    pub fn stop_api_server(&mut self) {
+        self.api_server = None;
+    }
+
+    /// Starts the API server again and waits until it is ready.
+    ///
+    /// # Errors
+    /// If it does not become ready.
+    pub fn start_api_server(&mut self) -> Result<()> {
+        let command = api_server(&self.folder, &self.kube);
+        self.api_server = Some(Service::start(command, &self.folder.join("apiserver.log"))?);
+        self.wait_for_api()
+    }
+
+    fn start_nodes(&mut self) -> Result<()> {
+        self.wait_for_api()?;
+        for (number, serving) in [(1, Serving::SelfSigned), (2, Serving::Verifiable)] {
+            self.nodes.push(Node::start(&self.folder, &self.kube, number, serving)?);
+        }
+        ["node1", "node2"].iter().try_for_each(|node| self.wait_for_node(node, "True"))
+    }
 
     fn wait_for_api(&mut self) -> Result<()> {
-        let admin = self.admin();
+        let admin = Person::new("admin", &self.folder);
         wait::until("the API server to be ready", Duration::from_secs(90), || {
             self.etcd.check()?;
             self.controllers.check()?;
@@ -155,6 +206,24 @@ impl Cluster {
             Ok((admin.kubectl(&["get", "--raw", "/readyz"])? == "ok").then_some(()))
         })
     }
+}
+
+/// Where `tests/run` has put what it built from Go.
+fn tools() -> Result<PathBuf> {
+    Ok(PathBuf::from(std::env::var("GUARD_E2E_BIN").context("GUARD_E2E_BIN is not set: use tests/run")?))
+}
+
+/// The kubeconfig of one of [`PEOPLE`] in somebody else's cluster: the user's own, impersonating.
+fn write_person(folder: &Path, person: &str, kubeconfig: &str) -> Result<()> {
+    let file = folder.join("kubeconfigs").join(person);
+    fs::write(&file, kubeconfig)?;
+    if person == "admin" {
+        return Ok(());
+    }
+    let kubectl = folder.join("bin/kubectl").display().to_string();
+    let file = file.display().to_string();
+    let user = run(&kubectl, &["--kubeconfig", &file, "config", "view", "-o", "jsonpath={.users[0].name}"])?;
+    run(&kubectl, &["--kubeconfig", &file, "config", "set", &format!("users.{user}.as"), person]).map(drop)
 }
 
 fn make_keys(folder: &Path) -> Result<()> {
@@ -188,7 +257,8 @@ fn write_kubeconfig(folder: &Path, user: &str) -> Result<()> {
     Ok(fs::write(folder.join("kubeconfigs").join(user), kubeconfig.to_string())?)
 }
 
-fn make_images(folder: &Path, tools: &Path) -> Result<()> {
+fn make_images(folder: &Path) -> Result<()> {
+    let tools = tools()?;
     let images = folder.join("images");
     fs::create_dir_all(&images)?;
     image::save("guard.test/pause:1", &tools.join("pause"), &images.join("pause.tar"))?;
@@ -208,10 +278,10 @@ pub fn guard_binary(name: &str) -> Result<PathBuf> {
 }
 
 /// The commands that people type: kubectl, and the plugin that it finds beside it.
-fn link_commands(folder: &Path, kube: &Path) -> Result<()> {
+fn link_commands(folder: &Path) -> Result<()> {
     let commands = folder.join("bin");
     fs::create_dir_all(&commands)?;
-    std::os::unix::fs::symlink(kube, commands.join("kubectl"))?;
+    std::os::unix::fs::symlink(tools()?.join("kube"), commands.join("kubectl"))?;
     std::os::unix::fs::symlink(guard_binary("kubectl-guard")?, commands.join("kubectl-guard"))?;
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 pub mod cgroup;
 pub mod cluster;
+pub mod http;
 pub mod image;
 pub mod load;
 pub mod node;

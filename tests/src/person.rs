@@ -29,10 +29,10 @@ pub struct Answer {
 }
 
 impl Person {
-    pub(crate) fn new(name: &str, kubeconfig: &Path, folder: &Path) -> Self {
+    pub(crate) fn new(name: &str, folder: &Path) -> Self {
         Self {
             name: name.to_owned(),
-            kubeconfig: kubeconfig.to_path_buf(),
+            kubeconfig: folder.join("kubeconfigs").join(name),
             home: folder.join("home").join(name),
             commands: folder.join("bin"),
             environment: Vec::new(),
@@ -44,6 +44,18 @@ impl Person {
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// The same person with another kubeconfig.
+    #[must_use]
+    pub fn with_kubeconfig(mut self, file: &Path) -> Self {
+        self.kubeconfig = file.to_path_buf();
+        self
+    }
+
+    /// Their kubeconfig.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
 
     /// Their home, where the plugin keeps its journal.
@@ -59,6 +71,14 @@ impl Person {
         let answer = self.type_command("kubectl", arguments, "")?;
         ensure!(answer.code == Some(0), "kubectl {}: {}{}", arguments.join(" "), answer.out, answer.err);
         Ok(answer.out)
+    }
+
+    /// Types `kubectl ...`, whatever comes of it.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn try_kubectl(&self, arguments: &[&str]) -> Result<Answer> {
+        self.type_command("kubectl", arguments, "")
     }
 
     /// Types `kubectl apply -f -` with these objects.

@@ -9,7 +9,16 @@ use std::time::Instant;
 use anyhow::Result;
 
 /// One test: what it shows, as a name, and how.
-pub type Test<C> = (&'static str, fn(&mut C) -> Result<()>);
+pub type Test<C> = (&'static str, Needs, fn(&mut C) -> Result<()>);
+
+/// What a test needs of its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Any cluster.
+    Any,
+    /// One whose nodes and control plane the tests may stop, and whose audit log they may read.
+    Own,
+}
 
 /// A line to whoever waits.
 pub fn note(text: &str) {
@@ -19,22 +28,26 @@ pub fn note(text: &str) {
 /// The words given on the command line: a test runs if its name contains one of them, or if there are none.
 fn wanted<C>(tests: &[Test<C>]) -> Vec<&Test<C>> {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    tests.iter().filter(|(name, _)| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()))).collect()
+    tests
+        .iter()
+        .filter(|(name, ..)| words.is_empty() || words.iter().any(|word| name.contains(word.as_str())))
+        .collect()
 }
 
 /// Says that no test can run here, and succeeds: the reason is told.
 pub fn ignore_all<C>(tests: &[Test<C>], reason: &str) -> ExitCode {
     println!("\nrunning {} tests", tests.len());
-    for (name, _) in tests {
+    for (name, ..) in tests {
         println!("test {name} ... ignored, {reason}");
     }
     println!("\ntest result: ok. 0 passed; 0 failed; {} ignored; 0 measured; 0 filtered out\n", tests.len());
     ExitCode::SUCCESS
 }
 
-/// Runs the wanted tests on what `start` makes; the first failure does not stop the others.
-pub fn run<C>(tests: &[Test<C>], start: impl FnOnce() -> Result<C>) -> ExitCode {
-    let chosen = wanted(tests);
+/// Runs the wanted tests on what `start` makes, as far as they need no more than it `has`; the first failure does not stop the others.
+pub fn run<C>(tests: &[Test<C>], has: Needs, start: impl FnOnce() -> Result<C>) -> ExitCode {
+    let (chosen, ignored): (Vec<&Test<C>>, Vec<&Test<C>>) =
+        wanted(tests).into_iter().partition(|(_, needs, _)| has == Needs::Own || *needs == Needs::Any);
     println!("\nrunning {} tests", chosen.len());
     let begin = Instant::now();
     let mut context = match catch_unwind(AssertUnwindSafe(start)) {
@@ -46,8 +59,11 @@ pub fn run<C>(tests: &[Test<C>], start: impl FnOnce() -> Result<C>) -> ExitCode 
         Err(_) => return ExitCode::FAILURE,
     };
     println!("the cluster is ready after {:.1} s", begin.elapsed().as_secs_f64());
+    for (name, ..) in &ignored {
+        println!("test {name} ... ignored, needs a cluster of its own");
+    }
     let mut failed = 0;
-    for (name, test) in &chosen {
+    for (name, _, test) in &chosen {
         let start = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(|| test(&mut context)));
         let seconds = start.elapsed().as_secs_f64();
@@ -65,9 +81,10 @@ pub fn run<C>(tests: &[Test<C>], start: impl FnOnce() -> Result<C>) -> ExitCode 
     }
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
     println!(
-        "\ntest result: {verdict}. {} passed; {failed} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
+        "\ntest result: {verdict}. {} passed; {failed} failed; {} ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
         chosen.len() - failed,
-        tests.len() - chosen.len(),
+        ignored.len(),
+        tests.len() - chosen.len() - ignored.len(),
         begin.elapsed().as_secs_f64()
     );
     ExitCode::from(u8::from(failed > 0))

@@ -1,28 +1,64 @@
 //! The product on a real cluster, from outside: what the people who use it do and see.
 //!
-//! Run by `tests/run`; a plain `cargo test` only lists these tests.
+//! Run by `tests/run`; a plain `cargo test` only lists these tests. They share one cluster and build on each other:
+//! the load learns while rights and broken set-ups are tried, then one fault follows the other.
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use guard_tests::cluster::Cluster;
+use guard_tests::suite::Needs::{Any, Own};
 use guard_tests::suite::{self, Test};
 use guard_tests::world::{self, Place};
 
 #[path = "e2e/cluster.rs"]
 mod cluster;
+#[path = "e2e/faults.rs"]
+mod faults;
+#[path = "e2e/fix.rs"]
+mod fix;
+#[path = "e2e/install.rs"]
+mod install;
+#[path = "e2e/outages.rs"]
+mod outages;
+#[path = "e2e/rights.rs"]
+mod rights;
+#[path = "e2e/setups.rs"]
+mod setups;
+#[path = "e2e/status.rs"]
+mod status;
 
 const TESTS: &[Test<Cluster>] = &[
-    ("both_nodes_take_pods_that_reach_each_other", cluster::both_nodes_take_pods_that_reach_each_other),
-    ("a_leak_is_oom_killed_and_a_crash_loops", cluster::a_leak_is_oom_killed_and_a_crash_loops),
+    ("pods_of_two_nodes_reach_each_other", Own, cluster::pods_of_two_nodes_reach_each_other),
+    ("a_kubelet_that_signs_for_itself_is_named", Own, install::a_kubelet_that_signs_for_itself_is_named),
+    ("exporters_run_restricted_on_every_node", Any, install::exporters_run_restricted_on_every_node),
+    ("every_pod_has_a_row", Any, status::every_pod_has_a_row),
+    ("a_viewer_sees_and_may_not_fix", Any, rights::a_viewer_sees_and_may_not_fix),
+    ("whoever_may_nothing_is_told_the_missing_rule", Any, rights::whoever_may_nothing_is_told_the_missing_rule),
+    ("an_operator_cannot_read_secrets", Any, rights::an_operator_cannot_read_secrets),
+    ("a_dry_run_changes_nothing", Own, fix::a_dry_run_changes_nothing),
+    ("a_broken_set_up_is_explained", Own, setups::a_broken_set_up_is_explained),
+    ("a_kubelet_that_lies_is_reported", Own, outages::a_kubelet_that_lies_is_reported),
+    ("a_broken_model_is_told", Own, outages::a_broken_model_is_told),
+    ("a_fault_that_no_rule_sees_is_found_by_the_model", Own, faults::a_fault_that_no_rule_sees_is_found_by_the_model),
+    ("a_cpu_hog_is_the_top_row", Any, faults::a_cpu_hog_is_the_top_row),
+    ("a_crash_loop_is_the_top_row", Any, faults::a_crash_loop_is_the_top_row),
+    ("a_fix_is_shown_approved_and_verified", Any, fix::a_fix_is_shown_approved_and_verified),
+    ("a_leak_ends_in_an_oom_kill_on_top", Any, faults::a_leak_ends_in_an_oom_kill_on_top),
+    ("a_killed_exporter_costs_a_warning_at_most", Any, outages::a_killed_exporter_costs_a_warning_at_most),
+    ("without_its_kubelet_a_node_is_not_guessed_at", Own, outages::without_its_kubelet_a_node_is_not_guessed_at),
+    ("an_api_outage_restarts_no_exporter", Own, outages::an_api_outage_restarts_no_exporter),
 ];
 
 fn main() -> Result<ExitCode> {
+    if let Ok(context) = std::env::var("GUARD_E2E_CONTEXT") {
+        return Ok(suite::run(TESTS, Any, || Cluster::existing(&context).context("GUARD_E2E_CONTEXT")));
+    }
     if std::env::var_os("GUARD_E2E").is_none() {
         return Ok(suite::ignore_all(TESTS, "tests/run runs it"));
     }
     match world::enter()? {
         Place::Done(code) => Ok(code),
-        Place::Inside => Ok(suite::run(TESTS, Cluster::start)),
+        Place::Inside => Ok(suite::run(TESTS, Own, Cluster::start)),
     }
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use guard_tests::cluster::{Cluster, WORK_IMAGE};
-use guard_tests::{load, wait};
+use guard_tests::wait;
 use serde_json::json;
 
-pub(crate) fn both_nodes_take_pods_that_reach_each_other(cluster: &mut Cluster) -> Result<()> {
+pub(crate) fn pods_of_two_nodes_reach_each_other(cluster: &mut Cluster) -> Result<()> {
     let admin = cluster.admin();
     let pod = |name: &str, node: &str| {
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {
@@ -26,20 +26,4 @@ pub(crate) fn both_nodes_take_pods_that_reach_each_other(cluster: &mut Cluster) 
     assert_eq!(said.trim(), "200 OK");
     admin.kubectl(&["delete", "pod", "here", "there", "--wait=false"])?;
     Ok(())
-}
-
-/// The faults themselves, seen by Kubernetes: what the product must find is really there.
-pub(crate) fn a_leak_is_oom_killed_and_a_crash_loops(cluster: &mut Cluster) -> Result<()> {
-    load::start(cluster)?;
-    let (leaking, crashing) = (load::pod(cluster, "cache")?, load::pod(cluster, "mail")?);
-    load::fault(cluster, &leaking, "leak", Duration::from_mins(1))?;
-    load::fault(cluster, &crashing, "crash", Duration::from_secs(20))?;
-    let minute = Duration::from_mins(1);
-    load::wait_for_status(cluster, &leaking, "the leak to be OOM killed", minute, |status| {
-        status["lastState"]["terminated"]["reason"] == "OOMKilled"
-    })?;
-    load::wait_for_status(cluster, &crashing, "the crash loop", minute, |status| {
-        status["state"]["waiting"]["reason"] == "CrashLoopBackOff"
-    })?;
-    load::wait_for_status(cluster, &crashing, "the crash loop's end", minute, |status| status["ready"] == true)
 }

@@ -1,0 +1,92 @@
+//! `fix`: what it shows, what it writes, and what it leaves alone.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use guard_tests::cluster::Cluster;
+use guard_tests::person::{Answer, Person};
+use guard_tests::{load, wait};
+use serde_json::Value;
+
+use crate::status::rows;
+
+/// True for a request that stores nothing: a read, a question about rights, a port-forward, or a server's dry run.
+fn stores_nothing(event: &Value) -> bool {
+    let target = &event["objectRef"];
+    let resource = target["resource"].as_str().unwrap_or("");
+    ["get", "list", "watch"].iter().any(|verb| event["verb"] == *verb)
+        || resource.starts_with("selfsubject")
+        || target["subresource"] == "portforward"
+        || event["requestURI"].as_str().is_some_and(|uri| uri.contains("dryRun=All"))
+}
+
+fn versions(cluster: &Cluster) -> Result<String> {
+    let what = "deployments,replicasets,services,configmaps,serviceaccounts";
+    let version = "jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{\"\\n\"}{end}";
+    cluster.admin().kubectl(&["-n", load::NAMESPACE, "get", what, "-o", version])
+}
+
+pub(crate) fn a_dry_run_changes_nothing(cluster: &mut Cluster) -> Result<()> {
+    for (name, flag) in [("viewer", "--dry-run"), ("operator", "--dry-run=server")] {
+        let (mark, before) = (cluster.audit_mark(), versions(cluster)?);
+        let fix = ["fix", "deployment/feed", "-n", load::NAMESPACE, "--action=restart", flag];
+        let answer = cluster.person(name).guard(&fix)?;
+        assert_eq!(answer.code, Some(0), "{answer:?}");
+        let events = cluster.audit_since(mark, name)?;
+        assert!(events.iter().any(|event| event["verb"] == "get"), "the audit log does not show {name} at all");
+        let written: Vec<&Value> = events.iter().filter(|event| !stores_nothing(event)).collect();
+        assert!(written.is_empty(), "{flag} wrote: {written:?}");
+        assert_eq!(versions(cluster)?, before, "{flag}");
+    }
+    Ok(())
+}
+
+const FIX: [&str; 5] = ["fix", "deployment/mail", "-n", load::NAMESPACE, "--action=restart"];
+
+/// Reads a dry run and gives its digest back. A crash loop changes its Deployment's status now and then, which makes a
+/// plan stale: then it is read again, as a person would.
+fn approve_what_is_shown(operator: &Person) -> Result<Answer> {
+    for _ in 0..5 {
+        let shown = operator.guard(&[&FIX[..], &["--dry-run"]].concat())?;
+        ensure!(shown.out.contains("restartedAt"), "no diff: {shown:?}");
+        let digest = shown.out.split_whitespace().find(|word| word.starts_with("sha256:"));
+        let digest = digest.context("no digest is shown")?;
+        let done = operator.guard(&[&FIX[..], &["--timeout=3m", "--approve", digest]].concat())?;
+        if done.code != Some(4) {
+            return Ok(done);
+        }
+    }
+    anyhow::bail!("the plan was stale five times")
+}
+
+/// Runs after the crash loop of `mail`: the plan names its Deployment, a person approves what they saw, it helps.
+pub(crate) fn a_fix_is_shown_approved_and_verified(cluster: &mut Cluster) -> Result<()> {
+    let operator = cluster.person("operator");
+    let proposal = operator.guard(&["fix", "-n", load::NAMESPACE, "--dry-run"])?;
+    assert_eq!(proposal.code, Some(0), "{proposal:?}");
+    assert!(proposal.out.contains("deployment/mail"), "{}", proposal.out);
+
+    // Nobody at a terminal, and no approval.
+    let refused = operator.guard(&FIX)?;
+    assert_eq!(refused.code, Some(6), "{refused:?}");
+
+    let mark = cluster.audit_mark();
+    let done = approve_what_is_shown(&operator)?;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    if cluster.own().is_ok() {
+        let events = cluster.audit_since(mark, "operator")?;
+        let written: Vec<&Value> = events.iter().filter(|event| !stores_nothing(event)).collect();
+        assert_eq!(written.len(), 1, "{written:?}");
+        let agent = written[0]["userAgent"].as_str().unwrap_or("");
+        assert!(agent.starts_with("kubectl-guard/"), "{agent}");
+    }
+    let history = operator.guard(&["history"])?;
+    assert!(history.out.contains("deployment/mail") && history.out.contains("restart"), "{}", history.out);
+    wait::until("the fixed workload to calm down", Duration::from_mins(2), || {
+        let rows = rows(&operator)?;
+        let mail = rows.iter().filter(|row| row["name"].as_str().is_some_and(|name| name.starts_with("mail-")));
+        let restless: Vec<String> = mail.filter(|row| row["state"] == "anomalous").map(Value::to_string).collect();
+        ensure!(restless.is_empty(), "{}", restless.join("\n"));
+        Ok(Some(()))
+    })
+}

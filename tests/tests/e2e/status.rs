@@ -1,0 +1,63 @@
+//! What `kubectl guard status` says, as rows.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use guard_tests::cluster::{Cluster, WORK_IMAGE};
+use guard_tests::person::Person;
+use guard_tests::{load, wait};
+use serde_json::{Value, json};
+
+/// The rows of `status -A --all -o json`, the worst first.
+pub(crate) fn rows(person: &Person) -> Result<Vec<Value>> {
+    let answer = person.guard(&["status", "-A", "--all", "-o", "json"])?;
+    ensure!(answer.code == Some(0), "status: {answer:?}");
+    let status: Value = serde_json::from_str(&answer.out).with_context(|| answer.out.clone())?;
+    Ok(status["items"].as_array().context("status -o json has no items")?.clone())
+}
+
+/// The rows of the load's namespace.
+pub(crate) fn load_rows(person: &Person) -> Result<Vec<Value>> {
+    Ok(rows(person)?.into_iter().filter(|row| row["namespace"] == load::NAMESPACE).collect())
+}
+
+/// The strongest reason of a row.
+pub(crate) fn leading_cause(row: &Value) -> &str {
+    row["reasons"][0]["cause"].as_str().unwrap_or("")
+}
+
+/// Waits until every pod of the load is learnt and none is over its line.
+pub(crate) fn wait_for_calm(cluster: &Cluster) -> Result<()> {
+    let admin = cluster.admin();
+    wait::until("all pods to be learnt and calm", Duration::from_mins(7), || {
+        let restless: Vec<String> = load_rows(&admin)?
+            .iter()
+            .filter(|row| row["state"] != "ok")
+            .map(|row| format!("{} {} {} {}", row["name"], row["state"], row["score"], row["note"]))
+            .collect();
+        ensure!(restless.is_empty(), "{}", restless.join("\n"));
+        Ok(Some(()))
+    })
+}
+
+/// A pod that fits nowhere included, which no exporter can know of.
+pub(crate) fn every_pod_has_a_row(cluster: &mut Cluster) -> Result<()> {
+    let admin = cluster.admin();
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "giant", "namespace": load::NAMESPACE},
+        "spec": {"containers": [{"name": "work", "image": WORK_IMAGE, "imagePullPolicy": "Never",
+            "resources": {"requests": {"cpu": "900"}}}]}});
+    admin.apply(&pod.to_string())?;
+    let giant = wait::until("the giant's row", Duration::from_mins(1), || {
+        let rows = rows(&admin)?;
+        let pods = admin.kubectl(&["get", "pods", "-A", "--no-headers", "--field-selector=status.phase!=Succeeded"])?;
+        ensure!(rows.len() == pods.lines().count(), "{} rows for {} pods", rows.len(), pods.lines().count());
+        Ok(rows.into_iter().find(|row| row["name"] == "giant" && leading_cause(row) == "unschedulable"))
+    })?;
+    assert_eq!(giant["state"], "anomalous", "{giant}");
+    let table = admin.guard(&["status", "-n", load::NAMESPACE])?;
+    assert!(table.out.lines().nth(1).is_some_and(|top| top.contains("giant")), "{}", table.out);
+    let code = admin.guard(&["status", "-n", load::NAMESPACE, "--exit-code"])?.code;
+    assert_eq!(code, Some(10));
+    admin.kubectl(&["-n", load::NAMESPACE, "delete", "pod", "giant", "--grace-period=0", "--force"])?;
+    Ok(())
+}
