@@ -21,7 +21,7 @@ fn run(interval: f64, ticks: usize, pods: &[&dyn Fn(usize, f64) -> [f64; 4]]) ->
 }
 
 fn run_with(onnx: &[u8], interval: f64, ticks: usize, pods: &[&dyn Fn(usize, f64) -> [f64; 4]]) -> Run {
-    let mut engine = Engine::load(onnx).unwrap();
+    let mut engine = Engine::load(onnx).expect("the shipped model runs");
     let mut normalisers = vec![Normaliser::default(); pods.len()];
     let (mut h, mut c) = (vec![0.0; pods.len() * HIDDEN], vec![0.0; pods.len() * HIDDEN]);
     let mut scores = Vec::new();
@@ -32,7 +32,7 @@ fn run_with(onnx: &[u8], interval: f64, ticks: usize, pods: &[&dyn Fn(usize, f64
             let signals = Signals { values: pod(tick, tick as f64 * interval), share: [f64::NAN; 2] };
             x.extend(normaliser.step(at, &signals).input);
         }
-        scores.push(engine.step(pods.len(), &x, &mut h, &mut c).unwrap().probability.clone());
+        scores.push(engine.step(pods.len(), &x, &mut h, &mut c).expect("the shipped model runs").probability.clone());
     }
     Run { interval, scores }
 }
