@@ -316,8 +316,7 @@ mod tests {
     fn the_unknown_is_zero_with_a_mask_and_teaches_nothing() {
         let mut normaliser = Normaliser::default();
         let out = normaliser.step(0.0, &Signals::UNKNOWN);
-        assert_eq!(out.known, [0.0; SIGNALS]);
-        assert_eq!(out.residual, [0.0; SIGNALS]);
+        assert!(out.known.iter().chain(&out.residual).all(|value| value.abs() < f32::EPSILON), "{out:?}");
         assert_eq!(normaliser.expected(0, 0.0, 0.0), None);
         assert_eq!(normaliser.seen(), 1);
     }
