@@ -8,11 +8,14 @@ use std::time::Duration;
 use http::{HeaderValue, header};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::api::PostParams;
+use kube::client::ClientBuilder;
 use kube::{Api, Client, Config};
+use tower::BoxError;
+use tower::util::MapErrLayer;
 
 use crate::cli::KubeFlags;
 use crate::commands::version::VERSION;
-use crate::error::{Error, Request, innermost};
+use crate::error::{Error, Request, Unanswered, innermost};
 use crate::sanitise;
 
 mod environment;
@@ -123,7 +126,13 @@ fn client(config: &Config, suffix: Option<&str>) -> Result<Client, Error> {
     let agent = HeaderValue::from_str(&user_agent(suffix)).map_err(|error| failed(error.to_string()))?;
     let mut config = config.clone();
     config.headers.push((header::USER_AGENT, agent));
-    Client::try_from(config).map_err(|error| failed(innermost(&error)))
+    let builder = ClientBuilder::try_from(config).map_err(|error| failed(innermost(&error)))?;
+    let named = server.trim_end_matches('/').to_owned();
+    // What kube itself says of a failure it keeps; a failed transport does not know whom it could not reach.
+    let name_the_server = MapErrLayer::new(move |error: BoxError| -> BoxError {
+        if error.is::<kube::Error>() { error } else { Unanswered::new(&named, error).into() }
+    });
+    Ok(builder.with_layer(&name_the_server).build())
 }
 
 #[cfg(test)]

@@ -341,7 +341,8 @@ impl Request<'_> {
         match error {
             kube::Error::Api(status) => self.refused(status.code, &status.message),
             other => {
-                Error::Unreachable { doing: self.doing(), server: "the API server".into(), problem: innermost(other) }
+                let server = unanswered(other).map_or("the API server", |unanswered| &unanswered.server);
+                Error::Unreachable { doing: self.doing(), server: sanitise::line(server), problem: innermost(other) }
             }
         }
     }
@@ -367,6 +368,25 @@ fn refused_verb(message: &str) -> Option<&str> {
     let (verb, rest) = rest.split_once(' ')?;
     let plain = !verb.is_empty() && verb.bytes().all(|b| b.is_ascii_lowercase());
     (plain && rest.starts_with("resource ")).then_some(verb)
+}
+
+/// A request that got no answer, with the server that should have given it.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer from {server}")]
+pub struct Unanswered {
+    server: String,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Unanswered {
+    /// `server` is its URL, `source` why it did not answer.
+    pub fn new(server: &str, source: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self { server: server.to_owned(), source }
+    }
+}
+
+fn unanswered<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Unanswered> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 /// The innermost cause of an error: kube and hyper wrap it in layers that repeat each other.
