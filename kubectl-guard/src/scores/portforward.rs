@@ -152,8 +152,9 @@ async fn ask(api: &Api<Pod>, exporter: &Exporter, namespace: &str) -> Result<Nod
 }
 
 async fn forward(api: &Api<Pod>, exporter: &Exporter, namespace: &str) -> Result<NodeReport, Failure> {
-    // The API server asks for `get` first, then for `create`; its message says which one is missing.
-    let request = Request { verb: "get", resource: "pods/portforward", group: "", namespace: Some(namespace) };
+    // The API server asks for `get` first, and says so when it refuses it; a refused `create`, which it looks at only
+    // then, it answers without naming a verb.
+    let request = Request { verb: "create", resource: "pods/portforward", group: "", namespace: Some(namespace) };
     let mut forwarder = match api.portforward(&exporter.pod, &[PORT]).await {
         Ok(forwarder) => forwarder,
         Err(error) => {
