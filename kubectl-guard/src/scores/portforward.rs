@@ -19,8 +19,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::connect::Connection;
 use crate::console::Console;
 use crate::error::{Error, Request, innermost};
-use crate::facts::ask_access;
-use crate::plan::{Need, Verdict};
 use crate::sanitise;
 use crate::scores::{Scores, Silent, sanitised};
 
@@ -88,31 +86,12 @@ pub async fn read(connection: &Connection, namespace: &str, console: &Console) -
     scores.reports.sort_by(|a, b| a.node.cmp(&b.node));
     scores.silent.sort_by(|a, b| a.node.cmp(&b.node));
     match (refused, scores.silent.first()) {
-        (Some(error), _) => Err(missing_verb(connection, namespace).await.unwrap_or(error)),
+        (Some(error), _) => Err(error),
         (None, Some(first)) if scores.reports.is_empty() => {
             Err(Error::NoScores { exporters: count, first: format!("node {}: {}", first.node, first.problem) })
         }
         _ => Ok(scores),
     }
-}
-
-/// A port-forward needs two verbs, and the refusal does not always say which of them is missing: ask. `None` if the answer
-/// does not help.
-async fn missing_verb(connection: &Connection, namespace: &str) -> Option<Error> {
-    let need = |verb: &str| Need {
-        verb: verb.into(),
-        group: String::new(),
-        resource: "pods".into(),
-        subresource: "portforward".into(),
-        namespace: namespace.into(),
-        name: String::new(),
-    };
-    let needs = ["get", "create"].map(need);
-    let verdicts = ask_access(&connection.client, &needs.each_ref()).await.ok()?;
-    let (need, verdict) = needs.into_iter().zip(verdicts).find(|(_, verdict)| matches!(verdict, Verdict::Denied(_)))?;
-    let Verdict::Denied(message) = verdict else { return None };
-    let resource = "pods/portforward".to_owned();
-    Some(Error::Forbidden { verb: need.verb, resource, namespace: Some(need.namespace), message })
 }
 
 async fn until(at: Option<std::time::Instant>) {
