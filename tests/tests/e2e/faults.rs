@@ -71,5 +71,6 @@ pub(crate) fn a_crash_loop_is_the_top_row(cluster: &mut Cluster) -> Result<()> {
 }
 
 pub(crate) fn a_leak_ends_in_an_oom_kill_on_top(cluster: &mut Cluster) -> Result<()> {
-    is_found(cluster, "cache", "leak", &["oom_killed"], &["mail"]).map(drop)
+    is_found(cluster, "cache", "leak", &["oom_killed"], &["mail"])?;
+    crate::fix::is_proposed(cluster, "deployment/cache")
 }
