@@ -49,11 +49,16 @@ pub fn enter() -> Result<Place> {
     }
 }
 
-/// Removes what a run left on the machine, if anything.
+/// Removes what an earlier run left on the machine, if anything; waits for a run that goes on.
 ///
 /// # Errors
 /// If a control group is still in use after half a minute.
-pub fn clean() -> Result<()> {
+pub fn clean_up() -> Result<()> {
+    let _lock = lock()?;
+    clean()
+}
+
+fn clean() -> Result<()> {
     cgroup::remove()?;
     restore_settings(Path::new(FOLDER))
 }
