@@ -2,7 +2,8 @@
 //
 //	work                     serve on :8080 and call the peers, as the environment says
 //	work get URL             ask once, and say the answer's status
-//	work fault KIND SECONDS  switch a fault on in the work that runs beside it; it ends by itself
+//	work fault KIND SECONDS  switch a fault on in the work that runs beside it; it ends by itself,
+//	                         or with the KIND none
 //
 // Environment: PEER (URL called RATE times a second), RATE, REPLY_BYTES and BURN_MICROSECONDS (the answer to one call
 // and the CPU it costs), HOLD_MIB (memory held), SINK (host:port) and SINK_BYTES (sent there each second by UDP).
@@ -31,9 +32,11 @@ const (
 )
 
 var (
-	// How many times its usual traffic is sent to the sink.
-	sinkFactor atomic.Int64
-	held       [][]byte
+	// When the fault ends, in nanoseconds of Unix time; a new fault takes the place of the one before.
+	faultEnd atomic.Int64
+	// The fault is that ten times the usual traffic is sent to the sink.
+	sendsTooMuch atomic.Bool
+	held         [][]byte
 )
 
 func main() {
@@ -46,7 +49,6 @@ func main() {
 		return
 	}
 	crashIfTold()
-	sinkFactor.Store(1)
 	hold(number("HOLD_MIB", 8) << 20)
 	if peer := os.Getenv("PEER"); peer != "" {
 		go call(peer, number("RATE", 5))
@@ -87,7 +89,10 @@ func send(sink string, perSecond int) {
 	fail(err)
 	packet := make([]byte, 1000)
 	for range time.Tick(100 * time.Millisecond) {
-		left := int(float64(perSecond)*float64(sinkFactor.Load())*(0.8+0.4*rand.Float64())) / 10
+		left := int(float64(perSecond)*(0.8+0.4*rand.Float64())) / 10
+		if sendsTooMuch.Load() && faulty() {
+			left *= 10
+		}
 		for ; left > 0; left -= len(packet) {
 			// A refusal by the sink's host is no concern of the sender.
 			_, _ = connection.Write(packet[:min(left, len(packet))])
@@ -98,14 +103,15 @@ func send(sink string, perSecond int) {
 func fault(w http.ResponseWriter, r *http.Request) {
 	seconds, _ := strconv.Atoi(r.URL.Query().Get("seconds"))
 	end := time.Now().Add(min(time.Duration(seconds)*time.Second, longest))
-	switch kind := r.URL.Query().Get("kind"); kind {
+	kind := r.URL.Query().Get("kind")
+	faultEnd.Store(end.UnixNano())
+	sendsTooMuch.Store(kind == "egress")
+	switch kind {
 	case "cpu":
-		go hog(end)
+		go hog()
 	case "leak":
-		go leak(end)
-	case "egress":
-		sinkFactor.Store(10)
-		time.AfterFunc(time.Until(end), func() { sinkFactor.Store(1) })
+		go leak()
+	case "egress", "none":
 	case "crash":
 		if err := os.WriteFile(marker, []byte(end.Format(time.RFC3339)), 0o644); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -118,15 +124,19 @@ func fault(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func hog(end time.Time) {
-	for time.Now().Before(end) {
+func faulty() bool {
+	return time.Now().UnixNano() < faultEnd.Load()
+}
+
+func hog() {
+	for faulty() {
 		burn(10 * time.Millisecond)
 	}
 }
 
 // leak takes 2 MiB twenty times a second until the kernel or the bound stops it.
-func leak(end time.Time) {
-	for leaked := 0; leaked < mostLeaked && time.Now().Before(end); leaked += 2 << 20 {
+func leak() {
+	for leaked := 0; leaked < mostLeaked && faulty(); leaked += 2 << 20 {
 		hold(2 << 20)
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -53,16 +53,19 @@ pub(crate) fn a_fault_that_no_rule_sees_is_found_by_the_model(cluster: &mut Clus
         (!pods.is_empty() && pods.iter().all(|pod| pod["state"] != "learning")).then_some(())
     })?;
     let victim = is_found(cluster, "feed", "egress", &["transmit"], &[])?;
-    let report = control.report()?;
-    let pods = report["pods"].as_array().context("the control reports no pods")?;
-    let seen = pods.iter().find(|pod| pod["name"] == victim.as_str()).context("the control does not see the pod")?;
-    assert_ne!(seen["state"], "anomalous", "found without a model: {seen}");
-    Ok(())
+    let seen = control.wait_until("the control to have measured it", Duration::from_secs(30), |report| {
+        let pod = report["pods"].as_array()?.iter().find(|pod| pod["name"] == victim.as_str())?;
+        let latest = pod["history"].as_array()?.last()?;
+        (latest["transmit"].as_f64()? > 250_000.0).then(|| pod.clone())
+    })?;
+    assert_eq!(seen["state"], "ok", "found without a model: {seen}");
+    load::fault(cluster, &victim, "none", Duration::ZERO)
 }
 
 pub(crate) fn a_cpu_hog_is_the_top_row(cluster: &mut Cluster) -> Result<()> {
     wait_for_calm(cluster)?;
-    is_found(cluster, "resize", "cpu", &["cpu", "cpu_at_limit"], &[]).map(drop)
+    let victim = is_found(cluster, "resize", "cpu", &["cpu", "cpu_at_limit"], &[])?;
+    load::fault(cluster, &victim, "none", Duration::ZERO)
 }
 
 pub(crate) fn a_crash_loop_is_the_top_row(cluster: &mut Cluster) -> Result<()> {
