@@ -1,4 +1,4 @@
-//! A recording through the sampler and the scorer: the same road as in an exporter, without a cluster.
+//! A recording through the sampler, and on through the scorer: the same road as in an exporter, without a cluster.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -11,13 +11,35 @@ use crate::pod;
 use crate::recording::{self, NodeFiles, RecordingError, Tick};
 use crate::report::{KubeletState, NodeReport, VERSION};
 use crate::rules;
-use crate::sample::PodFacts;
+use crate::sample::{PodFacts, PodSample};
 use crate::sampler::Sampler;
 use crate::scorer::{Scorer, Settings};
 use crate::summary;
 
 /// Cadvisor is read this often, as an exporter does, although a recording may hold it with every tick.
 const CADVISOR_SECONDS: i64 = 60;
+
+/// All nodes of a recording at one tick, read but not scored.
+#[derive(Debug)]
+pub struct Sampled<'a> {
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// What each node gave.
+    pub nodes: Vec<NodeSamples>,
+    /// The files it comes from.
+    pub tick: &'a Tick,
+}
+
+/// The pods of one node at one tick.
+#[derive(Debug)]
+pub struct NodeSamples {
+    /// The node's name.
+    pub node: String,
+    /// One sample for each pod that has not succeeded.
+    pub samples: Vec<PodSample>,
+    /// Whether its kubelet gave a summary.
+    pub kubelet: KubeletState,
+}
 
 /// All nodes of a recording at one tick.
 #[derive(Debug)]
@@ -42,6 +64,35 @@ pub fn replay<E: From<RecordingError>>(
     mut engine: impl FnMut() -> Option<Engine>,
     mut each: impl FnMut(Moment<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
+    let mut scorers: HashMap<String, Scorer> = HashMap::new();
+    samples(reader, |sampled| {
+        let at = sampled.at;
+        let reports = sampled.nodes.into_iter().map(|NodeSamples { node, samples, kubelet }| {
+            let scorer = scorers.entry(node.clone()).or_insert_with(|| Scorer::new(settings, engine()));
+            NodeReport {
+                version: VERSION,
+                node,
+                at,
+                interval_seconds: settings.interval_seconds,
+                threshold: settings.threshold,
+                scored_by: scored_by.to_owned(),
+                pods: scorer.tick(at, &samples),
+                model: scorer.model().clone(),
+                kubelet,
+            }
+        });
+        each(Moment { at, reports: reports.collect(), tick: sampled.tick })
+    })
+}
+
+/// Reads a recording from `reader` tick by tick and gives the samples of all nodes to `each`.
+///
+/// # Errors
+/// What `each` returns, or why the recording cannot be read on.
+pub fn samples<E: From<RecordingError>>(
+    reader: impl Read,
+    mut each: impl FnMut(Sampled<'_>) -> Result<(), E>,
+) -> Result<(), E> {
     let mut nodes: HashMap<String, Node> = HashMap::new();
     let mut pods: Vec<PodFacts> = Vec::new();
     recording::read(reader, |tick| {
@@ -49,33 +100,20 @@ pub fn replay<E: From<RecordingError>>(
         if let Some(list) = tick.pods.as_deref().and_then(|body| pod::pods(body).ok()) {
             pods = list;
         }
-        let reports = tick.nodes.iter().map(|files| {
-            let node = nodes.entry(files.node.clone()).or_insert_with(|| Node {
-                sampler: Sampler::default(),
-                scorer: Scorer::new(settings, engine()),
-                cadvisor_at: None,
-            });
-            node.report(&tick, files, &pods, settings, scored_by)
-        });
-        each(Moment { at: tick.at, reports: reports.collect(), tick: &tick })
+        let read =
+            tick.nodes.iter().map(|files| nodes.entry(files.node.clone()).or_default().sample(&tick, files, &pods));
+        each(Sampled { at: tick.at, nodes: read.collect(), tick: &tick })
     })
 }
 
+#[derive(Default)]
 struct Node {
     sampler: Sampler,
-    scorer: Scorer,
     cadvisor_at: Option<Timestamp>,
 }
 
 impl Node {
-    fn report(
-        &mut self,
-        tick: &Tick,
-        files: &NodeFiles,
-        pods: &[PodFacts],
-        settings: Settings,
-        scored_by: &str,
-    ) -> NodeReport {
+    fn sample(&mut self, tick: &Tick, files: &NodeFiles, pods: &[PodFacts]) -> NodeSamples {
         let mine = |pod: &&PodFacts| pod.node.as_deref() == Some(&files.node);
         let mine: Vec<PodFacts> = pods.iter().filter(mine).cloned().collect();
         let (kubelet, summary) = match files.summary.as_deref().map(summary::parse) {
@@ -91,17 +129,7 @@ impl Node {
             reader.finish()
         });
         let samples = self.sampler.tick(rules::seconds(tick.at), summary.as_ref(), cadvisor.as_ref(), &mine);
-        NodeReport {
-            version: VERSION,
-            node: files.node.clone(),
-            at: tick.at,
-            interval_seconds: settings.interval_seconds,
-            threshold: settings.threshold,
-            scored_by: scored_by.to_owned(),
-            pods: self.scorer.tick(tick.at, &samples),
-            model: self.scorer.model().clone(),
-            kubelet,
-        }
+        NodeSamples { node: files.node.clone(), samples, kubelet }
     }
 }
 

@@ -10,29 +10,32 @@ use guard_model::features::{Signals, signals};
 use guard_model::table;
 
 /// Applications: short name and day.
-pub(crate) const APPLICATIONS: [(&str, &str); 2] = [("ob", "2022-08-22"), ("tt", "2023-01-29")];
+pub const APPLICATIONS: [(&str, &str); 2] = [("ob", "2022-08-22"), ("tt", "2023-01-29")];
 
 /// One file: every pod at every minute.
-pub(crate) struct Series {
-    pub(crate) pods: Vec<String>,
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// Names of the pods, in order.
+    pub pods: Vec<String>,
     /// Unix time of each minute.
-    pub(crate) minutes: Vec<f64>,
+    pub minutes: Vec<f64>,
     /// Minute by minute, all pods.
     cells: Vec<Signals>,
 }
 
 impl Series {
-    pub(crate) fn cell(&self, minute: usize, pod: usize) -> Signals {
+    /// What one pod showed in one minute.
+    pub fn cell(&self, minute: usize, pod: usize) -> Signals {
         self.cells[minute * self.pods.len() + pod]
     }
 
-    /// `kind` is `normal` or `faults`.
-    pub(crate) fn load(folder: &Path, kind: &str, (application, day): (&str, &str)) -> Result<Series> {
-        let path = folder.join(format!("{kind}_{application}_{day}.csv.gz"));
-        let file = File::open(&path).with_context(|| format!("opening {}", path.display()))?;
+    /// Reads `folder`'s file of this application.
+    ///
+    /// # Errors
+    /// As [`rows`].
+    pub fn load(folder: &Path, kind: &str, application: (&str, &str)) -> Result<Series> {
         let mut rows = BTreeMap::new();
-        for row in table::Reader::new(MultiGzDecoder::new(file))? {
-            let row = row.with_context(|| format!("reading {}", path.display()))?;
+        for row in self::rows(folder, kind, application)? {
             let minute = (row.at.as_second() as f64 / 60.0).round() as i64;
             rows.insert((minute, row.pod.clone()), signals(&row.sample()));
         }
@@ -42,4 +45,15 @@ impl Series {
         let cells = minutes.iter().flat_map(|&minute| pods.iter().map(move |pod| at(minute, pod))).collect();
         Ok(Series { pods, minutes: minutes.iter().map(|m| *m as f64 * 60.0).collect(), cells })
     }
+}
+
+/// Rows of `folder`'s file of this application; `kind` is `normal` or `faults`.
+///
+/// # Errors
+/// If the file is missing or a row of it cannot be read.
+pub fn rows(folder: &Path, kind: &str, (application, day): (&str, &str)) -> Result<Vec<table::Row>> {
+    let path = folder.join(format!("{kind}_{application}_{day}.csv.gz"));
+    let file = File::open(&path).with_context(|| format!("opening {}", path.display()))?;
+    let rows = table::Reader::new(MultiGzDecoder::new(file))?.collect::<Result<_, _>>();
+    rows.with_context(|| format!("reading {}", path.display()))
 }

@@ -52,10 +52,22 @@ pub(crate) mod part {
 use part::{EMBED_B, EMBED_W, FORECAST_B, FORECAST_W, GATE_B, HIDDEN_W, INPUT_W, LOGIT_B, LOGIT_W};
 
 /// Weights, or their gradients, or the moments of the optimiser.
-#[derive(Clone)]
-pub(crate) struct Net(pub(crate) [Array2<f32>; PARTS]);
+#[derive(Clone, Debug)]
+pub struct Net(pub(crate) [Array2<f32>; PARTS]);
 
 impl Net {
+    /// The network that finds nothing: its probability is 0 whatever it sees.
+    pub fn never() -> Net {
+        let mut net = Net::zeros();
+        net.0[LOGIT_B].fill(-200.0);
+        net
+    }
+
+    /// How many numbers are learnt.
+    pub fn parameters() -> usize {
+        SHAPES.iter().map(|[out, input]| out * input).sum()
+    }
+
     pub(crate) fn zeros() -> Net {
         Net(SHAPES.map(Array2::zeros))
     }
@@ -68,10 +80,6 @@ impl Net {
             part.mapv_inplace(|_| draw.uniform(-bound, bound) as f32);
         }
         net
-    }
-
-    pub(crate) fn parameters(&self) -> usize {
-        self.0.iter().map(Array2::len).sum()
     }
 
     /// All numbers of a part, row by row.

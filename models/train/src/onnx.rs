@@ -19,7 +19,7 @@ const IR_VERSION: i64 = 8;
 const OPERATORS: i64 = 17;
 
 /// Bytes of the ONNX file, with name, version and the hash of the features in its metadata.
-pub(crate) fn encode(net: &Net, name: &str) -> Vec<u8> {
+pub fn encode(net: &Net, name: &str) -> Vec<u8> {
     let mut graph = GraphProto { name: name.to_owned(), ..GraphProto::default() };
     embedding(&mut graph, net);
     recurrence(&mut graph, net);

@@ -10,12 +10,13 @@ pub(crate) fn smaller(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
 }
 
-pub(crate) fn median(values: &[f64]) -> f64 {
+/// Middle of the known values; NaN if there is none.
+pub fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
 /// Interpolated quantile of the known values; NaN if there is none.
-pub(crate) fn quantile(values: &[f64], q: f64) -> f64 {
+pub fn quantile(values: &[f64], q: f64) -> f64 {
     let mut known: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
     if known.is_empty() {
         return f64::NAN;

@@ -1,5 +1,7 @@
 //! Batches of augmented windows, the loss and the training loop.
 
+use std::ops::ControlFlow;
+
 use guard_model::features::{INPUTS, Normaliser, SIGNALS, Signals};
 use tract_onnx::prelude::tract_ndarray::Array2;
 
@@ -11,7 +13,7 @@ use crate::optim::{AdamW, one_cycle};
 use crate::track::Track;
 
 /// Samples of a window.
-pub(crate) const STEPS: usize = 288;
+pub const STEPS: usize = 288;
 /// Steps of one truncated back-propagation.
 const CHUNK: usize = 64;
 /// Weight of the forecast and of the label in the loss.
@@ -23,18 +25,35 @@ const WINDOWS: usize = 128;
 const UNLEARNT: usize = 15;
 
 /// How to train.
-#[derive(Clone, Copy)]
-pub(crate) struct Plan {
-    pub(crate) seed: u64,
-    pub(crate) epochs: usize,
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Everything random follows from this number.
+    pub seed: u64,
+    /// Batches of fresh windows.
+    pub epochs: usize,
     /// Peak of the learning rate.
-    pub(crate) rate: f64,
+    pub rate: f64,
+}
+
+impl Plan {
+    /// How the model that ships was trained.
+    pub const SHIPPED: Plan = Plan { seed: 1, epochs: 120, rate: 4e-3 };
 }
 
 /// Fault-free minutes to draw windows from: a series and which of its minutes (from, to) may be used.
-pub(crate) struct Source<'a> {
-    pub(crate) series: &'a Series,
-    pub(crate) parts: Vec<(usize, usize)>,
+#[derive(Clone, Debug)]
+pub struct Source<'a> {
+    /// The day.
+    pub series: &'a Series,
+    /// Minutes of it, each part at least [`STEPS`] long.
+    pub parts: Vec<(usize, usize)>,
+}
+
+impl Source<'_> {
+    /// A day of which every minute may be used.
+    pub fn whole(series: &Series) -> Source<'_> {
+        Source { series, parts: vec![(0, series.minutes.len())] }
+    }
 }
 
 /// Windows side by side: row `step * width + window`.
@@ -138,8 +157,8 @@ fn is_normal(batch: &Batch, row: usize) -> bool {
     batch.label[row] <= 0.0 && batch.weight[row] > 0.0
 }
 
-/// Trains from the seed; `report` hears of the loss now and then.
-pub(crate) fn train(sources: &[Source], plan: Plan, report: &mut dyn FnMut(usize, f64)) -> Net {
+/// Trains from the seed. `report` is told of each epoch's loss and may end it there.
+pub fn train(sources: &[Source], plan: Plan, report: &mut dyn FnMut(usize, f64) -> ControlFlow<()>) -> Net {
     let mut draw = Draw::new(plan.seed);
     let mut net = Net::random(&mut draw);
     let mut optimiser = AdamW::new();
@@ -159,7 +178,9 @@ pub(crate) fn train(sources: &[Source], plan: Plan, report: &mut dyn FnMut(usize
             state = trace.last_state();
             mean += loss.value / chunks.len() as f64;
         }
-        report(epoch, mean);
+        if report(epoch, mean).is_break() {
+            break;
+        }
     }
     net
 }

@@ -129,6 +129,7 @@ pub(crate) fn without_its_kubelet_a_node_is_not_guessed_at(cluster: &mut Cluster
     let rows = load_rows(&admin)?;
     let of = |node: &str| rows.iter().filter(|row| row["node"] == node).cloned().collect::<Vec<Value>>();
     assert!(of("node2").iter().any(|row| row["state"] == "ok"), "{:?}", of("node2"));
+    assert!(!of("node1").is_empty(), "the silent node's pods have no row");
     assert!(of("node1").iter().all(|row| row["note"].is_string() && row["state"] != "ok"), "{:?}", of("node1"));
     cluster.own()?.nodes[0].start_kubelet()?;
     cluster.own()?.wait_for_node("node1", "True")

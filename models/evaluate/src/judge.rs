@@ -1,0 +1,152 @@
+//! Scores against labels: which faults were found, how soon, and how often the detector cried without a reason.
+
+use std::ops::Range;
+
+use guard_model::alert::Alert;
+use jiff::Timestamp;
+
+use crate::day::{Day, Fault};
+use crate::record::{FalseAlert, Found, Outcome};
+use crate::scores::Scores;
+
+/// What of a day is judged.
+pub(crate) struct Test<'a> {
+    pub(crate) day: &'a Day,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) calm: Vec<Range<f64>>,
+}
+
+impl Test<'_> {
+    /// All faults and all calm time of a day.
+    pub(crate) fn whole(day: &Day) -> Test<'_> {
+        Test { day, faults: day.faults.clone(), calm: day.calm.clone() }
+    }
+}
+
+/// Alerts of one pod: whether it is under alert after each sample. All detectors have the hysteresis of the product.
+fn alerts(scores: &[(f64, f64)], line: f64) -> impl Iterator<Item = (f64, bool)> {
+    let mut alert = Alert::default();
+    scores.iter().map(move |&(at, score)| {
+        let time = Timestamp::from_second(at as i64).unwrap_or(Timestamp::UNIX_EPOCH);
+        alert.step(time, Some(score), line, &[]);
+        (at, alert.since().is_some())
+    })
+}
+
+/// Alerts that rise in calm time, seconds under alert in it, and its length, over all pods.
+pub(crate) fn calm(day: &Day, scores: &Scores, calm: &[Range<f64>], line: f64) -> (Vec<FalseAlert>, f64, f64) {
+    let (mut risen, mut over_time, mut time) = (Vec::new(), 0.0, 0.0);
+    for (pod, name) in scores.iter().zip(&day.pods) {
+        let mut before = false;
+        for (at, over) in alerts(pod, line) {
+            if calm.iter().any(|span| span.contains(&at)) {
+                time += day.interval;
+                over_time += if over { day.interval } else { 0.0 };
+                if over && !before {
+                    risen.push(FalseAlert { pod: name.clone(), at });
+                }
+            }
+            before = over;
+        }
+    }
+    (risen, over_time, time)
+}
+
+/// Everything there is to say of a detector at this line.
+pub(crate) fn judge(test: &Test, scores: &Scores, detector: &str, line: f64) -> Outcome {
+    let (false_alerts, false_seconds, calm_seconds) = calm(test.day, scores, &test.calm, line);
+    let faults = test.faults.iter().map(|fault| found(test.day, scores, fault, line)).collect();
+    Outcome { detector: detector.to_owned(), line, faults, false_alerts, false_seconds, calm_seconds }
+}
+
+/// A fault counts as found if its pod is under alert in its window, which ends one sample after the fault does.
+fn found(day: &Day, scores: &Scores, fault: &Fault, line: f64) -> Found {
+    let window = |at: f64| at > fault.start && at <= fault.end + day.interval;
+    let highest =
+        |pod: &[(f64, f64)]| pod.iter().filter(|s| window(s.0)).map(|s| s.1).fold(f64::NEG_INFINITY, f64::max);
+    let victim = day.pods.iter().position(|pod| *pod == fault.pod);
+    let own = victim.map_or(f64::NEG_INFINITY, |pod| highest(&scores[pod]));
+    let after = victim.and_then(|pod| {
+        let over = alerts(&scores[pod], line).find(|&(at, over)| over && window(at));
+        over.map(|(at, _)| at - fault.start)
+    });
+    let rank = scores.iter().filter(|pod| highest(pod) >= own).count();
+    Found { kind: fault.kind.clone(), pod: fault.pod.clone(), start: fault.start, after, rank }
+}
+
+/// The lowest line at which a detector cries at most `budget` times a pod-day in this calm time.
+pub(crate) fn line_for(day: &[(&Day, &Scores, Vec<Range<f64>>)], budget: f64) -> f64 {
+    const STEPS: i32 = 60;
+    let in_calm = |at: f64, calm: &[Range<f64>]| calm.iter().any(|span| span.contains(&at));
+    let pods = day.iter().flat_map(|(_, scores, calm)| scores.iter().flatten().map(move |sample| (sample, calm)));
+    let mut seen: Vec<f64> =
+        pods.filter(|(sample, calm)| in_calm(sample.0, calm)).map(|(sample, _)| sample.1).collect();
+    seen.sort_by(|a, b| b.total_cmp(a));
+    let Some(&highest) = seen.first() else { return f64::INFINITY };
+    let mut line = highest * 1.001;
+    for step in 0..=STEPS {
+        // From the one highest score down to a third of all, evenly in the logarithm.
+        let place = ((seen.len() as f64 / 3.0).powf(f64::from(step) / f64::from(STEPS)) - 1.0) as usize;
+        let lower = seen[place];
+        let mut total = (0, 0.0);
+        for (day, scores, spans) in day {
+            let (risen, _, seconds) = calm(day, scores, spans, lower);
+            total = (total.0 + risen.len(), total.1 + seconds);
+        }
+        if lower <= 0.0 || total.0 as f64 > budget * total.1 / 86_400.0 {
+            break;
+        }
+        line = lower;
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(pods: usize) -> Day {
+        let pods = (0..pods).map(|i| format!("pod-{i}")).collect();
+        Day { name: "made", interval: 60.0, pods, ticks: Vec::new(), faults: Vec::new(), calm: Vec::new() }
+    }
+
+    fn minutes(scores: &[f64]) -> Vec<(f64, f64)> {
+        scores.iter().enumerate().map(|(i, score)| (60.0 * i as f64, *score)).collect()
+    }
+
+    fn fault(start: f64, end: f64) -> Fault {
+        Fault { start, end, pod: "pod-0".to_owned(), kind: "made".to_owned() }
+    }
+
+    #[test]
+    fn a_fault_is_found_in_its_window_and_not_after() {
+        let scores = vec![minutes(&[0.0, 0.0, 0.1, 0.9, 0.0, 0.0]), minutes(&[0.0, 0.0, 0.95, 0.0, 0.0, 0.0])];
+        let day = day(2);
+        let seen = found(&day, &scores, &fault(65.0, 150.0), 0.7);
+        assert_eq!((seen.after, seen.rank), (Some(115.0), 2));
+        assert_eq!(found(&day, &scores, &fault(5.0, 65.0), 0.7).after, None);
+    }
+
+    #[test]
+    fn a_pod_that_ties_with_all_is_last() {
+        let scores = vec![minutes(&[0.0; 4]), minutes(&[0.0; 4]), minutes(&[0.0; 4])];
+        assert_eq!(found(&day(3), &scores, &fault(0.0, 120.0), 0.7).rank, 3);
+    }
+
+    #[test]
+    fn false_alerts_are_rises_in_calm_time() {
+        let scores = vec![minutes(&[0.9, 0.9, 0.0, 0.0, 0.9, 0.0, 0.9, 0.0])];
+        let spans = vec![60.0..600.0];
+        // Under alert from the start: no rise in calm time. The next two peaks are one incident.
+        let (risen, over, seconds) = calm(&day(1), &scores, &spans, 0.7);
+        assert_eq!((risen.len(), over, seconds), (1, 360.0, 420.0));
+    }
+
+    #[test]
+    fn the_line_keeps_to_its_budget() {
+        let scores = vec![minutes(&(0..1440).map(|i| f64::from(i % 97) / 97.0).collect::<Vec<_>>())];
+        let (day, spans) = (day(1), vec![0.0..86_400.0]);
+        let line = line_for(&[(&day, &scores, spans.clone())], 0.5);
+        assert!(calm(&day, &scores, &spans, line).0.is_empty() && line > 0.9, "{line}");
+    }
+}

@@ -1,0 +1,71 @@
+//! The raw record of a measurement: every fault with what each detector made of it. RESULTS.md is drawn from it alone.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything measured, in the order of its making.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// SHA-256 of the features' definition.
+    pub(crate) features: String,
+    pub(crate) seed: u64,
+    pub(crate) epochs: usize,
+    pub(crate) folds: Vec<Fold>,
+}
+
+/// One model, and what it was tried on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Fold {
+    pub(crate) name: String,
+    pub(crate) scheme: Scheme,
+    /// Loss of the first epochs: training again must give the same.
+    pub(crate) losses: Vec<f64>,
+    pub(crate) outcomes: Vec<Outcome>,
+}
+
+/// What training and test have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Scheme {
+    /// The same applications, at another time.
+    Time,
+    /// Another application.
+    Application,
+    /// The model that ships, on the recording of another cluster.
+    Cluster,
+}
+
+/// What one detector made of one fold's test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    pub(crate) detector: String,
+    /// Scores from here on are alerts.
+    pub(crate) line: f64,
+    pub(crate) faults: Vec<Found>,
+    /// Alerts that rose in calm time.
+    pub(crate) false_alerts: Vec<FalseAlert>,
+    /// Pod-seconds under alert in calm time.
+    pub(crate) false_seconds: f64,
+    /// Calm time, in pod-seconds.
+    pub(crate) calm_seconds: f64,
+}
+
+/// One fault with what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Found {
+    pub(crate) kind: String,
+    pub(crate) pod: String,
+    /// Unix seconds.
+    pub(crate) start: f64,
+    /// Seconds until the alert; none if it was not found in its window.
+    pub(crate) after: Option<f64>,
+    /// Place of the pod among all pods by the highest score in the window, from 1; equals share the last place.
+    pub(crate) rank: usize,
+}
+
+/// An alert that rose without a fault.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FalseAlert {
+    pub(crate) pod: String,
+    /// Unix seconds.
+    pub(crate) at: f64,
+}

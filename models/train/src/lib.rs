@@ -1,0 +1,19 @@
+//! Trains the LSTM of kubectl guard: recorded days in `models/data` in, an ONNX file out.
+//!
+//! Days ([`data`]) -> windows at many intervals -> synthetic faults in them -> the features that serving uses -> the
+//! network and its gradient -> AdamW -> [`encode`].
+
+mod augment;
+pub mod card;
+pub mod data;
+mod draw;
+mod net;
+mod onnx;
+mod optim;
+pub mod statistics;
+mod track;
+mod train;
+
+pub use crate::net::Net;
+pub use crate::onnx::encode;
+pub use crate::train::{Plan, STEPS, Source, train};
