@@ -10,7 +10,7 @@ use crate::series::{Baseline, Series};
 use crate::workload::Workload;
 
 /// Raised with every change that an older reader would misread.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// What was learnt is of use for this long without samples; the baselines of workloads for as long as a scorer keeps
 /// them itself.
 const STALE_SECONDS: f64 = 600.0;

@@ -8,21 +8,48 @@ use jiff::Timestamp;
 use crate::cause::{Cause, Reason};
 use crate::sample::{Measures, Phase, PodFacts};
 use crate::saturation;
+use crate::trend::Growth;
 use crate::words;
 
 /// What a pod's own past says about the level it lives at; made by the scorer, empty for a pod without a past.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Custom {
-    /// CPU at its limit is where this pod has been for long.
-    pub cpu_at_limit: bool,
-    /// Memory close to its limit is where this pod has been for long.
-    pub memory_near_limit: bool,
+    /// Why CPU at its limit is no news of this pod.
+    pub cpu_at_limit: Option<Habit>,
+    /// Why memory close to its limit is no news of this pod.
+    pub memory_near_limit: Option<Habit>,
+    /// Its memory is growing.
+    pub memory_growth: Option<Growth>,
     /// Container restarts within the last [`RESTART_WINDOW_SECONDS`].
     pub recent_restarts: u32,
 }
 
+/// Why a level is no news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Habit {
+    /// The pod has been there for long.
+    Always,
+    /// It was never seen elsewhere: whatever brought it there, it was before it was watched.
+    SinceFirstSeen,
+    /// It is starting.
+    WhileStarting,
+}
+
+impl Habit {
+    fn words(self) -> &'static str {
+        match self {
+            Habit::Always => "as always",
+            Habit::SinceFirstSeen => "as ever since it was first seen",
+            Habit::WhileStarting => "while it starts",
+        }
+    }
+}
+
 /// Restarts are counted over this long: the kubelet's back-off reaches five minutes, so a loop shows twice.
 pub const RESTART_WINDOW_SECONDS: f64 = 600.0;
+
+/// A growth of less than this share of the limit is no matter.
+const LEAST_RISE: f64 = 0.1;
 
 /// A pod that never was ready is given this long to start.
 const START_GRACE_SECONDS: f64 = 120.0;
@@ -31,8 +58,8 @@ const START_GRACE_SECONDS: f64 = 120.0;
 const OOM_NEWS_SECONDS: f64 = 300.0;
 const OOM_FADE_SECONDS: f64 = 600.0;
 
-/// A level that has been normal for long keeps this share of its score: below the line, still shown.
-const CUSTOM_SHARE: f64 = 0.5;
+/// A level that is a habit keeps this share of its score: below the line, still shown.
+const HABIT_SHARE: f64 = 0.5;
 
 /// Every fact that speaks against the pod at `now` (seconds of Unix time), the strongest first.
 pub fn reasons(facts: &PodFacts, measures: &Measures, custom: Custom, now: f64) -> Vec<Reason> {
@@ -49,6 +76,7 @@ pub fn reasons(facts: &PodFacts, measures: &Measures, custom: Custom, now: f64) 
         restarted(facts, custom),
         cpu_at_limit(facts, measures, custom),
         memory_near_limit(measures, custom),
+        memory_on_its_way(facts, custom),
         drops(measures),
     ]
     .into_iter()
@@ -173,13 +201,26 @@ fn memory_near_limit(measures: &Measures, custom: Custom) -> Option<Reason> {
     level(Cause::MemoryNearLimit, "memory", share, score, custom.memory_near_limit)
 }
 
-fn level(cause: Cause, what: &str, share: f64, score: f64, custom: bool) -> Option<Reason> {
+/// Memory that will be at its limit soon if it goes on: half way at five minutes.
+fn memory_on_its_way(facts: &PodFacts, custom: Custom) -> Option<Reason> {
+    let (growth, limit) = (custom.memory_growth?, facts.memory_limit_bytes?);
+    let left = growth.seconds_to(limit);
+    let score = 0.9 / (1.0 + ((left - 300.0) / 60.0).exp());
+    if growth.risen < LEAST_RISE * limit || score < 0.1 {
+        return None;
+    }
+    let (rate, left) = (words::rate(growth.bytes_per_second), words::duration(left));
+    Some(reason(Cause::MemoryNearLimit, score, format!("memory grows by {rate}, at its limit in {left}")))
+}
+
+fn level(cause: Cause, what: &str, share: f64, score: f64, habit: Option<Habit>) -> Option<Reason> {
     if score < 0.1 {
         return None;
     }
     let percent = words::percent(share);
-    if custom {
-        return Some(reason(cause, CUSTOM_SHARE * score, format!("{what} at {percent} of its limit, as always")));
+    if let Some(habit) = habit {
+        let text = format!("{what} at {percent} of its limit, {}", habit.words());
+        return Some(reason(cause, HABIT_SHARE * score, text));
     }
     Some(reason(cause, score, format!("{what} at {percent} of its limit")))
 }
@@ -310,9 +351,30 @@ mod tests {
         let measures = Measures { cpu_limit_share: Some(1.0), ..Measures::default() };
         let score = |facts: &PodFacts, custom| reasons(facts, &measures, custom, NOW).first().map(|r| r.score);
         assert!(score(&running(), Custom::default()).unwrap() > 0.9);
-        let always = Custom { cpu_at_limit: true, ..Custom::default() };
+        let always = Custom { cpu_at_limit: Some(Habit::Always), ..Custom::default() };
         assert!(score(&running(), always).unwrap() < 0.5);
         let expected = PodFacts { opt_out: OptOut { expected_high_cpu: true, ..OptOut::default() }, ..running() };
         assert_eq!(score(&expected, Custom::default()), None);
+    }
+
+    #[test]
+    fn memory_that_grows_towards_its_limit_says_when_it_gets_there() {
+        const MIB: f64 = 1024.0 * 1024.0;
+        let facts = PodFacts { memory_limit_bytes: Some(96.0 * MIB), ..running() };
+        let growing = |rate: f64| {
+            let growth = Growth { bytes_per_second: rate * MIB, risen: 30.0 * MIB, now: 42.0 * MIB };
+            let custom = Custom { memory_growth: Some(growth), ..Custom::default() };
+            reasons(&facts, &Measures::default(), custom, NOW).into_iter().next()
+        };
+        let found = growing(0.9).unwrap();
+        assert_eq!(
+            (found.cause, found.text.as_str()),
+            (Cause::MemoryNearLimit, "memory grows by 922 KiB/s, at its limit in 60s")
+        );
+        assert!(found.score > 0.85 && growing(0.1).is_none());
+        let unlimited = PodFacts { memory_limit_bytes: None, ..facts.clone() };
+        let growth = Growth { bytes_per_second: MIB, risen: 30.0 * MIB, now: 42.0 * MIB };
+        let custom = Custom { memory_growth: Some(growth), ..Custom::default() };
+        assert!(reasons(&unlimited, &Measures::default(), custom, NOW).is_empty());
     }
 }

@@ -9,48 +9,20 @@ use crate::alert::Alert;
 use crate::engine::HIDDEN;
 use crate::explain::Forecast;
 use crate::features::{Normaliser, SIGNALS};
+use crate::level::Level;
 use crate::report::{HISTORY, HistoryPoint};
-use crate::rules::{Custom, RESTART_WINDOW_SECONDS};
+use crate::rules::{Custom, Habit, RESTART_WINDOW_SECONDS};
 use crate::sample::PodSample;
+use crate::trend::Trend;
 
 /// Fresh samples until the learnt part speaks of a pod that nothing is known of.
 pub(crate) const LEARNING: u32 = 20;
 /// Fresh samples until it speaks of a new pod of a known workload.
 pub(crate) const LEARNING_INHERITED: u32 = 5;
 
-/// A level is a pod's custom once it was watched for this long ...
-const CUSTOM_AFTER_SECONDS: f64 = 1800.0;
-/// ... with a running mean of this time constant ...
-const LEVEL_SECONDS: f64 = 3600.0;
-/// ... at this share of the limit or more.
-const CUSTOM_CPU_SHARE: f64 = 0.8;
-const CUSTOM_MEMORY_SHARE: f64 = 0.9;
-/// Time that one sample may stand for: what was not watched does not make a custom.
-const LEVEL_STEP_SECONDS: f64 = 120.0;
-
-/// Running mean of a share of a limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Level {
-    mean: f64,
-    watched: f64,
-    last: Option<f64>,
-}
-
-impl Level {
-    fn step(&mut self, at: f64, share: Option<f64>) {
-        let Some(share) = share else { return };
-        let dt = self.last.map_or(0.0, |last| (at - last).clamp(0.0, LEVEL_STEP_SECONDS));
-        self.last = Some(at);
-        self.watched += dt;
-        // A plain mean at first, a forgetting one later.
-        let weight = (dt / self.watched.clamp(f64::MIN_POSITIVE, LEVEL_SECONDS)).min(1.0);
-        self.mean += weight * (share - self.mean);
-    }
-
-    fn is_custom(&self, share: f64) -> bool {
-        self.watched >= CUSTOM_AFTER_SECONDS && self.mean >= share
-    }
-}
+/// CPU and memory at this share of their limits, or more, may be a pod's habit.
+const HABIT_CPU_SHARE: f64 = 0.8;
+const HABIT_MEMORY_SHARE: f64 = 0.9;
 
 /// What a new pod of a workload starts from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -85,6 +57,7 @@ pub(crate) struct Series {
     pub(crate) alert: Alert,
     pub(crate) cpu_level: Level,
     pub(crate) memory_level: Level,
+    memory_trend: Trend,
     pub(crate) history: VecDeque<HistoryPoint>,
     pub(crate) last_fresh: Option<f64>,
     /// Its template differs from the one its workload's baseline was learnt from.
@@ -107,8 +80,9 @@ impl Series {
             seen: Seen::default(),
             learning_left: if baseline.is_some() { LEARNING_INHERITED } else { LEARNING },
             alert: Alert::default(),
-            cpu_level: baseline.map(|b| b.cpu_level).unwrap_or_default(),
-            memory_level: baseline.map(|b| b.memory_level).unwrap_or_default(),
+            cpu_level: baseline.map(|b| b.cpu_level.inherited()).unwrap_or_default(),
+            memory_level: baseline.map(|b| b.memory_level.inherited()).unwrap_or_default(),
+            memory_trend: Trend::default(),
             history: VecDeque::new(),
             last_fresh: None,
             rollout: baseline.is_some_and(other_template),
@@ -132,14 +106,17 @@ impl Series {
             self.last_fresh = Some(now);
             self.cpu_level.step(sample.at, sample.measures.cpu_limit_share);
             self.memory_level.step(sample.at, sample.measures.memory_limit_share);
+            self.memory_trend.step(sample.at, sample.measures.memory_bytes, sample.reset);
         }
     }
 
     /// What this pod's own past excuses or tells.
     pub(crate) fn custom(&self) -> Custom {
         Custom {
-            cpu_at_limit: self.cpu_level.is_custom(CUSTOM_CPU_SHARE),
-            memory_near_limit: self.memory_level.is_custom(CUSTOM_MEMORY_SHARE),
+            cpu_at_limit: self.cpu_level.habit(HABIT_CPU_SHARE),
+            // At its memory limit the next byte kills a pod, however it got there: only a long habit excuses that.
+            memory_near_limit: self.memory_level.habit(HABIT_MEMORY_SHARE).filter(|habit| *habit == Habit::Always),
+            memory_growth: self.memory_trend.growth(),
             recent_restarts: self.restarted_at.len() as u32,
         }
     }
@@ -189,36 +166,5 @@ impl Series {
             revision: sample.facts.revision.clone(),
             at: now,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_level_is_custom_only_after_half_an_hour_of_watching() {
-        let mut level = Level::default();
-        for tick in 0..=120 {
-            level.step(f64::from(tick) * 15.0, Some(0.95));
-            assert_eq!(level.is_custom(0.8), tick >= 120, "tick {tick}");
-        }
-    }
-
-    #[test]
-    fn a_busy_minute_is_no_custom() {
-        let mut level = Level::default();
-        for tick in 0..400 {
-            level.step(f64::from(tick) * 15.0, Some(if tick > 390 { 1.0 } else { 0.1 }));
-        }
-        assert!(!level.is_custom(0.8));
-    }
-
-    #[test]
-    fn a_long_gap_is_not_watched_time() {
-        let mut level = Level::default();
-        level.step(0.0, Some(1.0));
-        level.step(86_400.0, Some(1.0));
-        assert!(!level.is_custom(0.8));
     }
 }

@@ -31,6 +31,7 @@ pub(crate) struct Day {
 }
 
 /// What all pods showed at one time.
+#[derive(Clone)]
 pub(crate) struct Tick {
     pub(crate) at: f64,
     pub(crate) samples: Vec<PodSample>,

@@ -70,7 +70,10 @@ fn found(day: &Day, scores: &Scores, fault: &Fault, line: f64) -> Found {
         let over = alerts(&scores[pod], line).find(|&(at, over)| over && window(at));
         over.map(|(at, _)| at - fault.start)
     });
-    let rank = scores.iter().filter(|pod| highest(pod) >= own).count();
+    let overlap = |other: &Fault| other.start < fault.end && other.end > fault.start;
+    let at_fault = |pod: &str| pod == fault.pod || day.faults.iter().any(|other| other.pod == pod && overlap(other));
+    let innocent = scores.iter().zip(&day.pods).filter(|(_, pod)| !at_fault(pod));
+    let rank = 1 + innocent.filter(|(scores, _)| highest(scores) >= own).count();
     Found { kind: fault.kind.clone(), pod: fault.pod.clone(), start: fault.start, after, rank }
 }
 
@@ -124,6 +127,9 @@ mod tests {
         let day = day(2);
         let seen = found(&day, &scores, &fault(65.0, 150.0), 0.7);
         assert_eq!((seen.after, seen.rank), (Some(115.0), 2));
+        let other = Fault { pod: "pod-1".to_owned(), ..fault(65.0, 150.0) };
+        let both = Day { faults: vec![other], ..self::day(2) };
+        assert_eq!(found(&both, &scores, &fault(65.0, 150.0), 0.7).rank, 1, "the other one is at fault, too");
         assert_eq!(found(&day, &scores, &fault(5.0, 65.0), 0.7).after, None);
     }
 

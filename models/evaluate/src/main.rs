@@ -8,6 +8,7 @@ mod judge;
 mod record;
 mod results;
 mod scores;
+mod synthetic;
 
 use std::fs;
 use std::io::Write;
@@ -16,9 +17,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Parser;
 use guard_model::features::schema_hash;
-use guard_train::{Plan, card, encode};
+use guard_train::{Plan, card};
 
-use crate::folds::{Data, recording, splits};
+use crate::folds::{Data, recording, trials};
 use crate::record::Record;
 
 /// Measures the model beside simpler detectors: trains one on each fold (a few minutes), and writes evaluate/record.json,
@@ -38,7 +39,7 @@ fn main() -> Result<()> {
     let path = models.join("evaluate/record.json");
     if !draw {
         let record = measure(&models)?;
-        write(&path, &(serde_json::to_string_pretty(&record)? + "\n"))?;
+        write(&path, &(serde_json::to_string(&record)? + "\n"))?;
     }
     write(&models.join("RESULTS.md"), &results::render(&read(&path)?))?;
     write(&models.join("MODEL_CARD.md"), &card::of(&models)?)
@@ -48,17 +49,21 @@ fn measure(models: &Path) -> Result<Record> {
     let data = Data::read(models)?;
     let Plan { seed, epochs, .. } = Plan::SHIPPED;
     let mut folds = Vec::new();
-    for split in splits(&data) {
-        let (net, losses) = split.train(epochs, &mut |epoch| {
-            if epoch % 30 == 0 {
-                say(&format!("{}: epoch {epoch} of {epochs}", split.name));
-            }
-        });
-        let model = split.model(&encode(&net, "guard-lstm"))?;
-        folds.push(split.fold(losses, model));
+    for trial in trials(&data) {
+        say(&format!(
+            "training for: {}",
+            trial.splits.iter().map(|split| split.name.as_str()).collect::<Vec<_>>().join(", ")
+        ));
+        let (with, without) = (trial.train(true, epochs), trial.train(false, epochs));
+        for split in &trial.splits {
+            say(&format!("judging: {}", split.name));
+            let mut model = split.model(&with.onnx)?;
+            model.push(split.ablation(&without.onnx)?);
+            folds.push(split.fold(with.losses.clone(), model));
+        }
     }
-    say("the recording");
     let split = recording(&data);
+    say(&format!("judging: {}", split.name));
     folds.push(split.fold(Vec::new(), split.model(&shipped(models)?)?));
     Ok(Record { features: schema_hash(), seed, epochs, folds })
 }
@@ -118,18 +123,17 @@ mod tests {
     fn the_record_is_of_this_code_and_this_model() {
         let (record, data) = (committed(), Data::read(models()).unwrap());
         assert_eq!(record.features, schema_hash(), "{AGAIN}");
-        let splits = splits(&data);
-        for (split, fold) in splits.iter().zip(&record.folds) {
-            assert_eq!(split.name, fold.name);
-            same(&split.baselines(), &fold.outcomes[fold.outcomes.len() - detectors::BASELINES.len()..]);
-        }
-        // The first steps of a training tell whether the whole would be the same.
-        let (_, losses) = splits[0].train(2, &mut |_| {});
-        for (loss, recorded) in losses.iter().zip(&record.folds[0].losses) {
+        // The first steps of a training tell whether the whole would be the same, and the baselines of one fold whether
+        // the data and the judge are.
+        let trial = &trials(&data)[0];
+        let fold = &record.folds[0];
+        assert_eq!(trial.splits[0].name, fold.name);
+        same(&trial.splits[0].baselines(), &fold.outcomes[fold.outcomes.len() - detectors::BASELINES.len()..]);
+        for (loss, recorded) in trial.train(true, 2).losses.iter().zip(&fold.losses) {
             assert!((loss / recorded - 1.0).abs() < 1e-3, "{loss} {recorded}, {AGAIN}");
         }
         let split = recording(&data);
         let all = split.fold(Vec::new(), split.model(&shipped(models()).unwrap()).unwrap());
-        same(&all.outcomes, &record.folds[splits.len()].outcomes);
+        same(&all.outcomes, &record.folds.last().expect("the recording").outcomes);
     }
 }

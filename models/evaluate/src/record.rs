@@ -17,7 +17,7 @@ pub(crate) struct Record {
 pub(crate) struct Fold {
     pub(crate) name: String,
     pub(crate) scheme: Scheme,
-    /// Loss of the first epochs: training again must give the same.
+    /// Loss of the first epochs of the model that was judged: training it again must give the same.
     pub(crate) losses: Vec<f64>,
     pub(crate) outcomes: Vec<Outcome>,
 }
@@ -30,6 +30,8 @@ pub(crate) enum Scheme {
     Time,
     /// Another application.
     Application,
+    /// Another application, with synthetic faults.
+    Synthetic,
     /// The model that ships, on the recording of another cluster.
     Cluster,
 }
@@ -58,7 +60,8 @@ pub(crate) struct Found {
     pub(crate) start: f64,
     /// Seconds until the alert; none if it was not found in its window.
     pub(crate) after: Option<f64>,
-    /// Place of the pod among all pods by the highest score in the window, from 1; equals share the last place.
+    /// Place of the pod among it and the pods without a fault, by the highest score in the window, from 1; equals share the
+    /// last place.
     pub(crate) rank: usize,
 }
 

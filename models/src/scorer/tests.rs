@@ -173,7 +173,7 @@ fn stale_or_foreign_state_is_refused_and_changes_nothing() {
     assert!(matches!(scorer.restore(&bytes, 1000.0 + 90_000.0), Err(RestoreError::Stale { .. })));
     assert!(matches!(scorer.restore(&bytes, 900.0), Err(RestoreError::Stale { .. })));
     assert!(matches!(scorer.restore(b"{", 1000.0), Err(RestoreError::Unreadable(_))));
-    let other = String::from_utf8(bytes).unwrap().replacen("\"version\":1", "\"version\":9", 1);
+    let other = String::from_utf8(bytes).unwrap().replacen("\"version\":2", "\"version\":9", 1);
     assert!(matches!(scorer.restore(other.as_bytes(), 1000.0), Err(RestoreError::Version { found: 9, .. })));
 }
 

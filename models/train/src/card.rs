@@ -30,7 +30,7 @@ fn render(onnx: &[u8], results: &str) -> Result<String> {
     let model = engine.info();
     let after = results.split_once(IN_SHORT).context("RESULTS.md has no section 'In short'")?.1;
     let figures = after.split("\n## ").next().unwrap_or(after).trim();
-    let Plan { seed, epochs, rate } = Plan::SHIPPED;
+    let Plan { seed, epochs, rate, .. } = Plan::SHIPPED;
     Ok(format!(
         "# Model card: {name} {version}
 

@@ -1,10 +1,12 @@
 //! Random draws from one seed: the same numbers on every machine and with every version of every crate.
 
 /// `SplitMix64`, whose stream its few lines define.
-pub(crate) struct Draw(u64);
+#[derive(Clone, Debug)]
+pub struct Draw(u64);
 
 impl Draw {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The stream of this seed.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -16,44 +18,48 @@ impl Draw {
     }
 
     /// Uniform in [0, 1).
-    pub(crate) fn unit(&mut self) -> f64 {
+    pub fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    pub(crate) fn uniform(&mut self, low: f64, high: f64) -> f64 {
+    /// Uniform in [low, high).
+    pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
 
     /// Uniform in the logarithm.
-    pub(crate) fn log_uniform(&mut self, low: f64, high: f64) -> f64 {
+    pub fn log_uniform(&mut self, low: f64, high: f64) -> f64 {
         self.uniform(low.ln(), high.ln()).exp()
     }
 
-    pub(crate) fn chance(&mut self, probability: f64) -> bool {
+    /// True this often.
+    pub fn chance(&mut self, probability: f64) -> bool {
         self.unit() < probability
     }
 
     /// Integer in low..high; low if the range is empty.
-    pub(crate) fn integer(&mut self, low: usize, high: usize) -> usize {
+    pub fn integer(&mut self, low: usize, high: usize) -> usize {
         low + (self.unit() * high.saturating_sub(low) as f64) as usize
     }
 
     /// Normal, by Box and Muller.
-    pub(crate) fn normal(&mut self, mean: f64, deviation: f64) -> f64 {
+    pub fn normal(&mut self, mean: f64, deviation: f64) -> f64 {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         mean + deviation * radius * (std::f64::consts::TAU * self.unit()).cos()
     }
 
-    pub(crate) fn exponential(&mut self, mean: f64) -> f64 {
+    /// Exponential with this mean.
+    pub fn exponential(&mut self, mean: f64) -> f64 {
         -mean * (1.0 - self.unit()).ln()
     }
 
-    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    /// One of the values, each as likely; there must be one.
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.integer(0, from.len())]
     }
 
     /// One of the values, each as likely as its weight among all weights.
-    pub(crate) fn weighted<T: Copy>(&mut self, from: &[(T, f64)]) -> T {
+    pub fn weighted<T: Copy>(&mut self, from: &[(T, f64)]) -> T {
         let mut left = self.unit() * from.iter().map(|(_, weight)| weight).sum::<f64>();
         for &(value, weight) in from {
             left -= weight;

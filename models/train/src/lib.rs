@@ -6,7 +6,7 @@
 mod augment;
 pub mod card;
 pub mod data;
-mod draw;
+pub mod draw;
 mod net;
 mod onnx;
 mod optim;

@@ -63,6 +63,16 @@ impl Net {
         net
     }
 
+    /// The same network without memory: what it gives depends on one sample alone.
+    #[must_use]
+    pub fn forgetful(mut self) -> Net {
+        let forget = HIDDEN..2 * HIDDEN;
+        rows_mut(&mut self.0[INPUT_W], forget.clone()).fill(0.0);
+        self.0[GATE_B].slice_axis_mut(Axis(1), Slice::from(forget)).fill(-60.0);
+        self.0[HIDDEN_W].fill(0.0);
+        self
+    }
+
     /// How many numbers are learnt.
     pub fn parameters() -> usize {
         SHAPES.iter().map(|[out, input]| out * input).sum()

@@ -33,11 +33,13 @@ pub struct Plan {
     pub epochs: usize,
     /// Peak of the learning rate.
     pub rate: f64,
+    /// Whether the net remembers the sample before; without, it is the ablation that shows what memory is worth.
+    pub memory: bool,
 }
 
 impl Plan {
     /// How the model that ships was trained.
-    pub const SHIPPED: Plan = Plan { seed: 1, epochs: 120, rate: 4e-3 };
+    pub const SHIPPED: Plan = Plan { seed: 1, epochs: 120, rate: 4e-3, memory: true };
 }
 
 /// Fault-free minutes to draw windows from: a series and which of its minutes (from, to) may be used.
@@ -170,6 +172,9 @@ pub fn train(sources: &[Source], plan: Plan, report: &mut dyn FnMut(usize, f64) 
         for (i, &first) in chunks.iter().enumerate() {
             let last = (first + CHUNK).min(STEPS - 1);
             let x = rows(&batch.input, first * batch.width..last * batch.width);
+            if !plan.memory {
+                state = State::zeros(x.nrows());
+            }
             let trace = net.forward(&x, &state);
             let loss = loss(&batch, first * batch.width, &trace);
             let grad = net.backward(&x, &trace, &loss.d_forecast, &loss.d_logit);
@@ -182,7 +187,7 @@ pub fn train(sources: &[Source], plan: Plan, report: &mut dyn FnMut(usize, f64) 
             break;
         }
     }
-    net
+    if plan.memory { net } else { net.forgetful() }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `guard-cluster COMMAND...` runs a command in the namespaces of a fresh cluster, with KUBECONFIG and PATH set for it;
-//! all of it is gone when the command ends. `tests/run --cluster` builds what it needs and opens a shell in it.
+//! all of it is gone when the command ends. `tests/run --cluster` builds what it needs and opens a shell or runs a
+//! command in it.
 
 use std::process::{Command, ExitCode};
 
