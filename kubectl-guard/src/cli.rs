@@ -34,6 +34,8 @@ pub enum Command {
     Status(commands::status::StatusArgs),
     /// Show one pod, workload or node in depth: what was seen, what was expected, and since when
     Explain(commands::explain::ExplainArgs),
+    /// Score a file of metrics, or a recording, without a cluster
+    Analyze(commands::analyze::AnalyzeArgs),
     /// Show all of it on a recorded incident; needs no cluster
     Demo(commands::demo::DemoArgs),
     /// Propose what may safely be done about a pod or workload, and do it once it is approved
@@ -55,6 +57,16 @@ pub enum Command {
     Version(commands::version::VersionArgs),
 }
 
+/// The older tool had two flags with one dash and many letters.
+pub fn accept_old_spellings(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let spelt = |arg: OsString| match arg.to_str() {
+        Some("-agent") => "--agent-only".into(),
+        Some("-fetch") => "--fetch-only".into(),
+        _ => arg,
+    };
+    args.into_iter().map(spelt).collect()
+}
+
 /// The name to use in usage lines: `kubectl guard` if kubectl may have started us, else the name of the executable.
 pub fn shown_name(program: Option<&OsString>) -> String {
     let stem = program.and_then(|p| Path::new(p).file_stem()).and_then(|s| s.to_str()).unwrap_or("kubectl-guard");
@@ -73,6 +85,14 @@ mod tests {
     #[test]
     fn the_definition_holds_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_older_tools_flags_are_taken() {
+        let args = accept_old_spellings(["g", "analyze", "-agent", "--input-file", "m.csv"].map(OsString::from));
+        assert!(Cli::try_parse_from(args).is_ok());
+        let refused = accept_old_spellings(["g", "analyze", "-fetch", "-agent"].map(OsString::from));
+        assert!(Cli::try_parse_from(refused).is_err());
     }
 
     #[test]

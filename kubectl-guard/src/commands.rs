@@ -5,6 +5,7 @@ use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
 
+pub mod analyze;
 pub mod completion;
 pub mod demo;
 pub mod doctor;
@@ -22,6 +23,7 @@ pub mod version;
 /// Whatever the command fails with.
 pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
     match cli.command {
+        Command::Analyze(args) => analyze::run(&args, console).await,
         Command::Complete(args) => completion::complete(&args, console),
         Command::Completion(args) => completion::run(&args, console),
         Command::Demo(args) => demo::run(&args, console),

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
 
+pub mod analyze;
 pub mod apply;
 pub mod approve;
 pub mod audit;
@@ -40,7 +41,7 @@ use exit::Exit;
 /// Runs the command line `args` (with the program's name first) and says how it ended. Never panics, never exits.
 pub fn main_impl(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let console = Console::of_process();
-    match run(args.into_iter().collect(), &console) {
+    match run(cli::accept_old_spellings(args), &console) {
         Ok(exit) => exit.into(),
         Err(error) => {
             console.error(&error);

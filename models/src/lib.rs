@@ -21,6 +21,7 @@ pub mod quantity;
 pub mod recording;
 pub mod replay;
 pub mod report;
+pub mod rows;
 pub mod rules;
 pub mod sample;
 pub mod sampler;

@@ -83,6 +83,14 @@ pub fn reasons(facts: &PodFacts, measures: &Measures, custom: Custom, now: f64) 
     .flatten()
     .collect();
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
+    // Two rules may have the same cause: the stronger speaks.
+    let mut told = Vec::new();
+    found.retain(|reason| {
+        !told.contains(&reason.cause) && {
+            told.push(reason.cause);
+            true
+        }
+    });
     found
 }
 

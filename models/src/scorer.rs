@@ -4,7 +4,7 @@
 //! All fresh samples go through the net in one batch. What is remembered is keyed by the pod's UID and dropped when the
 //! pod is gone; a workload's baseline outlives its pods for a day, so that a replaced pod need not be learnt anew.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -81,6 +81,14 @@ impl Scorer {
     /// Takes all pods of the node at one tick and gives one report for each, in the same order. A pod that is not among
     /// them is forgotten.
     pub fn tick(&mut self, now: Timestamp, samples: &[PodSample]) -> Vec<PodReport> {
+        let here: HashSet<&str> = samples.iter().map(|s| s.facts.uid.as_str()).collect();
+        self.series.retain(|uid, _| here.contains(uid.as_str()));
+        self.step(now, samples)
+    }
+
+    /// Takes some pods at one time, as a table of metrics has them, and gives one report for each, in the same order. Pods
+    /// that are not among them are remembered until [`Self::forget_before`] drops them.
+    pub fn step(&mut self, now: Timestamp, samples: &[PodSample]) -> Vec<PodReport> {
         let seconds = rules::seconds(now);
         self.meet(samples, seconds);
         self.infer(samples);
@@ -89,9 +97,12 @@ impl Scorer {
         reports
     }
 
+    /// Drops what is known of pods that were last measured before this time (seconds of Unix time).
+    pub fn forget_before(&mut self, seconds: f64) {
+        self.series.retain(|_, series| series.last_fresh.is_some_and(|at| at >= seconds));
+    }
+
     fn meet(&mut self, samples: &[PodSample], now: f64) {
-        let here: std::collections::HashSet<&str> = samples.iter().map(|s| s.facts.uid.as_str()).collect();
-        self.series.retain(|uid, _| here.contains(uid.as_str()));
         for sample in samples {
             if !self.series.contains_key(&sample.facts.uid) {
                 let baseline = key(sample).and_then(|key| self.baselines.get(&key));

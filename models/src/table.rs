@@ -101,8 +101,8 @@ impl Row {
         self.numbers.iter().map(|(name, value)| (&**name, *value)).filter(|(name, _)| !COLUMNS.contains(name))
     }
 
-    /// The row as a sample. Its UID is `namespace/pod`; running totals (drops, errors, disk) need the row before and
-    /// stay unknown here; limits follow from use and its share of the limit.
+    /// The row as a sample. Its UID is `namespace/pod`; what needs the row before (rates of running totals) is added by
+    /// [`crate::rows::Rows`]; limits follow from use and its share of the limit.
     pub fn sample(&self) -> PodSample {
         let count = |column: &str| self.number(column).map_or(0, |v| v.max(0.0) as u32);
         let limit = |used: Option<f64>, share: Option<f64>| Some(used? / share.filter(|s| *s > 0.0)?);
@@ -286,7 +286,7 @@ fn is_formula(text: &str) -> bool {
 }
 
 /// Text that no spreadsheet runs as a formula.
-fn guard(text: &str) -> String {
+pub fn guard(text: &str) -> String {
     if is_formula(text) { format!("'{text}") } else { text.to_owned() }
 }
 

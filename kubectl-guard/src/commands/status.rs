@@ -101,7 +101,7 @@ enum Order {
     Since,
 }
 
-fn threshold(text: &str) -> Result<f64, String> {
+pub(super) fn threshold(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(score) if score > 0.0 && score <= 1.0 => Ok(score),
         _ => Err(format!("{text:?} is no score above 0 and up to 1")),
@@ -150,7 +150,7 @@ pub async fn run(mut args: StatusArgs, kube: &KubeFlags, console: &Console) -> R
 }
 
 /// `ANOMALY_THRESHOLD` before `THRESHOLD`.
-fn threshold_of_environment(get: impl Fn(&str) -> Option<String>) -> Result<Option<f64>, Error> {
+pub(super) fn threshold_of_environment(get: impl Fn(&str) -> Option<String>) -> Result<Option<f64>, Error> {
     let Some((name, text)) =
         ["ANOMALY_THRESHOLD", "THRESHOLD"].iter().find_map(|name| get(name).map(|text| (name, text)))
     else {

@@ -1,0 +1,47 @@
+//! Scores as a table: one line for each row that was read.
+
+use std::io::{self, Write};
+
+use guard_model::report::PodReport;
+use guard_model::table::guard;
+use jiff::Timestamp;
+
+/// The first line.
+const HEADER: [&str; 6] = ["timestamp", "namespace", "pod", "score", "severity", "top_feature"];
+
+/// Writes lines.
+pub struct Lines<W: Write> {
+    csv: csv::Writer<W>,
+}
+
+impl<W: Write> Lines<W> {
+    /// Writes the first line.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn new(writer: W) -> io::Result<Self> {
+        let mut csv = csv::Writer::from_writer(writer);
+        csv.write_record(HEADER)?;
+        Ok(Self { csv })
+    }
+
+    /// One row's score; empty while the pod is learnt and no hard fact speaks, and for a row that could not be scored.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn write(&mut self, at: Timestamp, namespace: &str, pod: &str, report: Option<&PodReport>) -> io::Result<()> {
+        let score = report.and_then(|report| report.score).map(|score| format!("{score:.6}")).unwrap_or_default();
+        let severity = report.map(|report| format!("{:?}", report.severity).to_lowercase()).unwrap_or_default();
+        let feature = report.and_then(|report| report.reasons.first()).map_or("", |reason| reason.cause.name());
+        self.csv.write_record([&at.to_string(), &guard(namespace), &guard(pod), &score, &severity, feature])?;
+        Ok(())
+    }
+
+    /// Hands everything to the writer beneath.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.csv.flush()
+    }
+}

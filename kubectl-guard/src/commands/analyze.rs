@@ -1,0 +1,339 @@
+//! `analyze`: scores a file of metrics, or a recording, without a cluster.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use guard_model::engine::{Engine, MAX_BYTES, SHIPPED};
+use guard_model::report::ModelInfo;
+use guard_model::scorer::Settings;
+use jiff::Timestamp;
+
+use super::status;
+use crate::analyze::input::{Counted, Kind, Tail, kind};
+use crate::analyze::insights::Insights;
+use crate::analyze::lines::Lines;
+use crate::analyze::{self, AnalyzeError, Counts, Sink, Table};
+use crate::cli::duration;
+use crate::console::{Console, Progress};
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::render::{self, Style};
+use crate::sanitise;
+
+/// What a tick of a recording stands for; a table's rows say it themselves.
+const INTERVAL_SECONDS: f64 = 10.0;
+/// A bar is shown for what takes longer than this.
+const PATIENCE: Duration = Duration::from_millis(800);
+/// Steps of the bar.
+const PERCENT: u64 = 100;
+
+/// Arguments of `analyze`.
+#[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct AnalyzeArgs {
+    /// Table of metrics (CSV), or recording (.tar.zst)
+    #[arg(value_name = "FILE", default_value = "pod_metrics.csv")]
+    file: PathBuf,
+    /// The same as FILE
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    input_file: Option<PathBuf>,
+    /// Where to write what stood out; - for stdout
+    #[arg(long, value_name = "FILE", default_value = "pod_insights.json")]
+    output_file: PathBuf,
+    /// Write the score of every row to this CSV file; - for stdout
+    #[arg(long, value_name = "FILE")]
+    scores: Option<PathBuf>,
+    /// Scores from here on are anomalies, above 0 and up to 1 [default: 0.7]
+    #[arg(long, visible_alias = "threshold", value_name = "SCORE", value_parser = status::threshold)]
+    alert_threshold: Option<f64>,
+    /// Model to score with, instead of the one that ships
+    #[arg(long, value_name = "FILE", env = "MODEL_PATH")]
+    model: Option<PathBuf>,
+    /// Go on with what is added to the table; ^C ends it
+    #[arg(short, long, visible_alias = "watch")]
+    follow: bool,
+    /// Time between two looks with --follow, such as 10s; a bare number is seconds
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "10s")]
+    watch_interval: Duration,
+    /// Only see whether the file and the model can be used
+    #[arg(long)]
+    test: bool,
+    /// Taken for the older tool's sake: to analyze is all that this command does
+    #[arg(long, hide = true)]
+    agent_only: bool,
+    /// Not done by this command
+    #[arg(long, hide = true, conflicts_with = "agent_only")]
+    fetch_only: bool,
+    /// Exit with 10 if there are anomalies
+    #[arg(long)]
+    exit_code: bool,
+}
+
+/// Where scores of rows go.
+type Rows = BufWriter<Box<dyn Write + Send>>;
+
+/// Everything that one run carries.
+struct Run<'a> {
+    args: &'a AnalyzeArgs,
+    path: PathBuf,
+    model: ModelInfo,
+    settings: Settings,
+    console: &'a Console,
+    insights: Insights,
+}
+
+/// Scores the file, writes what stood out, and shows it.
+///
+/// # Errors
+/// If the file or the model cannot be used, or the results cannot be written.
+pub async fn run(args: &AnalyzeArgs, console: &Console) -> Result<Exit, Error> {
+    if args.fetch_only {
+        return Err(Error::Usage {
+            message: "analyze reads a file of metrics, it does not fetch any".to_owned(),
+            hint: "leave --fetch-only out".to_owned(),
+        });
+    }
+    let threshold = match args.alert_threshold {
+        Some(threshold) => threshold,
+        None => status::threshold_of_environment(|name| std::env::var(name).ok())?.unwrap_or(0.7),
+    };
+    let model = load(args.model.as_deref())?;
+    let path = args.input_file.clone().unwrap_or_else(|| args.file.clone());
+    let kind = kind(&path).map_err(|source| unreadable(&path, source))?;
+    let settings = Settings { threshold, interval_seconds: INTERVAL_SECONDS };
+    let info = model()?.info().clone();
+    if args.test {
+        let what = if kind == Kind::Table { "a table" } else { "a recording" };
+        console.line(&format!("{} can be read: {what}", path.display()))?;
+        console.line(&sanitise::line(&format!("the model can be used: {} {}", info.name, info.version)))?;
+        return Ok(Exit::Done);
+    }
+    let run = Run { args, path, model: info, settings, console, insights: Insights::default() };
+    match kind {
+        Kind::Table if args.follow => run.follow(model()?).await,
+        Kind::Recording if args.follow => Err(Error::Usage {
+            message: "a recording does not grow: it cannot be followed".to_owned(),
+            hint: "leave --follow out".to_owned(),
+        }),
+        Kind::Table => run.once(|run, sink, input| {
+            let mut table = Table::new(run, Some(model()?));
+            let read = table.read(input, sink).map_err(Failure::from);
+            read.map(|()| table.counts())
+        }),
+        Kind::Recording => run.once(|run, sink, input| {
+            // Made before the first tick, and again for every further node.
+            let engine = || model().ok();
+            Ok(analyze::recording(input, run, engine, sink)?)
+        }),
+    }
+}
+
+/// What may go wrong while reading.
+enum Failure {
+    Analyze(AnalyzeError),
+    Other(Error),
+}
+
+impl From<AnalyzeError> for Failure {
+    fn from(error: AnalyzeError) -> Self {
+        Failure::Analyze(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Other(error)
+    }
+}
+
+impl Run<'_> {
+    /// Reads the file to its end, once.
+    fn once(
+        mut self,
+        read: impl FnOnce(Settings, &mut Sink<'_, Rows>, Watched) -> Result<Counts, Failure>,
+    ) -> Result<Exit, Error> {
+        let file = File::open(&self.path).map_err(|source| unreadable(&self.path, source))?;
+        let length = file.metadata().map_or(0, |metadata| metadata.len());
+        let bytes = Arc::new(AtomicU64::new(0));
+        let what = format!("reading {}, percent", self.path.display());
+        let bar = self.console.progress(PERCENT as usize, &sanitise::line(&what), PATIENCE);
+        let input = Watched { input: Counted::new(file, Arc::clone(&bytes)), bytes, length, shown: 0, bar };
+        let lines = self.lines()?;
+        let mut sink = Sink { lines, insights: &mut self.insights };
+        let read = read(self.settings, &mut sink, input);
+        let flushed = sink.lines.as_mut().map_or(Ok(()), Lines::flush);
+        flushed.map_err(|source| self.unwritable(self.args.scores.as_deref(), source))?;
+        match read {
+            Ok(counts) => self.finish(counts),
+            Err(Failure::Other(error)) => Err(error),
+            Err(Failure::Analyze(error)) => {
+                // What was understood is worth having.
+                self.write()?;
+                Err(self.failed(&error))
+            }
+        }
+    }
+
+    /// Reads the table to its end, again and again.
+    async fn follow(mut self, engine: Engine) -> Result<Exit, Error> {
+        let mut tail = Tail::open(&self.path).map_err(|source| unreadable(&self.path, source))?;
+        let mut table = Table::new(self.settings, Some(engine));
+        let mut lines = self.lines()?;
+        self.console.note(&format!("following {}; ^C ends it", sanitise::line(&self.path.display().to_string())));
+        loop {
+            let mut new = false;
+            while let Some(input) = tail.more().map_err(|source| unreadable(&self.path, source))? {
+                let mut sink = Sink { lines: lines.take(), insights: &mut self.insights };
+                let read = table.read(input.as_slice(), &mut sink);
+                lines = sink.lines;
+                read.map_err(|error| self.failed(&error))?;
+                new = true;
+            }
+            if new {
+                let flushed = lines.as_mut().map_or(Ok(()), Lines::flush);
+                flushed.map_err(|source| self.unwritable(self.args.scores.as_deref(), source))?;
+                self.write()?;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.args.watch_interval) => {}
+                _ = tokio::signal::ctrl_c() => {
+                    self.finish(table.counts())?;
+                    return Ok(Exit::Interrupted);
+                }
+            }
+        }
+    }
+
+    fn lines(&self) -> Result<Option<Lines<Rows>>, Error> {
+        let Some(path) = self.args.scores.as_deref() else { return Ok(None) };
+        let failed = |source| self.unwritable(Some(path), source);
+        let writer: Box<dyn Write + Send> =
+            if path == Path::new("-") { Box::new(io::stdout()) } else { Box::new(File::create(path).map_err(failed)?) };
+        Lines::new(BufWriter::new(writer)).map(Some).map_err(failed)
+    }
+
+    /// Writes what stood out, as a whole or not at all.
+    fn write(&self) -> Result<(), Error> {
+        let document = self.insights.document(&self.path.display().to_string(), &self.model, self.settings.threshold);
+        let path = &self.args.output_file;
+        let failed = |source: io::Error| self.unwritable(Some(path), source);
+        let text = serde_json::to_string_pretty(&document).map_err(|error| failed(error.into()))? + "\n";
+        if path == Path::new("-") {
+            return self.console.print(&text);
+        }
+        let mut beside = path.clone().into_os_string();
+        beside.push(".new");
+        fs::write(&beside, text).and_then(|()| fs::rename(&beside, path)).map_err(failed)
+    }
+
+    fn finish(self, counts: Counts) -> Result<Exit, Error> {
+        self.write()?;
+        if counts.rows == 0 {
+            let hint = "does the collector run, and may it read metrics? kubectl guard doctor tells".to_owned();
+            return Err(Error::BadFile { path: self.path, problem: "no metrics found".to_owned(), hint });
+        }
+        if counts.skipped > 0 {
+            self.console.warn(&format!(
+                "{} of {} rows were not newer than the row before of their pod and have no score: is the table sorted by time?",
+                counts.skipped, counts.rows
+            ));
+        }
+        let worst = self.insights.worst();
+        let taken = |path: Option<&Path>| path == Some(Path::new("-"));
+        if !worst.is_empty() && !taken(Some(&self.args.output_file)) && !taken(self.args.scores.as_deref()) {
+            let style = Style {
+                columns: self.console.columns(),
+                colour: self.console.colour(),
+                headless: false,
+                now: Timestamp::now(),
+            };
+            let titles = ["NAMESPACE", "POD", "HIGHEST", "ALERTS", "SINCE", "REASON"];
+            self.console.print(&render::simple(
+                &titles,
+                &worst.iter().map(|line| line.to_vec()).collect::<Vec<_>>(),
+                style,
+            ))?;
+        }
+        let pods = |n: usize| if n == 1 { "1 pod".to_owned() } else { format!("{n} pods") };
+        self.console.note(&format!(
+            "{} misbehaved of {} watched, {} rows",
+            pods(worst.len()),
+            self.insights.watched(),
+            counts.rows
+        ));
+        Ok(if self.args.exit_code && !worst.is_empty() { Exit::Anomalies } else { Exit::Done })
+    }
+
+    fn failed(&self, error: &AnalyzeError) -> Error {
+        match error {
+            AnalyzeError::Write(source) => {
+                self.unwritable(self.args.scores.as_deref(), io::Error::other(source.to_string()))
+            }
+            AnalyzeError::Table(_) | AnalyzeError::Recording(_) => Error::BadFile {
+                path: self.path.clone(),
+                problem: sanitise::line(&error.to_string()),
+                hint: "correct the line, or have the file written anew; what stands before it was scored".to_owned(),
+            },
+        }
+    }
+
+    fn unwritable(&self, path: Option<&Path>, source: io::Error) -> Error {
+        let file = path.unwrap_or(&self.args.output_file).display();
+        Error::Io { doing: sanitise::line(&format!("write {file}")), source }
+    }
+}
+
+/// The file, with a bar that shows how much of it was read.
+struct Watched {
+    input: Counted<File>,
+    bytes: Arc<AtomicU64>,
+    length: u64,
+    shown: u64,
+    bar: Progress,
+}
+
+impl io::Read for Watched {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        let percent = (self.bytes.load(Ordering::Relaxed) * PERCENT).checked_div(self.length).unwrap_or(PERCENT);
+        while self.shown < percent.min(PERCENT) {
+            self.bar.step();
+            self.shown += 1;
+        }
+        Ok(read)
+    }
+}
+
+fn unreadable(path: &Path, source: io::Error) -> Error {
+    Error::Io { doing: sanitise::line(&format!("read {}", path.display())), source }
+}
+
+/// The model of this file, or the one that ships, as often as it is asked for.
+fn load(path: Option<&Path>) -> Result<impl Fn() -> Result<Engine, Error>, Error> {
+    let file = path.map(Path::to_owned);
+    let bytes = match path {
+        None => SHIPPED.to_vec(),
+        Some(path) => {
+            let size = fs::metadata(path).map_err(|source| unreadable(path, source))?.len();
+            if size > MAX_BYTES as u64 {
+                let problem = format!("{size} bytes, more than the {MAX_BYTES} that are accepted");
+                return Err(bad_model(path, problem));
+            }
+            fs::read(path).map_err(|source| unreadable(path, source))?
+        }
+    };
+    Ok(move || {
+        let shown = file.clone().unwrap_or_else(|| PathBuf::from("the model that ships"));
+        Engine::load(&bytes).map_err(|error| bad_model(&shown, sanitise::line(&error.to_string())))
+    })
+}
+
+fn bad_model(path: &Path, problem: String) -> Error {
+    let hint = "leave --model (and $MODEL_PATH) out to use the model that ships".to_owned();
+    Error::BadFile { path: path.to_owned(), problem, hint }
+}

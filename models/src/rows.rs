@@ -1,0 +1,147 @@
+//! From the rows of a table to samples: what a row alone cannot tell, such as the rate of a running total or since when a
+//! pod has not been ready.
+//!
+//! A pod's rows count in the order of their times. A row that is not newer than the one before of its pod (a duplicate, or
+//! a table that is not sorted) gives no sample.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use crate::rules;
+use crate::sample::PodSample;
+use crate::table::Row;
+
+/// Over a longer pause a rate would be the mean of what nobody watched.
+const MAX_PAUSE_SECONDS: f64 = 900.0;
+/// Columns whose sum a second is the rate of dropped packets.
+const DROPS: [&str; 2] = ["network_receive_dropped_total", "network_transmit_dropped_total"];
+/// The same of network errors.
+const ERRORS: [&str; 2] = ["network_receive_errors_total", "network_transmit_errors_total"];
+const OOM_EVENTS: &str = "oom_events_total";
+
+/// What is remembered of every pod between two rows.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    pods: HashMap<(String, String), Before>,
+}
+
+/// The row before.
+#[derive(Clone, Debug)]
+struct Before {
+    at: f64,
+    first: Timestamp,
+    ready: bool,
+    ready_changed: Timestamp,
+    restarts: u32,
+    drops: Option<f64>,
+    errors: Option<f64>,
+    oom_events: Option<f64>,
+}
+
+impl Rows {
+    /// The sample of a row; `None` if it is not newer than the pod's row before.
+    pub fn sample(&mut self, row: &Row) -> Option<PodSample> {
+        let mut sample = row.sample();
+        let total = |columns: &[&str]| columns.iter().filter_map(|column| row.number(column)).reduce(|a, b| a + b);
+        let mut now = Before {
+            at: rules::seconds(row.at),
+            first: row.at,
+            ready: sample.facts.ready,
+            ready_changed: row.at,
+            restarts: sample.facts.restarts,
+            drops: total(&DROPS),
+            errors: total(&ERRORS),
+            oom_events: row.number(OOM_EVENTS),
+        };
+        let key = (row.namespace.clone(), row.pod.clone());
+        if let Some(before) = self.pods.get(&key) {
+            if now.at <= before.at {
+                return None;
+            }
+            now.follow(before, &mut sample);
+        }
+        sample.facts.created = Some(now.first);
+        sample.facts.ready_changed = Some(now.ready_changed);
+        self.pods.insert(key, now);
+        Some(sample)
+    }
+
+    /// Drops pods whose last row is older than this (seconds of Unix time).
+    pub fn forget_before(&mut self, seconds: f64) {
+        self.pods.retain(|_, before| before.at >= seconds);
+    }
+}
+
+impl Before {
+    fn follow(&mut self, before: &Before, sample: &mut PodSample) {
+        self.first = before.first;
+        if self.ready == before.ready {
+            self.ready_changed = before.ready_changed;
+        }
+        sample.reset = self.restarts > before.restarts;
+        let pause = self.at - before.at;
+        if pause > MAX_PAUSE_SECONDS {
+            return;
+        }
+        // A total that fell began again: what it had before nobody knows.
+        let grown = |now: Option<f64>, then: Option<f64>| Some(now? - then?).filter(|grown| *grown >= 0.0);
+        let measures = &mut sample.measures;
+        measures.drops_per_second = grown(self.drops, before.drops).map(|grown| grown / pause);
+        measures.network_errors_per_second = grown(self.errors, before.errors).map(|grown| grown / pause);
+        measures.oom_events = grown(self.oom_events, before.oom_events);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Reader;
+
+    fn samples(lines: &str) -> Vec<Option<PodSample>> {
+        let header = "timestamp,namespace,pod,containers_ready,containers_total,network_receive_dropped_total,\
+                      network_transmit_dropped_total,oom_events_total,restarts_total\n";
+        let mut rows = Rows::default();
+        let table = format!("{header}{lines}");
+        Reader::new(table.as_bytes()).unwrap().map(|row| rows.sample(&row.unwrap())).collect()
+    }
+
+    #[test]
+    fn totals_become_rates_and_a_total_that_fell_is_unknown() {
+        let found = samples(
+            "2026-11-22T13:00:00Z,shop,a,1,1,100,0,0,0\n\
+             2026-11-22T13:00:30Z,shop,a,1,1,130,30,1,1\n\
+             2026-11-22T13:01:00Z,shop,a,1,1,5,0,1,1\n",
+        );
+        let measures = |i: usize| found[i].as_ref().unwrap().measures;
+        assert_eq!((measures(0).drops_per_second, measures(0).oom_events), (None, None));
+        assert_eq!((measures(1).drops_per_second, measures(1).oom_events), (Some(2.0), Some(1.0)));
+        assert_eq!((measures(2).drops_per_second, measures(2).oom_events), (None, Some(0.0)));
+        assert!(found[1].as_ref().unwrap().reset && !found[2].as_ref().unwrap().reset);
+    }
+
+    #[test]
+    fn readiness_is_known_since_its_change() {
+        let found = samples(
+            "2026-11-22T13:00:00Z,shop,a,1,1,,,,\n\
+             2026-11-22T13:00:30Z,shop,a,0,1,,,,\n\
+             2026-11-22T13:01:00Z,shop,a,0,1,,,,\n",
+        );
+        let facts = &found[2].as_ref().unwrap().facts;
+        assert_eq!(facts.ready_changed.unwrap().to_string(), "2026-11-22T13:00:30Z");
+        assert_eq!(facts.created.unwrap().to_string(), "2026-11-22T13:00:00Z");
+    }
+
+    #[test]
+    fn duplicates_and_rows_out_of_order_give_no_sample() {
+        let found = samples(
+            "2026-11-22T13:00:30Z,shop,a,1,1,,,,\n\
+             2026-11-22T13:00:30Z,shop,b,1,1,,,,\n\
+             2026-11-22T13:00:30Z,shop,a,1,1,,,,\n\
+             2026-11-22T13:00:00Z,shop,a,1,1,,,,\n\
+             2026-11-22T15:00:31+02:00,shop,b,1,1,,,,\n",
+        );
+        let newer: Vec<bool> = found.iter().map(Option::is_some).collect();
+        assert_eq!(newer, [true, true, false, false, true], "the last one is a second later, in another time zone");
+    }
+}
