@@ -34,6 +34,8 @@ pub enum Command {
     Status(commands::status::StatusArgs),
     /// Show one pod, workload or node in depth: what was seen, what was expected, and since when
     Explain(commands::explain::ExplainArgs),
+    /// Collect metrics of pods into a table or a recording, without an exporter
+    Collect(commands::collect::CollectArgs),
     /// Score a file of metrics, or a recording, without a cluster
     Analyze(commands::analyze::AnalyzeArgs),
     /// Show all of it on a recorded incident; needs no cluster

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 
 pub mod analyze;
+pub mod collect;
 pub mod completion;
 pub mod demo;
 pub mod doctor;
@@ -24,6 +25,7 @@ pub mod version;
 pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
     match cli.command {
         Command::Analyze(args) => analyze::run(&args, console).await,
+        Command::Collect(args) => collect::run(&args, &cli.kube, console).await,
         Command::Complete(args) => completion::complete(&args, console),
         Command::Completion(args) => completion::run(&args, console),
         Command::Demo(args) => demo::run(&args, console),

@@ -336,6 +336,15 @@ impl Request<'_> {
         format!("{} {}{place}", self.verb, self.resource_with_group())
     }
 
+    /// An answer that is not what was asked for.
+    pub fn unreadable(&self, problem: &dyn std::fmt::Display) -> Error {
+        Error::Api {
+            doing: self.doing(),
+            code: 0,
+            message: sanitise::line(&format!("the answer cannot be read: {problem}")),
+        }
+    }
+
     /// The request's failure.
     pub fn failed(&self, error: &kube::Error) -> Error {
         match error {

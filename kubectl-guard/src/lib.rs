@@ -14,6 +14,7 @@ pub mod apply;
 pub mod approve;
 pub mod audit;
 pub mod cli;
+pub mod collect;
 pub mod commands;
 pub mod connect;
 pub mod console;

@@ -23,8 +23,10 @@ pub struct Cadvisor {
 /// and the summary has them with every tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PodCadvisor {
-    /// Packets dropped, both directions.
-    pub drops: Option<Count>,
+    /// Received packets that were dropped.
+    pub receive_drops: Option<Count>,
+    /// Packets to send that were dropped.
+    pub transmit_drops: Option<Count>,
     /// CFS periods in which the pod wanted to run.
     pub periods: Option<Count>,
     /// Those of them in which it was throttled.
@@ -33,6 +35,14 @@ pub struct PodCadvisor {
     pub oom_events: Option<Count>,
     /// Bytes read from and written to disk.
     pub disk_bytes: Option<Count>,
+}
+
+impl PodCadvisor {
+    /// Packets dropped, of the directions that are known.
+    pub fn drops(&self) -> Option<Count> {
+        let sum = |a: Count, b: Count| Count { at: a.at.max(b.at), value: a.value + b.value };
+        [self.receive_drops, self.transmit_drops].into_iter().flatten().reduce(sum)
+    }
 }
 
 /// A counter at a time. The rows of one text are up to 20 s apart.
@@ -53,20 +63,20 @@ impl Count {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Family {
-    Drops,
+    ReceiveDrops,
+    TransmitDrops,
     Periods,
     Throttled,
     Oom,
     Disk,
 }
 
-const FAMILIES: usize = 5;
+const FAMILIES: usize = 6;
 
 fn family(name: &str) -> Option<Family> {
     Some(match name {
-        "container_network_receive_packets_dropped_total" | "container_network_transmit_packets_dropped_total" => {
-            Family::Drops
-        }
+        "container_network_receive_packets_dropped_total" => Family::ReceiveDrops,
+        "container_network_transmit_packets_dropped_total" => Family::TransmitDrops,
         "container_cpu_cfs_periods_total" => Family::Periods,
         "container_cpu_cfs_throttled_periods_total" => Family::Throttled,
         "container_oom_events_total" => Family::Oom,
@@ -166,7 +176,8 @@ impl Counters {
         let oom = self.rows[Family::Oom as usize];
         let most = |a: Count, b: Count| Count { at: a.at.max(b.at), value: a.value.max(b.value) };
         PodCadvisor {
-            drops: pod_or_containers(Family::Drops),
+            receive_drops: pod_or_containers(Family::ReceiveDrops),
+            transmit_drops: pod_or_containers(Family::TransmitDrops),
             periods: pod_or_containers(Family::Periods),
             throttled: pod_or_containers(Family::Throttled),
             // The kernel's notice names the cgroup it killed in: either row may hold it.
@@ -208,7 +219,7 @@ fn row(line: &str) -> Option<Row> {
     let value = fields.next()?.parse().ok().filter(|value: &f64| value.is_finite() && *value >= 0.0)?;
     let at = fields.next()?.parse().ok().filter(|ms: &f64| ms.is_finite())? / 1000.0;
     // The network belongs to the sandbox: its row stands for the pod.
-    let of_pod = family == Family::Drops || (container.is_empty() && cgroup);
+    let of_pod = matches!(family, Family::ReceiveDrops | Family::TransmitDrops) || (container.is_empty() && cgroup);
     let of_sandbox = !of_pod && (container.is_empty() || container == "POD");
     Some(Row { family, place: (namespace, pod), of_pod, of_sandbox, count: Count { at, value } })
 }
@@ -263,13 +274,13 @@ mod tests {
         let pods = read(&[RECORDED]);
         let report = pods.pods[&("shop".to_owned(), "report-f844fbfd7-mjgx9".to_owned())];
         let value = |count: Option<Count>| count.map(|count| count.value);
-        assert_eq!(value(report.drops), Some(0.0));
+        assert_eq!(value(report.drops()), Some(0.0));
         assert_eq!(value(report.oom_events), Some(0.0));
         assert_eq!(value(report.periods), Some(2493.0), "the pod's row alone, not its containers' on top");
         assert_eq!(value(report.throttled), Some(0.0));
         assert_eq!(report.disk_bytes, None, "not in the text, not 0");
         let at = |count: Option<Count>| count.map(|count| count.at.to_bits());
-        assert_ne!(at(report.drops), at(report.periods), "each row has its own time");
+        assert_ne!(at(report.drops()), at(report.periods), "each row has its own time");
         assert_eq!(pods.dropped, 0);
     }
 

@@ -145,14 +145,14 @@ impl Memory {
         let of = |field: fn(&Network) -> Option<f64>| rate((before?.at, field(&before?)?), (after.at, field(&after)?));
         m.receive_bytes_per_second = of(|n| Some(n.receive));
         m.transmit_bytes_per_second = of(|n| Some(n.transmit));
-        m.network_errors_per_second = of(|n| n.errors);
+        m.network_errors_per_second = of(Network::errors);
     }
 
     /// A reading of cadvisor: more counters, once a minute, each with a time of its own.
     fn slow(&mut self, after: &PodCadvisor) {
         let Some(before) = self.cadvisor.replace(*after) else { return };
         let m = &mut self.measures;
-        renew(&mut m.drops_per_second, before.drops, after.drops, |grown, seconds| Some(grown / seconds));
+        renew(&mut m.drops_per_second, before.drops(), after.drops(), |grown, seconds| Some(grown / seconds));
         renew(&mut m.disk_bytes_per_second, before.disk_bytes, after.disk_bytes, |grown, seconds| {
             Some(grown / seconds)
         });

@@ -77,8 +77,17 @@ pub struct Network {
     pub receive: f64,
     /// Bytes sent.
     pub transmit: f64,
+    /// Errors of receiving.
+    pub receive_errors: Option<f64>,
+    /// Errors of sending.
+    pub transmit_errors: Option<f64>,
+}
+
+impl Network {
     /// Errors, both directions.
-    pub errors: Option<f64>,
+    pub fn errors(&self) -> Option<f64> {
+        Some(self.receive_errors? + self.transmit_errors?)
+    }
 }
 
 /// Reads a `/stats/summary` body.
@@ -298,8 +307,7 @@ fn network(raw: &RawNetwork) -> Option<Network> {
     } else {
         (sum(|i| i.rx_bytes)?, sum(|i| i.tx_bytes)?)
     };
-    let errors = raw.rx_errors.zip(raw.tx_errors).map(|(rx, tx)| rx + tx);
-    Some(Network { at, receive, transmit, errors })
+    Some(Network { at, receive, transmit, receive_errors: raw.rx_errors, transmit_errors: raw.tx_errors })
 }
 
 #[cfg(test)]

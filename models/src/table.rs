@@ -101,6 +101,41 @@ impl Row {
         self.numbers.iter().map(|(name, value)| (&**name, *value)).filter(|(name, _)| !COLUMNS.contains(name))
     }
 
+    /// The row of a sample, read at `at`. Running totals, which a sample does not have, are to be added.
+    pub fn of(at: Timestamp, sample: &PodSample) -> Row {
+        let (facts, m) = (&sample.facts, &sample.measures);
+        let measured = [
+            ("cpu_usage_cores", m.cpu_cores),
+            ("cpu_usage_ratio", m.cpu_limit_share),
+            ("memory_working_set_bytes", m.memory_bytes),
+            ("memory_usage_ratio", m.memory_limit_share),
+            ("network_receive_bytes_per_second", m.receive_bytes_per_second),
+            ("network_transmit_bytes_per_second", m.transmit_bytes_per_second),
+            ("cpu_throttled_ratio", m.throttled_share),
+            ("processes", m.processes),
+            ("restarts_total", Some(f64::from(facts.restarts))),
+            ("containers_ready", Some(f64::from(facts.containers_ready))),
+            ("containers_total", Some(f64::from(facts.containers_total))),
+        ];
+        let known = measured.into_iter().filter_map(|(column, value)| Some((Arc::from(column), value?)));
+        Row {
+            at,
+            namespace: facts.namespace.clone(),
+            pod: facts.name.clone(),
+            node: facts.node.clone(),
+            phase: Some(facts.phase),
+            workload: facts.workload.clone(),
+            numbers: known.filter(|(_, value): &(_, f64)| value.is_finite()).collect(),
+        }
+    }
+
+    /// Adds what is known to a column.
+    pub fn set(&mut self, column: &str, value: Option<f64>) {
+        if let Some(value) = value.filter(|value| value.is_finite()) {
+            self.numbers.insert(Arc::from(column), value);
+        }
+    }
+
     /// The row as a sample. Its UID is `namespace/pod`; what needs the row before (rates of running totals) is added by
     /// [`crate::rows::Rows`]; limits follow from use and its share of the limit.
     pub fn sample(&self) -> PodSample {
@@ -243,6 +278,12 @@ impl<W: Write> Writer<W> {
         Ok(Self { csv, custom })
     }
 
+    /// Goes on with a table that has the same titles already.
+    pub fn resume(writer: W, custom: &[&str]) -> Self {
+        let custom = custom.iter().map(|&name| name.to_owned()).collect();
+        Self { csv: csv::Writer::from_writer(writer), custom }
+    }
+
     /// Writes one row; what it does not know stays empty.
     ///
     /// # Errors
@@ -343,5 +384,20 @@ mod tests {
         let text = String::from_utf8(bytes).unwrap();
         assert!(text.contains(",'=cmd"), "{text}");
         assert_eq!(read(&text).unwrap(), [row]);
+    }
+
+    #[test]
+    fn a_sample_comes_back_from_its_row() {
+        let mut row = read(
+            "timestamp,namespace,pod,node,phase,workload,cpu_usage_cores,cpu_usage_ratio,memory_working_set_bytes,\
+             restarts_total,containers_ready,containers_total\n\
+             2026-11-22T13:12:11Z,shop,a,node1,Running,Deployment/a,0.25,0.5,1000000,2,1,1\n",
+        )
+        .unwrap()
+        .remove(0);
+        let sample = row.sample();
+        assert_eq!(Row::of(row.at, &sample), row);
+        row.set("oom_events_total", Some(f64::NAN));
+        assert_eq!(row.number("oom_events_total"), None);
     }
 }

@@ -13,6 +13,8 @@ use guard_tests::world::{self, Place};
 
 #[path = "e2e/cluster.rs"]
 mod cluster;
+#[path = "e2e/collect.rs"]
+mod collect;
 #[path = "e2e/faults.rs"]
 mod faults;
 #[path = "e2e/fix.rs"]
@@ -35,6 +37,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("every_pod_has_a_row", Any, status::every_pod_has_a_row),
     ("a_viewer_sees_and_may_not_fix", Any, rights::a_viewer_sees_and_may_not_fix),
     ("whoever_may_nothing_is_told_the_missing_rule", Any, rights::whoever_may_nothing_is_told_the_missing_rule),
+    ("metrics_are_collected_and_analyzed", Any, collect::metrics_are_collected_and_analyzed),
     ("an_operator_cannot_read_secrets", Any, rights::an_operator_cannot_read_secrets),
     ("a_dry_run_changes_nothing", Own, fix::a_dry_run_changes_nothing),
     ("a_broken_set_up_is_explained", Own, setups::a_broken_set_up_is_explained),

@@ -311,7 +311,7 @@ fn a_falling_count_of_cadvisor_is_unknown_for_one_reading() {
     let summary = reading(0.0, 0.0, 0.0, 0.0);
     let pods = facts(&summary);
     let of = |at: f64, drops: f64| {
-        let counters = PodCadvisor { drops: Some(Count { at, value: drops }), ..PodCadvisor::default() };
+        let counters = PodCadvisor { receive_drops: Some(Count { at, value: drops }), ..PodCadvisor::default() };
         let name = (pods[0].namespace.clone(), pods[0].name.clone());
         Cadvisor { pods: [(name, counters)].into(), dropped: 0 }
     };
@@ -335,7 +335,7 @@ proptest::proptest! {
                 uid: "u".into(),
                 cpu: present.then_some(Cpu { at, cores: None, total: Some(cpu) }),
                 memory: Some(Gauge { at, value: bytes.abs() }),
-                network: Some(Network { at, receive: bytes, transmit: cpu, errors: Some(bytes) }),
+                network: Some(Network { at, receive: bytes, transmit: cpu, receive_errors: Some(bytes), transmit_errors: Some(0.0) }),
                 started: present.then_some(started),
                 ..PodCounters::default()
             };
@@ -343,7 +343,8 @@ proptest::proptest! {
             let summary = Summary { pods: vec![counters], ..Summary::default() };
             let count = Some(Count { at, value: bytes.abs() });
             let slow = PodCadvisor {
-                drops: count,
+                receive_drops: count,
+                transmit_drops: None,
                 periods: count,
                 throttled: Some(Count { at: started, value: cpu.abs() }),
                 oom_events: count,

@@ -1,0 +1,144 @@
+//! Metrics of pods without an exporter, read through the API server with the user's own rights.
+//!
+//! The kubelets, through `nodes/proxy` ([`kubelets`]), give all that an exporter sees. Who may not ask them gets CPU and
+//! memory from metrics.k8s.io ([`metrics_api`]). Either way a reading becomes rows of `pod_metrics.csv`, and a reading of
+//! the kubelets can be kept as it came, in a recording.
+
+use std::collections::HashMap;
+
+use guard_model::recording::Tick;
+use guard_model::sample::PodFacts;
+use guard_model::table::Row;
+use http::Request as HttpRequest;
+use jiff::Timestamp;
+
+use crate::cli::Selection;
+use crate::connect::Connection;
+use crate::error::{Error, Request};
+use crate::{pods, sanitise};
+
+mod kubelets;
+mod metrics_api;
+
+/// Where metrics come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Source {
+    /// The kubelets, through nodes/proxy: all that an exporter sees
+    Kubelet,
+    /// The metrics API (metrics-server): CPU and memory only
+    Metrics,
+}
+
+/// What one look gives.
+#[derive(Debug)]
+pub struct Look {
+    /// One row a pod that could be measured.
+    pub rows: Vec<Row>,
+    /// What was read, as it came; empty if it was not from the kubelets.
+    pub raw: Tick,
+    /// What could not be read, a line each.
+    pub warnings: Vec<String>,
+}
+
+/// Looks again and again.
+pub struct Collector<'a> {
+    connection: &'a Connection,
+    selection: &'a Selection,
+    source: Source,
+    kubelets: kubelets::Kubelets,
+}
+
+impl<'a> Collector<'a> {
+    /// Reads from this source.
+    pub fn new(connection: &'a Connection, selection: &'a Selection, source: Source) -> Self {
+        Self { connection, selection, source, kubelets: kubelets::Kubelets::default() }
+    }
+
+    /// Reads all selected pods once.
+    ///
+    /// # Errors
+    /// If the pods cannot be listed, no kubelet may be asked, or the metrics API does not answer.
+    pub async fn look(&mut self, at: Timestamp) -> Result<Look, Error> {
+        let (body, facts) = list(self.connection, self.selection).await?;
+        let mut look = match self.source {
+            Source::Kubelet => self.kubelets.look(self.connection, at, &facts).await?,
+            Source::Metrics => metrics_api::look(self.connection, self.selection, at, &facts).await?,
+        };
+        look.raw.pods = Some(body.into_bytes());
+        match warning_events(self.connection, self.selection).await {
+            Ok((body, counts)) => {
+                look.raw.events = Some(body.into_bytes());
+                for row in &mut look.rows {
+                    let count = counts.get(&(row.namespace.clone(), row.pod.clone())).copied().unwrap_or(0.0);
+                    row.set("events_warning_total", Some(count));
+                }
+            }
+            Err(error) => look.warnings.push(format!("{error}: warning events are not counted")),
+        }
+        Ok(look)
+    }
+}
+
+/// The pods, as the API server gave them and as facts.
+async fn list(connection: &Connection, selection: &Selection) -> Result<(String, Vec<PodFacts>), Error> {
+    let namespace = pods::scope(connection, selection);
+    let request = Request { verb: "list", resource: "pods", group: "", namespace };
+    let labels = ("labelSelector", selection.selector.as_deref());
+    let fields = ("fieldSelector", selection.field_selector.as_deref());
+    let body = get(connection, request, &format!("{}/pods", core(namespace)), &[labels, fields]).await?;
+    let facts = guard_model::pod::pods(body.as_bytes()).map_err(|error| request.unreadable(&error))?;
+    Ok((body, facts.into_iter().map(pods::sanitised).collect()))
+}
+
+/// Warning events, as the API server gave them and as a count for each pod.
+async fn warning_events(
+    connection: &Connection,
+    selection: &Selection,
+) -> Result<(String, HashMap<(String, String), f64>), Error> {
+    #[derive(serde::Deserialize)]
+    struct List {
+        items: Vec<k8s_openapi::api::core::v1::Event>,
+    }
+    let namespace = pods::scope(connection, selection);
+    let request = Request { verb: "list", resource: "events", group: "", namespace };
+    let fields = [("fieldSelector", Some("involvedObject.kind=Pod,type=Warning"))];
+    let body = get(connection, request, &format!("{}/events", core(namespace)), &fields).await?;
+    let list: List = serde_json::from_str(&body).map_err(|error| request.unreadable(&error))?;
+    let mut counts = HashMap::new();
+    for event in list.items {
+        let object = event.involved_object;
+        let count = event.series.as_ref().and_then(|series| series.count).or(event.count).unwrap_or(1);
+        let clean = |text: Option<String>| sanitise::line(&text.unwrap_or_default());
+        *counts.entry((clean(object.namespace), clean(object.name))).or_insert(0.0) += f64::from(count.max(0));
+    }
+    Ok((body, counts))
+}
+
+/// `/api/v1`, or a namespace of it.
+fn core(namespace: Option<&str>) -> String {
+    namespace.map_or_else(|| "/api/v1".to_owned(), |name| format!("/api/v1/namespaces/{}", encoded(name)))
+}
+
+/// A body as it came.
+async fn get(
+    connection: &Connection,
+    request: Request<'_>,
+    path: &str,
+    parameters: &[(&str, Option<&str>)],
+) -> Result<String, Error> {
+    let given = parameters.iter().filter_map(|(name, value)| Some(format!("{name}={}", encoded((*value)?))));
+    let query: Vec<String> = given.collect();
+    let uri = if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) };
+    let wanted = HttpRequest::get(uri).body(Vec::new()).map_err(|error| request.unreadable(&error))?;
+    connection.client.request_text(wanted).await.map_err(|error| request.failed(&error))
+}
+
+/// What stands for itself in a URI (RFC 3986, unreserved); everything else by its bytes.
+fn encoded(text: &str) -> String {
+    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let letter = |byte: u8| if unreserved(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(letter).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! The kubelets' own readings, through the API server's proxy to them.
+
+use std::collections::{BTreeSet, HashMap};
+
+use futures::StreamExt as _;
+use guard_model::cadvisor::{self, Cadvisor};
+use guard_model::recording::{NodeFiles, Tick};
+use guard_model::sample::PodFacts;
+use guard_model::sampler::Sampler;
+use guard_model::summary::{self, Summary};
+use guard_model::table::Row;
+use jiff::Timestamp;
+
+use super::{Look, encoded, get};
+use crate::connect::Connection;
+use crate::error::{Error, Request};
+
+/// Kubelets asked at once.
+const AT_ONCE: usize = 8;
+/// Cadvisor costs a kubelet four times a summary: it is read this often, as an exporter does.
+const CADVISOR_SECONDS: i64 = 60;
+/// Of `nodes/proxy`, as RBAC names it.
+const RIGHT: Request<'_> = Request { verb: "get", resource: "nodes/proxy", group: "", namespace: None };
+
+/// What is remembered of each node between two looks.
+#[derive(Default)]
+pub(super) struct Kubelets {
+    nodes: HashMap<String, Node>,
+}
+
+#[derive(Default)]
+struct Node {
+    sampler: Sampler,
+    cadvisor: Cadvisor,
+    cadvisor_at: Option<Timestamp>,
+}
+
+impl Kubelets {
+    /// Reads the kubelets of these pods.
+    pub(super) async fn look(
+        &mut self,
+        connection: &Connection,
+        at: Timestamp,
+        pods: &[PodFacts],
+    ) -> Result<Look, Error> {
+        let names: BTreeSet<&str> = pods.iter().filter_map(|pod| pod.node.as_deref()).collect();
+        self.nodes.retain(|name, _| names.contains(name.as_str()));
+        let wanted: Vec<(String, bool)> =
+            names.iter().map(|name| ((*name).to_owned(), self.cadvisor_is_due(name, at))).collect();
+        let asked = wanted.into_iter().map(|(name, with_cadvisor)| read(connection, name, with_cadvisor));
+        let answers: Vec<_> = futures::stream::iter(asked).buffered(AT_ONCE).collect().await;
+        let mut look = Look { rows: Vec::new(), raw: Tick { at, ..Tick::default() }, warnings: Vec::new() };
+        let mut refused = None;
+        let mut answered = 0;
+        for (node, answer) in answers {
+            match answer {
+                Ok(files) => {
+                    answered += 1;
+                    self.take(at, &files, pods, &mut look);
+                    look.raw.nodes.push(files);
+                }
+                Err(error) => {
+                    look.warnings.push(format!("node {node}: {error}"));
+                    refused = Some(error);
+                }
+            }
+        }
+        match refused {
+            Some(error) if answered == 0 => Err(error),
+            _ => Ok(look),
+        }
+    }
+
+    fn cadvisor_is_due(&self, node: &str, at: Timestamp) -> bool {
+        let last = self.nodes.get(node).and_then(|node| node.cadvisor_at);
+        last.is_none_or(|last| at.as_second() - last.as_second() >= CADVISOR_SECONDS)
+    }
+
+    fn take(&mut self, at: Timestamp, files: &NodeFiles, pods: &[PodFacts], look: &mut Look) {
+        let node = self.nodes.entry(files.node.clone()).or_default();
+        let summary = match files.summary.as_deref().map(summary::parse) {
+            Some(Ok(summary)) => summary,
+            Some(Err(error)) => return look.warnings.push(format!("node {}: {error}", files.node)),
+            None => return,
+        };
+        let fresh = files.cadvisor.as_deref().map(|body| {
+            let mut reader = cadvisor::Reader::default();
+            reader.feed(body);
+            reader.finish()
+        });
+        let now = at.as_millisecond() as f64 / 1000.0;
+        let mine: Vec<PodFacts> = pods.iter().filter(|pod| pod.node.as_deref() == Some(&files.node)).cloned().collect();
+        let samples = node.sampler.tick(now, Some(&summary), fresh.as_ref(), &mine);
+        if let Some(fresh) = fresh {
+            (node.cadvisor, node.cadvisor_at) = (fresh, Some(at));
+        }
+        for sample in samples {
+            let mut row = Row::of(at, &sample);
+            totals(&mut row, &sample.facts.uid, &summary, &node.cadvisor);
+            look.rows.push(row);
+        }
+    }
+}
+
+/// Running totals, as the kubelet counts them.
+fn totals(row: &mut Row, uid: &str, summary: &Summary, cadvisor: &Cadvisor) {
+    let network = summary.pods.iter().find(|pod| pod.uid == uid).and_then(|pod| pod.network);
+    row.set("network_receive_errors_total", network.and_then(|network| network.receive_errors));
+    row.set("network_transmit_errors_total", network.and_then(|network| network.transmit_errors));
+    let Some(counts) = cadvisor.pods.get(&(row.namespace.clone(), row.pod.clone())) else { return };
+    row.set("network_receive_dropped_total", counts.receive_drops.map(|count| count.value));
+    row.set("network_transmit_dropped_total", counts.transmit_drops.map(|count| count.value));
+    row.set("oom_events_total", counts.oom_events.map(|count| count.value));
+}
+
+async fn read(connection: &Connection, node: String, with_cadvisor: bool) -> (String, Result<NodeFiles, Error>) {
+    let path = |what: &str| format!("/api/v1/nodes/{}/proxy/{what}", encoded(&node));
+    let answer = async {
+        let summary = get(connection, RIGHT, &path("stats/summary"), &[]).await?;
+        let cadvisor = if with_cadvisor {
+            Some(get(connection, RIGHT, &path("metrics/cadvisor"), &[]).await?.into_bytes())
+        } else {
+            None
+        };
+        Ok(NodeFiles { node: node.clone(), summary: Some(summary.into_bytes()), cadvisor })
+    };
+    let answer = answer.await;
+    (node, answer)
+}

@@ -1,0 +1,210 @@
+//! `collect`: metrics of pods into `pod_metrics.csv`, or the kubelets' readings as they came into a recording.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, BufWriter};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use guard_model::recording;
+use guard_model::table::{COLUMNS, Writer};
+use jiff::Timestamp;
+
+use crate::cli::{KubeFlags, Selection, duration};
+use crate::collect::{Collector, Look, Source};
+use crate::connect::{Connection, Environment};
+use crate::console::Console;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::sanitise;
+
+/// Enough for a recording that is written as it is made.
+const LEVEL: i32 = 3;
+
+/// Arguments of `collect`.
+#[derive(Args, Clone, Debug)]
+pub struct CollectArgs {
+    #[command(flatten)]
+    selection: Selection,
+    /// Table to write; one that is there already, with the same columns, is gone on with
+    #[arg(long, value_name = "FILE", default_value = "pod_metrics.csv")]
+    output_file: PathBuf,
+    /// Keep the readings as they came, in this recording (.tar.zst), instead of a table
+    #[arg(long, value_name = "FILE", conflicts_with = "output_file")]
+    raw: Option<PathBuf>,
+    /// Time between two readings, such as 30s; a bare number is seconds
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
+    interval: Duration,
+    /// End after this time; else ^C does
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    duration: Option<Duration>,
+    /// Where metrics come from; else the kubelets, or the metrics API for who may not ask them
+    #[arg(long, value_enum)]
+    source: Option<Source>,
+    /// Only see whether metrics can be read
+    #[arg(long)]
+    test: bool,
+}
+
+/// Collects until the time is over, or ^C.
+///
+/// # Errors
+/// If pods cannot be listed, metrics cannot be read at the start, or the file cannot be written.
+pub async fn run(args: &CollectArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
+    if args.raw.is_some() && args.source == Some(Source::Metrics) {
+        return Err(Error::Usage {
+            message: "a recording holds the kubelets' readings, not those of the metrics API".to_owned(),
+            hint: "leave --raw or --source out".to_owned(),
+        });
+    }
+    let connection = Connection::open(kube, &Environment::of_process())?;
+    let (mut collector, first) = begin(args, &connection, console).await?;
+    if args.test {
+        console.line(&format!("{} can be measured", pods(first.rows.len())))?;
+        return Ok(Exit::Done);
+    }
+    let mut file = Output::open(args)?;
+    file.write(&first, console)?;
+    console.note(&format!("collecting into {} each {}; ^C ends it", file.shown(), seconds(args.interval)));
+    let mut looks = tokio::time::interval(args.interval.max(Duration::from_secs(1)));
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    looks.tick().await;
+    let end = tokio::time::sleep(args.duration.unwrap_or(Duration::MAX));
+    tokio::pin!(end);
+    let exit = loop {
+        tokio::select! {
+            _ = looks.tick() => {}
+            () = &mut end => break Exit::Done,
+            _ = tokio::signal::ctrl_c() => break Exit::Interrupted,
+        }
+        match collector.look(now()).await {
+            Ok(look) => file.write(&look, console)?,
+            // What was read once may be read again: a cluster is away now and then.
+            Err(error) => console.warn(&error.to_string()),
+        }
+    };
+    file.finish(console)?;
+    Ok(exit)
+}
+
+/// The first look decides where metrics come from.
+async fn begin<'a>(
+    args: &'a CollectArgs,
+    connection: &'a Connection,
+    console: &Console,
+) -> Result<(Collector<'a>, Look), Error> {
+    let source = args.source.unwrap_or(Source::Kubelet);
+    let mut collector = Collector::new(connection, &args.selection, source);
+    let refused = match collector.look(now()).await {
+        Err(error @ Error::Forbidden { .. }) if args.source.is_none() && args.raw.is_none() => error,
+        answer => return Ok((collector, answer?)),
+    };
+    let mut collector = Collector::new(connection, &args.selection, Source::Metrics);
+    match collector.look(now()).await {
+        Ok(look) => {
+            console.warn(&format!("{refused}: CPU and memory only, from the metrics API"));
+            Ok((collector, look))
+        }
+        Err(error) => {
+            console.warn(&format!("the metrics API does not help either: {error}"));
+            Err(refused)
+        }
+    }
+}
+
+/// The file that is written.
+enum Output {
+    Table { path: PathBuf, writer: Box<Writer<BufWriter<File>>>, rows: usize },
+    Recording { path: PathBuf, writer: recording::Writer<BufWriter<File>>, ticks: usize },
+}
+
+impl Output {
+    fn open(args: &CollectArgs) -> Result<Self, Error> {
+        if let Some(path) = &args.raw {
+            let file = File::create_new(path).map_err(|source| unwritable(path, source))?;
+            let writer =
+                recording::Writer::new(BufWriter::new(file), LEVEL).map_err(|source| unwritable(path, source))?;
+            return Ok(Self::Recording { path: path.clone(), writer, ticks: 0 });
+        }
+        let path = &args.output_file;
+        let writer = match titles(path).map_err(|source| unwritable(path, source))? {
+            None => Writer::new(BufWriter::new(append(path)?), &[])
+                .map_err(|error| unwritable(path, io::Error::other(error)))?,
+            Some(titles) if titles == COLUMNS.join(",") => Writer::resume(BufWriter::new(append(path)?), &[]),
+            Some(_) => {
+                let problem = "the file is there already, with other columns".to_owned();
+                let hint = "name another file with --output-file, or move this one away".to_owned();
+                return Err(Error::BadFile { path: path.clone(), problem, hint });
+            }
+        };
+        Ok(Self::Table { path: path.clone(), writer: Box::new(writer), rows: 0 })
+    }
+
+    fn shown(&self) -> String {
+        let (Self::Table { path, .. } | Self::Recording { path, .. }) = self;
+        sanitise::line(&path.display().to_string())
+    }
+
+    /// Writes one look, whole lines, to the file.
+    fn write(&mut self, look: &Look, console: &Console) -> Result<(), Error> {
+        look.warnings.iter().for_each(|warning| console.warn(warning));
+        match self {
+            Self::Table { path, writer, rows } => {
+                let written = look.rows.iter().try_for_each(|row| writer.write(row)).and_then(|()| writer.flush());
+                written.map_err(|error| unwritable(path, io::Error::other(error)))?;
+                *rows += look.rows.len();
+            }
+            Self::Recording { path, writer, ticks } => {
+                writer.append(&look.raw).map_err(|source| unwritable(path, source))?;
+                *ticks += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self, console: &Console) -> Result<(), Error> {
+        let shown = self.shown();
+        match self {
+            Self::Table { rows, .. } => console.note(&format!("{rows} rows in {shown}")),
+            Self::Recording { path, writer, ticks } => {
+                let ended = writer.finish().and_then(|mut file| io::Write::flush(&mut file));
+                ended.map_err(|source| unwritable(&path, source))?;
+                console.note(&format!("{ticks} readings in {shown}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first line of a table that is there; `None` if there is none, or it is empty.
+fn titles(path: &Path) -> io::Result<Option<String>> {
+    let mut line = String::new();
+    match File::open(path) {
+        Ok(file) => BufReader::new(file).read_line(&mut line)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(error),
+    };
+    Ok((!line.is_empty()).then(|| line.trim_end().to_owned()))
+}
+
+fn append(path: &Path) -> Result<File, Error> {
+    OpenOptions::new().append(true).create(true).open(path).map_err(|source| unwritable(path, source))
+}
+
+fn unwritable(path: &Path, source: io::Error) -> Error {
+    Error::Io { doing: sanitise::line(&format!("write {}", path.display())), source }
+}
+
+/// Times of a table are whole seconds.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
+fn pods(count: usize) -> String {
+    if count == 1 { "1 pod".to_owned() } else { format!("{count} pods") }
+}
+
+fn seconds(interval: Duration) -> String {
+    guard_model::words::duration(interval.as_secs_f64())
+}

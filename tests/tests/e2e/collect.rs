@@ -1,0 +1,53 @@
+//! Metrics without an exporter, through the API server, and what `analyze` makes of them.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use guard_tests::cluster::Cluster;
+use guard_tests::load;
+use guard_tests::person::{Answer, Person};
+
+fn collect(person: &Person, words: &[&str]) -> Result<Answer> {
+    person.guard(&[&["collect", "-n", load::NAMESPACE, "--interval=2s"], words].concat())
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().context("a path that is no text")
+}
+
+pub(crate) fn metrics_are_collected_and_analyzed(cluster: &mut Cluster) -> Result<()> {
+    let admin = cluster.admin();
+    let folder = tempfile::tempdir()?;
+    let (table, recording) = (folder.path().join("m.csv"), folder.path().join("r.tar.zst"));
+
+    let tested = collect(&admin, &["--test"])?;
+    assert!(tested.code == Some(0) && tested.out.contains("can be measured"), "{tested:?}");
+
+    let output = format!("--output-file={}", text(&table)?);
+    for _ in 0..2 {
+        let collected = collect(&admin, &[&output, "--duration=5s"])?;
+        assert_eq!(collected.code, Some(0), "{collected:?}");
+    }
+    let rows = std::fs::read_to_string(&table)?;
+    assert_eq!(rows.lines().filter(|line| line.starts_with("timestamp,")).count(), 1, "the second run goes on");
+    let feeds: Vec<&str> = rows.lines().filter(|line| line.contains(&format!(",{},feed-", load::NAMESPACE))).collect();
+    assert!(feeds.len() >= 4, "{rows}");
+    let cells: Vec<&str> = feeds.last().context("no row")?.split(',').collect();
+    assert!(cells[4].parse::<f64>().is_ok() && cells[6].parse::<f64>().is_ok_and(|bytes| bytes > 1e6), "{cells:?}");
+
+    let raw = collect(&admin, &["--raw", text(&recording)?, "--duration=5s"])?;
+    assert_eq!(raw.code, Some(0), "{raw:?}");
+    for file in [&table, &recording] {
+        let insights = folder.path().join("i.json");
+        let answer = admin.guard(&["analyze", text(file)?, "--output-file", text(&insights)?])?;
+        assert_eq!(answer.code, Some(0), "{answer:?}");
+        let document: serde_json::Value = serde_json::from_slice(&std::fs::read(&insights)?)?;
+        assert!(document["pods_watched"].as_u64() > Some(0), "{document}");
+    }
+
+    // This cluster has no metrics API to fall back on.
+    let refused = collect(&cluster.person("viewer"), &[&output, "--duration=1s"])?;
+    assert_eq!(refused.code, Some(3), "{refused:?}");
+    assert!(refused.err.contains("may not get nodes/proxy"), "{}", refused.err);
+    Ok(())
+}
