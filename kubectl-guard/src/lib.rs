@@ -24,6 +24,7 @@ pub mod events;
 pub mod exit;
 pub mod facts;
 pub mod nodes;
+pub mod output;
 pub mod plan;
 pub mod pods;
 pub mod propose;

@@ -1,5 +1,7 @@
 //! Rows as text: tables without borders, as kubectl's, that never wrap.
 
+use std::collections::BTreeMap;
+
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
 use guard_model::report::{Severity, State};
@@ -41,14 +43,29 @@ fn plain(text: impl Into<String>) -> Field {
     Field { text: text.into(), severity: Severity::None }
 }
 
+/// Columns that not everybody wants.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct More {
+    /// The namespace, first.
+    pub namespaces: bool,
+    /// Workload, node, readiness and restarts.
+    pub wide: bool,
+    /// Labels, last.
+    pub labels: bool,
+}
+
 /// The table of pods.
-pub fn pods(rows: &[Row], wide: bool, namespaces: bool, style: Style) -> String {
+pub fn pods(rows: &[Row], more: More, style: Style) -> String {
+    let More { namespaces, wide, labels } = more;
     let mut titles = vec!["POD", "SCORE", "SEVERITY", "REASON", "SINCE", "FIX"];
     if namespaces {
         titles.insert(0, "NAMESPACE");
     }
     if wide {
         titles.extend(["WORKLOAD", "NODE", "READY", "RESTARTS"]);
+    }
+    if labels {
+        titles.push("LABELS");
     }
     let lines = rows.iter().map(|row| {
         let mut line = vec![
@@ -67,6 +84,9 @@ pub fn pods(rows: &[Row], wide: bool, namespaces: bool, style: Style) -> String 
             line.push(plain(row.node.clone().unwrap_or_default()));
             line.push(plain(format!("{}/{}", row.containers_ready, row.containers_total)));
             line.push(plain(row.restarts.to_string()));
+        }
+        if labels {
+            line.push(plain(label_list(&row.labels)));
         }
         line
     });
@@ -152,6 +172,12 @@ fn cell(field: &Field) -> Cell {
 pub fn score(score: Option<f64>) -> String {
     // 0.999 must not read as certainty.
     score.map_or_else(|| "-".to_owned(), |score| format!("{:.2}", score.min(0.99)))
+}
+
+/// `a=1,b=2`, as kubectl shows labels.
+fn label_list(labels: &BTreeMap<String, String>) -> String {
+    let pairs: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    if pairs.is_empty() { "<none>".to_owned() } else { pairs.join(",") }
 }
 
 /// The word for a severity.

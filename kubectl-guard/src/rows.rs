@@ -56,7 +56,12 @@ pub struct Row {
     pub containers_total: u32,
     /// Restarts of all containers.
     pub restarts: u32,
+    /// Its labels, where they were read.
+    pub labels: Labels,
 }
+
+/// Labels of a pod; their text is sanitised.
+pub type Labels = BTreeMap<String, String>;
 
 impl Row {
     /// True if it is over its line and nobody asked for silence.
@@ -123,6 +128,13 @@ pub fn join(scores: &Scores, pods: &[PodFacts], now: Timestamp) -> Vec<Row> {
         .collect();
     rows.sort_by(worst_first);
     rows
+}
+
+/// Gives each row the labels of its pod, by UID.
+pub fn label(rows: &mut [Row], labels: &BTreeMap<String, Labels>) {
+    for row in rows {
+        row.labels = labels.get(&row.uid).cloned().unwrap_or_default();
+    }
 }
 
 fn worst_first(a: &Row, b: &Row) -> std::cmp::Ordering {
@@ -193,6 +205,7 @@ fn bare(pod: &PodFacts) -> Row {
         containers_ready: pod.containers_ready,
         containers_total: pod.containers_total,
         restarts: pod.restarts,
+        labels: Labels::new(),
     }
 }
 

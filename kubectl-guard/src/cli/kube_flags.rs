@@ -8,6 +8,8 @@ use clap::Args;
 use crate::cli::duration;
 
 const HEADING: &str = "Connection";
+/// As kubectl's.
+const CHUNK: u32 = 500;
 
 /// Which cluster, and as whom. No `Debug`: it can hold a token.
 #[derive(Args, Clone, Default)]
@@ -71,7 +73,7 @@ pub struct KubeFlags {
 }
 
 /// Which pods; for commands that show many.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 pub struct Selection {
     /// All namespaces; -n is then ignored
     #[arg(short = 'A', long)]
@@ -82,4 +84,13 @@ pub struct Selection {
     /// Field selector, such as spec.nodeName=node1
     #[arg(long, value_name = "SELECTOR")]
     pub field_selector: Option<String>,
+    /// Pods read with one request; 0 reads all with one
+    #[arg(long, value_name = "N", default_value_t = CHUNK)]
+    pub chunk_size: u32,
+}
+
+impl Default for Selection {
+    fn default() -> Self {
+        Self { all_namespaces: false, selector: None, field_selector: None, chunk_size: CHUNK }
+    }
 }

@@ -88,7 +88,7 @@ fn story(recorded: &Recorded, style: Style, title: &dyn Fn(&str) -> String) -> S
     );
     text.push_str(&title("$ kubectl guard status --all"));
     text.push('\n');
-    text.push_str(&render::pods(&rows, false, false, style));
+    text.push_str(&render::pods(&rows, render::More::default(), style));
     let Some(worst) = rows.first().filter(|row| row.is_anomalous()) else {
         return text + "\nNo anomalous pods.\n";
     };

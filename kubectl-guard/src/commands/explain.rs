@@ -15,7 +15,7 @@ use crate::console::Console;
 use crate::error::{Error, Request};
 use crate::exit::Exit;
 use crate::render::explain::Detail;
-use crate::render::{self, Style};
+use crate::render::{self, More, Style};
 use crate::rows::{self, Row};
 use crate::scores::{Scores, portforward};
 use crate::{events, nodes, pods, sanitise};
@@ -89,7 +89,7 @@ pub async fn run(args: &ExplainArgs, kube: &KubeFlags, console: &Console) -> Res
             Target::Node(name) => Some(format!("spec.nodeName={name}")),
             Target::Workload { .. } => None,
         },
-        selector: None,
+        ..Selection::default()
     };
     let (found, scores) = tokio::try_join!(
         pods::list(&connection, &selection),
@@ -97,7 +97,7 @@ pub async fn run(args: &ExplainArgs, kube: &KubeFlags, console: &Console) -> Res
     )?;
     let now = Timestamp::now();
     scores.warnings(now).iter().for_each(|warning| console.warn(warning));
-    let rows = rows::join(&scores, &found, now);
+    let rows = rows::join(&scores, &found.facts, now);
     let style = Style { columns: console.columns(), colour: console.colour(), headless: false, now };
     let seen = Seen { connection: &connection, scores: &scores, rows: &rows, style };
     let text = match target {
@@ -132,7 +132,7 @@ impl Seen<'_> {
         let rows: Vec<Row> = self.rows.iter().filter(|row| row.owner() == *workload).cloned().collect();
         let worst = rows.first().ok_or_else(|| self.missing(&format!("{workload} with pods")))?;
         let groups = render::groups(&rows::workloads(&rows), "WORKLOAD", false, self.style);
-        let table = render::pods(&rows, false, false, self.style);
+        let table = render::pods(&rows, More::default(), self.style);
         let worst = render::explain::pod(worst, &self.detail(worst).await?, self.style);
         Ok(format!("{groups}\n{table}\n{worst}"))
     }
@@ -149,7 +149,10 @@ impl Seen<'_> {
             return Err(Error::NotFound { what: format!("node/{}", sanitise::line(name)) });
         }
         let groups = render::groups(&groups, "NODE", false, self.style);
-        Ok(format!("{groups}\n{}", render::pods(self.rows, true, true, self.style)))
+        Ok(format!(
+            "{groups}\n{}",
+            render::pods(self.rows, More { wide: true, namespaces: true, labels: false }, self.style)
+        ))
     }
 
     async fn detail(&self, row: &Row) -> Result<Detail, Error> {

@@ -1,6 +1,6 @@
 //! `history`: what was done from this machine, as the journal has it.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 
@@ -9,21 +9,15 @@ use crate::audit::{Entry, Journal, entries};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::output::{self, Format, Formats};
 use crate::sanitise;
 
 /// Arguments of `history`.
 #[derive(Args, Clone, Debug)]
 pub struct HistoryArgs {
-    /// Print every entry as JSON
-    #[arg(short, long, value_enum, value_name = "FORMAT")]
-    output: Option<Format>,
-}
-
-/// Formats for programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// JSON.
-    Json,
+    /// Format of the output
+    #[arg(short, long, value_name = "FORMAT", value_parser = Formats::OF_HISTORY, default_value = "table")]
+    output: Format,
 }
 
 /// Prints what was done, oldest first.
@@ -33,10 +27,14 @@ enum Format {
 pub fn run(args: &HistoryArgs, console: &Console) -> Result<Exit, Error> {
     let journal = Journal::of_user(|name| std::env::var_os(name))?;
     let entries = entries(&journal.read()?);
-    match args.output {
-        Some(Format::Json) => console.line(&format!("{:#}", serde_json::json!(entries)))?,
-        None if entries.is_empty() => console.note("nothing was done yet from this machine"),
-        None => console.print(&table(&entries))?,
+    match &args.output {
+        Format::Machine(machine) => console.print(&machine.write(&entries))?,
+        _ if entries.is_empty() => console.note("nothing was done yet from this machine"),
+        Format::CustomColumns(columns) => {
+            let items: Vec<_> = entries.iter().map(output::value).collect();
+            console.print(&columns.fill(&items, false))?;
+        }
+        Format::Table | Format::Wide | Format::Name => console.print(&table(&entries))?,
     }
     Ok(Exit::Done)
 }

@@ -5,13 +5,15 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::cli::{KubeFlags, Selection, duration};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::render::{self, Style};
+use crate::output::{self, Format, Formats};
+use crate::render::{self, More, Style};
 use crate::rows::{self, Counts, Group, Row};
 use crate::scores::portforward;
 use crate::{nodes, pods};
@@ -34,8 +36,11 @@ pub struct StatusArgs {
     #[arg(long, value_name = "SCORE", value_parser = threshold)]
     threshold: Option<f64>,
     /// Format of the output
-    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    #[arg(short, long, value_name = "FORMAT", value_parser = Formats::OF_STATUS, default_value = "table")]
     output: Format,
+    /// Also the labels of each pod, as the last column of its table
+    #[arg(long)]
+    show_labels: bool,
     /// Leave out the line of titles
     #[arg(long)]
     no_headers: bool,
@@ -73,21 +78,6 @@ enum What {
     /// One row a node
     #[value(alias = "node", alias = "no")]
     Nodes,
-}
-
-/// How to write the rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    Table,
-    /// For people with wide terminals
-    Wide,
-    /// For programs
-    Json,
-    /// For programs
-    Yaml,
-    /// pod/NAME, one a line
-    Name,
 }
 
 /// By what to sort.
@@ -171,7 +161,8 @@ async fn look(args: &StatusArgs, connection: &Connection, console: &Console) -> 
     for warning in scores.warnings(at) {
         console.warn(&warning);
     }
-    let mut rows = rows::join(&scores, &pods, at);
+    let mut rows = rows::join(&scores, &pods.facts, at);
+    rows::label(&mut rows, &pods.labels);
     let groups = match args.what {
         What::Pods => Vec::new(),
         What::Workloads => rows::workloads(&rows),
@@ -206,20 +197,28 @@ fn show(args: &StatusArgs, connection: &Connection, view: &View, console: &Conso
         view.groups.iter().filter(|group| keep(group.score, group.is_anomalous())).cloned().collect();
     let shown = if args.what == What::Pods { rows.len() } else { groups.len() };
     let namespace = pods::scope(connection, &args.selection);
-    match args.output {
-        Format::Json | Format::Yaml => return machine(args, view, &rows, &groups, console),
+    match &args.output {
+        Format::Machine(machine) => return console.print(&machine.write(&document(args.what, view, &rows, &groups))),
+        Format::CustomColumns(_) | Format::Name | Format::Table | Format::Wide if shown == 0 => {}
+        Format::CustomColumns(columns) => {
+            let document = document(args.what, view, &rows, &groups);
+            console.print(&columns.fill(&document.items, args.no_headers))?;
+        }
         Format::Name => names(args.what, &rows, &groups, console)?,
-        Format::Table | Format::Wide if shown > 0 => {
+        Format::Table | Format::Wide => {
             let style =
                 Style { columns: console.columns(), colour: console.colour(), headless: args.no_headers, now: view.at };
-            let namespaces = namespace.is_none();
+            let more = More {
+                namespaces: namespace.is_none(),
+                wide: matches!(args.output, Format::Wide),
+                labels: args.show_labels,
+            };
             console.print(&match args.what {
-                What::Pods => render::pods(&rows, args.output == Format::Wide, namespaces, style),
-                What::Workloads => render::groups(&groups, "WORKLOAD", namespaces, style),
+                What::Pods => render::pods(&rows, more, style),
+                What::Workloads => render::groups(&groups, "WORKLOAD", more.namespaces, style),
                 What::Nodes => render::groups(&groups, "NODE", false, style),
             })?;
         }
-        Format::Table | Format::Wide => {}
     }
     console.note(&summary(&view.counts, namespace));
     Ok(())
@@ -267,31 +266,21 @@ fn summary(counts: &Counts, namespace: Option<&str>) -> String {
 /// The document that programs read; fields are added, never changed.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a, T: Serialize> {
+struct Document<'a> {
     api_version: &'static str,
     kind: &'static str,
     at: Timestamp,
     counts: &'a Counts,
-    items: &'a [T],
+    items: Vec<Value>,
 }
 
-fn machine(args: &StatusArgs, view: &View, rows: &[Row], groups: &[Group], console: &Console) -> Result<(), Error> {
-    let text = match args.what {
-        What::Pods => document(args.output, "PodScoreList", view, rows),
-        What::Workloads => document(args.output, "WorkloadScoreList", view, groups),
-        What::Nodes => document(args.output, "NodeScoreList", view, groups),
+fn document<'a>(what: What, view: &'a View, rows: &[Row], groups: &[Group]) -> Document<'a> {
+    let (kind, items) = match what {
+        What::Pods => ("PodScoreList", rows.iter().map(output::value).collect()),
+        What::Workloads => ("WorkloadScoreList", groups.iter().map(output::value).collect()),
+        What::Nodes => ("NodeScoreList", groups.iter().map(output::value).collect()),
     };
-    console.line(text.trim_end())
-}
-
-fn document<T: Serialize>(format: Format, kind: &'static str, view: &View, items: &[T]) -> String {
-    let document = Document { api_version: "guard.kubectl.io/v1", kind, at: view.at, counts: &view.counts, items };
-    let text = match format {
-        Format::Yaml => serde_norway::to_string(&document).map_err(|error| error.to_string()),
-        _ => serde_json::to_string_pretty(&document).map_err(|error| error.to_string()),
-    };
-    // Strings, numbers and lists of them: there is nothing here that cannot be written.
-    text.unwrap_or_else(|error| error)
+    Document { api_version: "guard.kubectl.io/v1", kind, at: view.at, counts: &view.counts, items }
 }
 
 #[cfg(test)]
