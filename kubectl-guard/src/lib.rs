@@ -54,11 +54,16 @@ pub fn main_impl(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(args: Vec<OsString>, console: &Console) -> Result<Exit, Error> {
     let command = Cli::command().bin_name(cli::shown_name(args.first()));
-    let parsed = command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
+    let parsed = command
+        .try_get_matches_from(args)
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, cli::dry_run::warning(&matches))));
+    let (cli, warning) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return console.clap(&error),
     };
+    if let Some(warning) = warning {
+        console.warn(&warning);
+    }
     if cli.kube.verbosity >= console::TRACE_REQUESTS_FROM {
         console::trace_requests();
     }
