@@ -34,6 +34,8 @@ pub mod sanitise;
 pub mod scores;
 pub mod setup;
 pub mod verify;
+#[cfg(test)]
+mod wire;
 
 use cli::Cli;
 use console::Console;

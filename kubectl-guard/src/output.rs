@@ -104,6 +104,8 @@ impl Formats {
         JSONPATH,
         COLUMNS,
     ]);
+    /// Those of a few facts.
+    pub const OF_VERSION: Self = Self(&[("text", "for people"), JSON, YAML]);
     /// Those of a table that has no wider form and no names.
     pub const OF_HISTORY: Self = Self(&[TABLE, JSON, YAML, JSONPATH, COLUMNS]);
 

@@ -1,5 +1,7 @@
 //! Where scores come from: every source gives [`NodeReport`]s, and the rest of the plugin does not care which.
 
+use std::collections::BTreeMap;
+
 use guard_model::report::NodeReport;
 use jiff::Timestamp;
 
@@ -30,11 +32,7 @@ pub struct Silent {
 impl Scores {
     /// What the reader should know about these scores, one line each.
     pub fn warnings(&self, now: Timestamp) -> Vec<String> {
-        let mut warnings: Vec<String> = self
-            .silent
-            .iter()
-            .map(|silent| format!("no scores from node {}: {}", silent.node, silent.problem))
-            .collect();
+        let mut warnings = self.silences();
         for report in &self.reports {
             let node = &report.node;
             let age = now.duration_since(report.at).as_secs_f64();
@@ -52,11 +50,25 @@ impl Scores {
         warnings
     }
 
-    fn skew(&self) -> Option<String> {
-        let version = |report: &NodeReport| report.scored_by.rsplit([' ', '/']).next().unwrap_or_default().to_owned();
-        let mut others: Vec<String> = self.reports.iter().map(version).filter(|version| version != VERSION).collect();
-        others.sort();
-        others.dedup();
+    /// Nodes that gave no scores, and why, one line each.
+    pub fn silences(&self) -> Vec<String> {
+        let line = |silent: &Silent| format!("no scores from node {}: {}", silent.node, silent.problem);
+        self.silent.iter().map(line).collect()
+    }
+
+    /// The nodes of each version of the exporter.
+    pub fn versions(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for report in &self.reports {
+            let version = report.scored_by.rsplit([' ', '/']).next().unwrap_or_default();
+            versions.entry(version).or_default().push(&report.node);
+        }
+        versions
+    }
+
+    /// What to say if exporters are not of this plugin's version.
+    pub fn skew(&self) -> Option<String> {
+        let others: Vec<&str> = self.versions().into_keys().filter(|version| *version != VERSION).collect();
         let others = (!others.is_empty()).then(|| others.join(", "))?;
         Some(format!(
             "this plugin is version {VERSION}, exporters are {others}; `kubectl guard install` brings them together"

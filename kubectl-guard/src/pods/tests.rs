@@ -1,42 +1,11 @@
 //! Lists of pods as they come over the wire.
 
-use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
-
-use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::cli::KubeFlags;
-use crate::connect::Environment;
+use crate::wire::server;
 
-/// An API server on a local port that writes down the queries it gets; `answer` sees each query and its number.
-async fn server(answer: fn(&str, usize) -> (u16, Value)) -> (Connection, Arc<Mutex<Vec<String>>>) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let log = Arc::clone(&seen);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let log = Arc::clone(&log);
-            let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-                let mut log = log.lock().unwrap();
-                let query = request.uri().query().unwrap_or_default().to_owned();
-                let (code, body) = answer(&query, log.len());
-                log.push(query);
-                let response = Response::builder().status(code).header("content-type", "application/json");
-                let response = response.body(Full::<Bytes>::from(body.to_string())).unwrap();
-                async move { Ok::<_, Infallible>(response) }
-            });
-            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-        }
-    });
-    let flags = KubeFlags { server: Some(url), namespace: Some("shop".into()), ..KubeFlags::default() };
-    (Connection::open(&flags, &Environment::default()).unwrap(), seen)
-}
+const PODS: &str = "/api/v1/namespaces/shop/pods";
 
 fn page(names: &[&str], token: &str) -> (u16, Value) {
     let pod = |name: &&str| json!({"metadata": {"name": name, "uid": format!("uid-{name}"), "labels": {"app": "a\u{1b}[2Jb"}}});
@@ -67,7 +36,7 @@ async fn pages_are_read_to_the_last_one() {
         server(|query, _| if query.contains("continue=t1") { page(&["b"], "") } else { page(&["a"], "t1") }).await;
     let pods = list(&connection, &of(1)).await.unwrap();
     assert_eq!(names(&pods), ["a", "b"]);
-    assert_eq!(*seen.lock().unwrap(), ["limit=1", "limit=1&continue=t1"].map(|query| format!("&{query}")));
+    assert_eq!(*seen.lock().unwrap(), [format!("{PODS}?&limit=1"), format!("{PODS}?&limit=1&continue=t1")]);
 }
 
 #[tokio::test]
@@ -97,6 +66,6 @@ async fn a_list_is_started_again_only_once() {
 async fn a_chunk_size_of_0_asks_for_all_at_once_and_labels_are_sanitised() {
     let (connection, seen) = server(|_, _| page(&["a"], "")).await;
     let pods = list(&connection, &of(0)).await.unwrap();
-    assert_eq!(*seen.lock().unwrap(), [""]);
+    assert_eq!(*seen.lock().unwrap(), [format!("{PODS}?")]);
     assert_eq!(pods.labels["uid-a"]["app"], "ab");
 }

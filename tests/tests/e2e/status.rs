@@ -61,3 +61,31 @@ pub(crate) fn every_pod_has_a_row(cluster: &mut Cluster) -> Result<()> {
     admin.kubectl(&["-n", load::NAMESPACE, "delete", "pod", "giant", "--grace-period=0", "--force"])?;
     Ok(())
 }
+
+/// kubectl's own formats, and the versions of all there is.
+pub(crate) fn formats_are_kubectls(cluster: &mut Cluster) -> Result<()> {
+    let admin = cluster.admin();
+    let template = "jsonpath={range .items[*]}{.namespace}/{.name}{\"\\n\"}{end}";
+    let ours = admin.guard(&["status", "-A", "--all", "--sort-by=name", "--chunk-size=3", "-o", template])?;
+    let spec = "-o=jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name}{\"\\n\"}{end}";
+    let theirs = admin.kubectl(&["get", "pods", "-A", "--field-selector=status.phase!=Succeeded", spec])?;
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&ours.out), sorted(&theirs), "{ours:?}");
+    let columns = admin.guard(&["status", "-A", "--all", "-o", "custom-columns=NAME:.name,APP:.labels.app"])?;
+    assert!(columns.out.starts_with("NAME ") && columns.out.contains("<none>"), "{columns:?}");
+    let unknown = admin.guard(&["status", "-o", "xml"])?;
+    assert_eq!(unknown.code, Some(2), "{unknown:?}");
+
+    let version = admin.guard(&["version", "-o", "json"])?;
+    assert_eq!(version.code, Some(0), "{version:?}");
+    let version: Value = serde_json::from_str(&version.out)?;
+    let nodes = version["exporters"][0]["nodes"].as_array().context("no exporters")?;
+    assert_eq!(nodes.len(), 2, "{version}");
+    let text = admin.guard(&["version"])?.out;
+    assert!(text.lines().any(|line| line.starts_with("guard-exporter ") && line.ends_with(" (2 nodes)")), "{text}");
+    Ok(())
+}
