@@ -42,6 +42,7 @@ impl ApprovedPlan {
 
 /// How a plan was approved, for the record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "by", rename_all = "snake_case")]
 pub enum Approval {
     /// The user typed the target's name.

@@ -44,6 +44,8 @@ pub enum Command {
     Fix(commands::fix::FixArgs),
     /// Show what was done from this machine, and what came of it
     History(commands::history::HistoryArgs),
+    /// Verify the journal of what was done from this machine
+    Audit(commands::audit::AuditArgs),
     /// Print a script that completes commands and flags in a shell
     Completion(commands::completion::CompletionArgs),
     /// Look for what keeps guard from working, and say what to do

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 
 pub mod analyze;
+pub mod audit;
 pub mod collect;
 pub mod completion;
 pub mod demo;
@@ -25,6 +26,7 @@ pub mod version;
 pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
     match cli.command {
         Command::Analyze(args) => analyze::run(&args, console).await,
+        Command::Audit(args) => audit::run(&args, console),
         Command::Collect(args) => collect::run(&args, &cli.kube, console).await,
         Command::Complete(args) => completion::complete(&args, console),
         Command::Completion(args) => completion::run(&args, console),

@@ -11,6 +11,7 @@ use crate::sanitise;
 
 /// What a step came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum StepOutcome {
     /// The API server took it.

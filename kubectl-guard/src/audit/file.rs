@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::JournalError;
+use super::{Hash, JournalError};
+use crate::plan::hex;
 
 /// A locked journal; the lock ends with it.
 pub(super) struct Locked {
@@ -82,11 +83,13 @@ impl Locked {
         self.file.set_len(whole as u64).map_err(|source| self.error("cut a torn line off", source))
     }
 
-    /// The last line without its line break.
-    pub(super) fn last_line(&mut self) -> Result<Option<Vec<u8>>, JournalError> {
+    /// The hashes of the first and the last line.
+    pub(super) fn ends(&mut self) -> Result<Option<[Hash; 2]>, JournalError> {
         let bytes = self.bytes()?;
         let Some(whole) = bytes.strip_suffix(b"\n") else { return Ok(None) };
-        Ok(whole.rsplit(|byte| *byte == b'\n').next().map(<[u8]>::to_vec))
+        let mut lines = whole.split(|byte| *byte == b'\n');
+        let first = lines.next().unwrap_or_default();
+        Ok(Some([hex(first), hex(lines.next_back().unwrap_or(first))]))
     }
 
     /// One `write` for the whole line: with `O_APPEND` no other writer's bytes can get between.

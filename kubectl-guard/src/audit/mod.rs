@@ -3,6 +3,9 @@
 //! The intent is on the disk before the write is sent; if it cannot be, nothing is written. The file is 0600, never a
 //! symlink, appended to by one `write` a line under a lock, and synced. Paths and times are given from outside.
 
+mod against;
+mod anchor;
+mod chain;
 mod file;
 mod record;
 
@@ -11,9 +14,15 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+pub use against::{Findings, Heads, compare};
+pub use anchor::{Anchor, plan_agent};
+pub use chain::{Chain, Flaw, check};
 pub use record::{Entry, Event, Line, VERSION, entries};
 
 use crate::plan::hex;
+
+/// Lower-case hex of the SHA-256 of a line, without its line break.
+pub type Hash = String;
 
 /// What the first line of a journal carries as hash of the line before.
 const NOTHING_BEFORE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -88,20 +97,29 @@ impl Journal {
     }
 
     /// Appends a line and waits until it is on the disk. A torn last line, left by a crash or a full disk, is moved aside
-    /// first. Returns the hash of the new line.
+    /// first. Returns where the journal stands then, for the User-Agent of the write that follows.
     ///
     /// # Errors
     /// It is not certain that the line is on the disk: then nothing may be written to the cluster.
-    pub fn append(&self, at: Timestamp, plan_id: &str, event: Event) -> Result<String, JournalError> {
+    pub fn append(&self, at: Timestamp, plan_id: &str, event: Event) -> Result<Anchor, JournalError> {
         let mut file = file::open_locked(&self.path)?;
         file.quarantine_torn_line(at)?;
-        let prev = file.last_line()?.map_or_else(|| NOTHING_BEFORE.to_owned(), |line| hex(&line));
-        let line = Line { version: VERSION, at, plan_id: plan_id.to_owned(), event, prev };
+        let ends = file.ends()?;
+        let (first, prev) = ends.map_or((None, NOTHING_BEFORE.to_owned()), |[first, last]| (Some(first), last));
+        let line = Line { version: VERSION, at, plan_id: plan_id.to_owned(), event, prev: Some(prev) };
         let mut bytes = serde_json::to_vec(&line).map_err(|error| file.error("write", error.into()))?;
         let hash = hex(&bytes);
         bytes.push(b'\n');
         file.append(&bytes)?;
-        Ok(hash)
+        Ok(Anchor::new(&first.unwrap_or_else(|| hash.clone()), hash))
+    }
+
+    /// The file as it is, for [`check`]; nothing if there is no journal yet.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn bytes(&self) -> Result<Vec<u8>, JournalError> {
+        file::read(&self.path)
     }
 
     /// All lines, oldest first; none if there is no journal yet. A torn last line is left out.
@@ -111,8 +129,9 @@ impl Journal {
     pub fn read(&self) -> Result<Vec<Line>, JournalError> {
         let bytes = file::read(&self.path)?;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &bytes[..end]);
-        let lines = whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate();
+        let lines = whole.split(|byte| *byte == b'\n').enumerate();
         lines
+            .filter(|(_, line)| !line.is_empty())
             .map(|(index, line)| {
                 serde_json::from_slice(line).map_err(|error| JournalError::Broken {
                     path: self.path.clone(),

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Hash;
 use crate::apply::StepOutcome;
 use crate::approve::{Approval, ApprovedPlan};
 use crate::plan::Plan;
@@ -64,12 +65,14 @@ pub struct Line {
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
-    /// Lower-case hex of the SHA-256 of the line before, without its line break; 64 zeros in the first.
-    pub prev: String,
+    /// Hash of the line before, 64 zeros in the first; `None` in a line from before there were hashes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prev: Option<Hash>,
 }
 
 /// One carried-out plan, as `history` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Entry {
     /// The plan's id.
     pub id: String,

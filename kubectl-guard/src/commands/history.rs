@@ -5,7 +5,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 
 use crate::apply::StepOutcome;
-use crate::audit::{Entry, Journal, entries};
+use crate::audit::{Entry, Journal, check, entries};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -27,6 +27,9 @@ pub struct HistoryArgs {
 pub fn run(args: &HistoryArgs, console: &Console) -> Result<Exit, Error> {
     let journal = Journal::of_user(|name| std::env::var_os(name))?;
     let entries = entries(&journal.read()?);
+    if check(&journal.bytes()?).torn {
+        console.warn("the last line of the journal was not written to its end, and is left out");
+    }
     match &args.output {
         Format::Machine(machine) => console.print(&machine.write(&entries))?,
         _ if entries.is_empty() => console.note("nothing was done yet from this machine"),
@@ -84,6 +87,18 @@ mod tests {
             outcome,
             verified,
         }
+    }
+
+    const SCHEMA: &str = include_str!("../../history.schema.json");
+
+    /// `GUARD_BLESS=1 cargo test -p kubectl-guard` writes the file anew.
+    #[test]
+    fn the_committed_schema_is_that_of_what_is_printed() {
+        let made = serde_json::to_string_pretty(&schemars::schema_for!(Vec<Entry>)).unwrap() + "\n";
+        if std::env::var_os("GUARD_BLESS").is_some() {
+            std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/history.schema.json"), &made).unwrap();
+        }
+        assert_eq!(made, SCHEMA, "kubectl-guard/history.schema.json is out of date");
     }
 
     #[test]

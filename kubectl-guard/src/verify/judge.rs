@@ -23,6 +23,7 @@ pub const WORSE_BY: f64 = 0.1;
 
 /// What came of a fix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Under its line, and stays there.

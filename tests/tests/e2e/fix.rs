@@ -90,6 +90,7 @@ pub(crate) fn a_fix_is_shown_approved_and_verified(cluster: &mut Cluster) -> Res
         let agent = written[0]["userAgent"].as_str().unwrap_or("");
         assert!(agent.starts_with("kubectl-guard/"), "{agent}");
     }
+    the_journal_can_be_verified(cluster, &operator)?;
     let history = operator.guard(&["history"])?;
     assert!(history.out.contains("deployment/mail") && history.out.contains("restart"), "{}", history.out);
     wait::until("the fixed workload to calm down", Duration::from_mins(2), || {
@@ -99,4 +100,24 @@ pub(crate) fn a_fix_is_shown_approved_and_verified(cluster: &mut Cluster) -> Res
         ensure!(restless.is_empty(), "{}", restless.join("\n"));
         Ok(Some(()))
     })
+}
+
+/// The chain is whole, the API server's audit log agrees with it, and an edit is found.
+fn the_journal_can_be_verified(cluster: &Cluster, operator: &Person) -> Result<()> {
+    let whole = operator.guard(&["audit", "verify"])?;
+    assert_eq!(whole.code, Some(0), "{whole:?}");
+    assert!(whole.out.contains("whole: ") && whole.err.contains("--against"), "{whole:?}");
+    let log = cluster.folder().join("audit.log");
+    if log.exists() {
+        let agrees = operator.guard(&["audit", "verify", "--against", &log.to_string_lossy()])?;
+        assert_eq!(agrees.code, Some(0), "{agrees:?}");
+        assert!(agrees.out.contains("agrees: 1 write"), "{agrees:?}");
+    }
+    let journal = std::fs::read_to_string(operator.home().join(".local/state/kubectl-guard/journal.jsonl"))?;
+    let edited = operator.home().join("edited.jsonl");
+    std::fs::write(&edited, journal.replacen("\"operator\"", "\"somebody\"", 1))?;
+    let found = operator.clone().with("GUARD_JOURNAL", &edited.to_string_lossy()).guard(&["audit", "verify"])?;
+    assert_eq!(found.code, Some(1), "{found:?}");
+    assert!(found.out.contains("line 1 was edited"), "{found:?}");
+    Ok(())
 }

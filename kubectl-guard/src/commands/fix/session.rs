@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{FixArgs, Format};
 use crate::apply::{self, StepOutcome};
 use crate::approve::{ApprovedPlan, approve, still_holds};
-use crate::audit::{Event, Journal, JournalError};
+use crate::audit::{Event, Journal, JournalError, plan_agent};
 use crate::cli::dry_run::DryRun;
 use crate::connect::Connection;
 use crate::console::Console;
@@ -138,14 +138,13 @@ impl<S: ScoreSource> Session<'_, S> {
 
     /// The connection whose requests carry the plan's id, so that the API server's audit log can be matched.
     fn writer(&self, plan: &Plan) -> Result<Connection, Error> {
-        self.connection.with_user_agent_suffix(&format!("plan/{}", plan.id))
+        self.connection.with_user_agent_suffix(&plan_agent(&plan.id))
     }
 
     async fn carry_out(&mut self, args: &FixArgs, wish: &Wish, plan: Plan, case: &Case) -> Result<Exit, Error> {
         let approved = approve(plan, args.way(), (self.now)(), self.console)?;
         self.look_again(&approved, wish, case).await?;
-        let writer = self.writer(approved.plan())?;
-        let generation = self.write(&writer, &approved).await?;
+        let generation = self.write(&approved).await?;
         let written = (self.now)();
         self.console.note(&format!("{}: done (plan {})", words(approved.plan()), approved.plan().id));
         self.verify(args, &approved, &case.facts.owner, generation, written).await
@@ -166,12 +165,20 @@ impl<S: ScoreSource> Session<'_, S> {
     }
 
     /// The only way to a write: the intent is on the disk before, the outcome after.
-    async fn write(&mut self, writer: &Connection, approved: &ApprovedPlan) -> Result<Option<i64>, Error> {
+    async fn write(&mut self, approved: &ApprovedPlan) -> Result<Option<i64>, Error> {
         let Ok(journal) = &self.journal else { return Err(JournalError::NoPlace.into()) };
         let id = &approved.plan().id;
         let mut last = None;
         for step in 0..approved.plan().steps.len() {
-            journal.append((self.now)(), id, Event::intent(approved, step))?;
+            let anchor = journal.append((self.now)(), id, Event::intent(approved, step))?;
+            let writer = match self.connection.with_user_agent_suffix(&anchor.user_agent(id)) {
+                Ok(writer) => writer,
+                Err(error) => {
+                    let outcome = StepOutcome::NotDone { why: error.to_string() };
+                    journal.append((self.now)(), id, Event::Outcome { step, outcome })?;
+                    return Err(error);
+                }
+            };
             let result = apply::write(&writer.client, approved, step).await;
             let outcome = match &result {
                 Ok(outcome) => outcome.clone(),

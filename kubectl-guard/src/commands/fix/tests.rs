@@ -289,8 +289,11 @@ async fn an_approved_fix_is_checked_recorded_written_once_and_verified() {
     assert!(real.starts_with(&format!("PATCH {DEPLOYMENT}?fieldManager=kubectl-guard {{\"metadata\":")), "{real}");
     assert!(real.contains(r#"{"resourceVersion":"4711","uid":"uid-web"}"#), "{real}");
     let lines = run.journal.read().unwrap();
-    let agent = format!("plan/{}", lines[0].plan_id);
-    assert!(cluster.agents.iter().all(|seen| seen.starts_with("kubectl-guard/") && seen.ends_with(&agent)));
+    let agent = format!(" plan/{}", lines[0].plan_id);
+    assert!(cluster.agents.iter().all(|seen| seen.starts_with("kubectl-guard/") && seen.contains(&agent)));
+    let head = &crate::audit::check(&run.journal.bytes().unwrap()).hashes[0];
+    let carry: Vec<bool> = cluster.agents.iter().map(|seen| seen.ends_with(&format!(".{head}"))).collect();
+    assert_eq!(carry, [false, true], "only the write carries the line that was synced before it");
     assert!(matches!(lines[0].event, Event::Intent { .. }));
     assert_eq!(lines[2].event, Event::Verified { outcome: Outcome::Recovered });
     assert_eq!(entries(&lines).len(), 1);
