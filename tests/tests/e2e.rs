@@ -36,6 +36,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("exporters_run_restricted_on_every_node", Any, install::exporters_run_restricted_on_every_node),
     ("every_pod_has_a_row", Any, status::every_pod_has_a_row),
     ("formats_are_kubectls", Any, status::formats_are_kubectls),
+    ("explain_shows_why_a_container_ended", Any, status::explain_shows_why_a_container_ended),
     ("a_viewer_sees_and_may_not_fix", Any, rights::a_viewer_sees_and_may_not_fix),
     ("whoever_may_nothing_is_told_the_missing_rule", Any, rights::whoever_may_nothing_is_told_the_missing_rule),
     ("metrics_are_collected_and_analyzed", Any, collect::metrics_are_collected_and_analyzed),

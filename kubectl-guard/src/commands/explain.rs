@@ -5,6 +5,7 @@ use guard_model::report::PodReport;
 use guard_model::sample::PodFacts;
 use guard_model::{pod, workload::Workload};
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 
@@ -14,11 +15,11 @@ use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::{Error, Request};
 use crate::exit::Exit;
-use crate::render::explain::Detail;
+use crate::render::explain::{Detail, Rollout};
 use crate::render::{self, More, Style};
 use crate::rows::{self, Row};
 use crate::scores::{Scores, portforward};
-use crate::{events, nodes, pods, sanitise};
+use crate::{events, logs, nodes, pods, sanitise};
 
 /// Arguments of `explain`.
 #[derive(Args)]
@@ -28,6 +29,9 @@ pub struct ExplainArgs {
     target: Vec<String>,
     #[command(flatten)]
     exporters: ExporterArgs,
+    /// Also the last lines that a container wrote before it last ended; they can hold anything
+    #[arg(long)]
+    logs: bool,
 }
 
 /// What is to be explained.
@@ -80,6 +84,10 @@ fn target(words: &[String]) -> Result<Target, Error> {
 /// If there is no such target, the user may not see it, or no exporter answers.
 pub async fn run(args: &ExplainArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
     let target = target(&args.target)?;
+    if args.logs && matches!(target, Target::Node(_)) {
+        let message = "--logs is for pods and workloads".to_owned();
+        return Err(Error::Usage { message, hint: "name the pod whose logs you want".into() });
+    }
     let connection = Connection::open(kube, &Environment::of_process())?;
     let everywhere = matches!(target, Target::Node(_));
     let selection = Selection {
@@ -99,7 +107,7 @@ pub async fn run(args: &ExplainArgs, kube: &KubeFlags, console: &Console) -> Res
     scores.warnings(now).iter().for_each(|warning| console.warn(warning));
     let rows = rows::join(&scores, &found.facts, now);
     let style = Style { columns: console.columns(), colour: console.colour(), headless: false, now };
-    let seen = Seen { connection: &connection, scores: &scores, rows: &rows, style };
+    let seen = Seen { connection: &connection, scores: &scores, rows: &rows, style, logs: args.logs };
     let text = match target {
         Target::Pod(name) => seen.pod(&name).await?,
         Target::Workload { kind, name } => seen.workload(&Workload::new(kind, name)).await?,
@@ -115,6 +123,7 @@ struct Seen<'a> {
     scores: &'a Scores,
     rows: &'a [Row],
     style: Style,
+    logs: bool,
 }
 
 impl Seen<'_> {
@@ -165,7 +174,40 @@ impl Seen<'_> {
             Ok(events) => (events, None),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
-        Ok(Detail { events, events_note, ..detail(&object, self.scores, &row.uid) })
+        let detail = detail(&object, self.scores, &row.uid);
+        let ended = detail.facts.terminated.as_ref().map(|end| end.container.as_str());
+        let logs =
+            if self.logs { Some(logs::previous(self.connection, namespace, &row.name, ended).await) } else { None };
+        let rollout = match replica_set(&object) {
+            Some(name) => Some(self.rollout(namespace, name).await),
+            None => None,
+        };
+        Ok(Detail { events, events_note, rollout, logs, ..detail })
+    }
+
+    /// The revision that the pod was made from.
+    async fn rollout(&self, namespace: &str, name: &str) -> Result<Rollout, String> {
+        let request = Request { verb: "get", resource: "replicasets", group: "apps", namespace: Some(namespace) };
+        let api: Api<ReplicaSet> = Api::namespaced(self.connection.client.clone(), namespace);
+        let object = api.get_opt(name).await.map_err(|error| request.failed(&error).to_string())?;
+        Ok(rollout(&object.ok_or("its ReplicaSet is gone")?))
+    }
+}
+
+/// The ReplicaSet that made the pod.
+fn replica_set(pod: &Pod) -> Option<&str> {
+    let owners = pod.metadata.owner_references.iter().flatten();
+    let mut owner = owners.filter(|owner| owner.controller == Some(true) && owner.kind == "ReplicaSet");
+    owner.next().map(|owner| owner.name.as_str())
+}
+
+fn rollout(object: &ReplicaSet) -> Rollout {
+    let meta = &object.metadata;
+    let revision = meta.annotations.as_ref().and_then(|all| all.get("deployment.kubernetes.io/revision"));
+    Rollout {
+        name: sanitise::line(meta.name.as_deref().unwrap_or_default()),
+        revision: revision.map(|revision| sanitise::line(revision)),
+        made: meta.creation_timestamp.as_ref().map(|at| at.0),
     }
 }
 
@@ -177,7 +219,7 @@ pub fn detail(object: &Pod, scores: &Scores, uid: &str) -> Detail {
     let containers = object.spec.iter().flat_map(|spec| &spec.containers);
     let image = |name: &str, image: Option<&String>| sanitise::line(&format!("{name}: {}", image.map_or("?", |i| i)));
     let images = containers.map(|container| image(&container.name, container.image.as_ref())).collect();
-    Detail { report, facts, images, events: Vec::new(), events_note: None }
+    Detail { report, facts, images, ..Detail::default() }
 }
 
 #[cfg(test)]

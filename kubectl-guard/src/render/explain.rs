@@ -5,6 +5,7 @@ use guard_model::sample::PodFacts;
 use guard_model::words;
 use jiff::Timestamp;
 
+use crate::logs::Tail;
 use crate::render::{self, Style, sparkline};
 use crate::rows::Row;
 use crate::sanitise;
@@ -26,6 +27,21 @@ pub struct Detail {
     pub events: Vec<EventLine>,
     /// Why events could not be read.
     pub events_note: Option<String>,
+    /// The revision that made it, or why it is not known; `None` if it has no revisions, or was not asked for.
+    pub rollout: Option<Result<Rollout, String>>,
+    /// What a container wrote before it last ended; `None` if that was not asked for.
+    pub logs: Option<Tail>,
+}
+
+/// One revision of a Deployment. Its text is sanitised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rollout {
+    /// Its ReplicaSet.
+    pub name: String,
+    /// Its number, as `kubectl rollout history` counts.
+    pub revision: Option<String>,
+    /// When the ReplicaSet was made.
+    pub made: Option<Timestamp>,
 }
 
 /// One event of a pod. Its text is sanitised.
@@ -62,6 +78,9 @@ pub fn pod(row: &Row, detail: &Detail, style: Style) -> String {
         label(&mut out, "note", note);
     }
     label(&mut out, "owner", &owner(row));
+    if let Some(rollout) = &detail.rollout {
+        label(&mut out, "rollout", &revision(rollout, style.now));
+    }
     label(&mut out, "node", row.node.as_deref().unwrap_or("none"));
     label(&mut out, "ready", &ready(row));
     if let Some(ended) = ended(&detail.facts, style.now) {
@@ -75,6 +94,7 @@ pub fn pod(row: &Row, detail: &Detail, style: Style) -> String {
         out.push_str(&features(&report.features, style));
     }
     out.push_str(&events(detail, style));
+    out.push_str(&detail.logs.as_ref().map(tail).unwrap_or_default());
     if row.is_anomalous() {
         out.push('\n');
         out.push_str(&advice(row));
@@ -160,6 +180,27 @@ fn events(detail: &Detail, style: Style) -> String {
     format!("\n{}", render::simple(&["AGE", "EVENT", "REASON", "MESSAGE"], &lines, style))
 }
 
+fn revision(rollout: &Result<Rollout, String>, now: Timestamp) -> String {
+    match rollout {
+        Ok(Rollout { name, revision, made }) => {
+            let age = made.map(|at| format!(", made {} ago", words::duration(now.duration_since(at).as_secs_f64())));
+            let revision = revision.as_deref().unwrap_or("unknown");
+            format!("revision {revision} (ReplicaSet {name}{})", age.unwrap_or_default())
+        }
+        Err(problem) => format!("not known: {problem}"),
+    }
+}
+
+fn tail(tail: &Tail) -> String {
+    let container = tail.container.as_deref().map(|name| format!(" of {name} before it last ended"));
+    let title = format!("\nlogs{}", container.unwrap_or_default());
+    match &tail.note {
+        Some(note) => format!("{title}: not shown: {note}\n"),
+        None if tail.lines.is_empty() => format!("{title}: nothing\n"),
+        None => format!("{title}, {} lines:\n  {}\n", tail.lines.len(), tail.lines.join("\n  ")),
+    }
+}
+
 /// The command to type next.
 pub fn advice(row: &Row) -> String {
     let target = row.owner();
@@ -218,6 +259,16 @@ mod tests {
                 count: 5,
             }],
             events_note: None,
+            rollout: Some(Ok(Rollout {
+                name: "cart-5d4".into(),
+                revision: Some("3".into()),
+                made: Some("2026-11-22T12:30:00Z".parse().unwrap()),
+            })),
+            logs: Some(Tail {
+                container: Some("cart".into()),
+                lines: vec!["allocating 64 MiB".into(), "killed".into()],
+                note: None,
+            }),
         }
     }
 
@@ -236,7 +287,12 @@ mod tests {
 
     #[test]
     fn a_pod_without_a_report_says_what_is_known() {
-        let detail = Detail { events_note: Some("you may not list events".into()), ..Detail::default() };
+        let detail = Detail {
+            events_note: Some("you may not list events".into()),
+            rollout: Some(Err("you may not get replicasets.apps in namespace shop".into())),
+            logs: Some(Tail { note: Some("none of its containers has ended yet".into()), ..Tail::default() }),
+            ..Detail::default()
+        };
         insta::assert_snapshot!(pod(&row("redis-1"), &detail, style()));
     }
 }

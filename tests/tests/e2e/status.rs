@@ -89,3 +89,27 @@ pub(crate) fn formats_are_kubectls(cluster: &mut Cluster) -> Result<()> {
     assert!(text.lines().any(|line| line.starts_with("guard-exporter ") && line.ends_with(" (2 nodes)")), "{text}");
     Ok(())
 }
+
+/// A container that ends at once: its code, its words and, for a Deployment's pod, the revision that made it.
+pub(crate) fn explain_shows_why_a_container_ended(cluster: &mut Cluster) -> Result<()> {
+    let admin = cluster.admin();
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ender", "namespace": load::NAMESPACE},
+        "spec": {"containers": [{"name": "work", "image": WORK_IMAGE, "imagePullPolicy": "Never",
+            "args": ["get", "http://127.0.0.1:1/"]}]}});
+    admin.apply(&pod.to_string())?;
+    let explain = ["explain", "pod/ender", "-n", load::NAMESPACE, "--logs"];
+    let shown = wait::until("the words of a container that ended", Duration::from_mins(1), || {
+        let shown = admin.guard(&explain)?;
+        ensure!(shown.out.contains("logs of work before it last ended, "), "{shown:?}");
+        Ok(Some(shown.out))
+    })?;
+    assert!(shown.contains("connection refused") && shown.contains("(exit code 1)"), "{shown}");
+    admin.kubectl(&["-n", load::NAMESPACE, "delete", "pod", "ender", "--grace-period=0", "--force"])?;
+
+    let feed = rows(&admin)?.into_iter().find(|row| row["workload"]["name"] == "feed").context("feed has no row")?;
+    let feed = format!("pod/{}", feed["name"].as_str().context("a row has no name")?);
+    let shown = admin.guard(&["explain", &feed, "-n", load::NAMESPACE])?;
+    assert!(shown.out.contains("rollout    revision 1 (ReplicaSet feed-"), "{shown:?}");
+    assert!(!shown.out.contains("logs"), "nobody asked for logs: {shown:?}");
+    Ok(())
+}
