@@ -14,6 +14,9 @@ const LINES: i64 = 20;
 /// Bytes read, however long the lines are.
 const BYTES: i64 = 64 << 10;
 
+/// What the kubelet answers, as if it were the log, once the container is removed.
+const GONE: &str = "unable to retrieve container logs for ";
+
 /// The last lines of a container that ended, oldest first. Their text is sanitised.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tail {
@@ -41,6 +44,9 @@ pub async fn previous(connection: &Connection, namespace: &str, pod: &str, conta
     let api: Api<Pod> = Api::namespaced(connection.client.clone(), namespace);
     let container = Some(sanitise::line(container));
     match api.logs(pod, &params).await {
+        Ok(text) if text.starts_with(GONE) => {
+            Tail { container, lines: Vec::new(), note: Some("its node no longer has them".to_owned()) }
+        }
         Ok(text) => Tail { container, lines: text.lines().map(sanitise::line).collect(), note: None },
         Err(error) => Tail { container, lines: Vec::new(), note: Some(words(&request.failed(&error))) },
     }

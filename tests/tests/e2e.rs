@@ -42,6 +42,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("metrics_are_collected_and_analyzed", Any, collect::metrics_are_collected_and_analyzed),
     ("an_operator_cannot_read_secrets", Any, rights::an_operator_cannot_read_secrets),
     ("a_dry_run_changes_nothing", Own, fix::a_dry_run_changes_nothing),
+    ("the_journal_can_be_verified", Own, fix::the_journal_can_be_verified),
     ("a_broken_set_up_is_explained", Own, setups::a_broken_set_up_is_explained),
     ("a_kubelet_that_lies_is_reported", Own, outages::a_kubelet_that_lies_is_reported),
     ("a_broken_model_is_told", Own, outages::a_broken_model_is_told),

@@ -197,7 +197,7 @@ fn tail(tail: &Tail) -> String {
     match &tail.note {
         Some(note) => format!("{title}: not shown: {note}\n"),
         None if tail.lines.is_empty() => format!("{title}: nothing\n"),
-        None => format!("{title}, {} lines:\n  {}\n", tail.lines.len(), tail.lines.join("\n  ")),
+        None => format!("{title}:\n  {}\n", tail.lines.join("\n  ")),
     }
 }
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use guard_tests::cluster::Cluster;
+use guard_tests::cluster::{Cluster, WORK_IMAGE};
 use guard_tests::person::{Answer, Person};
 use guard_tests::{load, wait};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::status::rows;
 
@@ -45,13 +45,13 @@ const FIX: [&str; 5] = ["fix", "deployment/mail", "-n", load::NAMESPACE, "--acti
 
 /// Reads a dry run and gives its digest back. A crash loop changes its Deployment's status now and then, which makes a
 /// plan stale: then it is read again, as a person would.
-fn approve_what_is_shown(operator: &Person) -> Result<Answer> {
+fn approve_what_is_shown(operator: &Person, fix: &[&str], timeout: &str) -> Result<Answer> {
     for _ in 0..5 {
-        let shown = operator.guard(&[&FIX[..], &["--dry-run"]].concat())?;
+        let shown = operator.guard(&[fix, &["--dry-run"]].concat())?;
         ensure!(shown.out.contains("restartedAt"), "no diff: {shown:?}");
         let digest = shown.out.split_whitespace().find(|word| word.starts_with("sha256:"));
         let digest = digest.context("no digest is shown")?;
-        let done = operator.guard(&[&FIX[..], &["--timeout=3m", "--approve", digest]].concat())?;
+        let done = operator.guard(&[fix, &[timeout, "--approve", digest]].concat())?;
         if done.code != Some(4) {
             return Ok(done);
         }
@@ -81,7 +81,7 @@ pub(crate) fn a_fix_is_shown_approved_and_verified(cluster: &mut Cluster) -> Res
     assert_eq!(refused.code, Some(6), "{refused:?}");
 
     let mark = cluster.audit_mark();
-    let done = approve_what_is_shown(&operator)?;
+    let done = approve_what_is_shown(&operator, &FIX, "--timeout=3m")?;
     assert_eq!(done.code, Some(0), "{done:?}");
     if cluster.own().is_ok() {
         let events = cluster.audit_since(mark, "operator")?;
@@ -90,7 +90,6 @@ pub(crate) fn a_fix_is_shown_approved_and_verified(cluster: &mut Cluster) -> Res
         let agent = written[0]["userAgent"].as_str().unwrap_or("");
         assert!(agent.starts_with("kubectl-guard/"), "{agent}");
     }
-    the_journal_can_be_verified(cluster, &operator)?;
     let history = operator.guard(&["history"])?;
     assert!(history.out.contains("deployment/mail") && history.out.contains("restart"), "{}", history.out);
     wait::until("the fixed workload to calm down", Duration::from_mins(2), || {
@@ -102,22 +101,36 @@ pub(crate) fn a_fix_is_shown_approved_and_verified(cluster: &mut Cluster) -> Res
     })
 }
 
-/// The chain is whole, the API server's audit log agrees with it, and an edit is found.
-fn the_journal_can_be_verified(cluster: &Cluster, operator: &Person) -> Result<()> {
+/// A restart of a Deployment of its own: the chain is whole, the audit log agrees with it, and an edit is found.
+pub(crate) fn the_journal_can_be_verified(cluster: &mut Cluster) -> Result<()> {
+    let (admin, operator) = (cluster.admin(), cluster.person("operator"));
+    let labels = json!({"app": "logbook"});
+    let pod = json!({"metadata": {"labels": labels},
+        "spec": {"containers": [{"name": "work", "image": WORK_IMAGE, "imagePullPolicy": "Never"}]}});
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "logbook", "namespace": load::NAMESPACE},
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": pod}});
+    admin.apply(&deployment.to_string())?;
+    admin.kubectl(&["-n", load::NAMESPACE, "rollout", "status", "deployment/logbook", "--timeout=60s"])?;
+    let fix = ["fix", "deployment/logbook", "-n", load::NAMESPACE, "--action=restart"];
+    let done = approve_what_is_shown(&operator, &fix, "--timeout=0")?;
+    assert_eq!(done.code, Some(0), "{done:?}");
+
     let whole = operator.guard(&["audit", "verify"])?;
     assert_eq!(whole.code, Some(0), "{whole:?}");
     assert!(whole.out.contains("whole: ") && whole.err.contains("--against"), "{whole:?}");
     let log = cluster.folder().join("audit.log");
-    if log.exists() {
-        let agrees = operator.guard(&["audit", "verify", "--against", &log.to_string_lossy()])?;
-        assert_eq!(agrees.code, Some(0), "{agrees:?}");
-        assert!(agrees.out.contains("agrees: 1 write"), "{agrees:?}");
-    }
+    let agrees = operator.guard(&["audit", "verify", "--against", &log.to_string_lossy()])?;
+    assert_eq!(agrees.code, Some(0), "{agrees:?}");
+    assert!(agrees.out.contains("agrees: 1 write "), "{agrees:?}");
+
     let journal = std::fs::read_to_string(operator.home().join(".local/state/kubectl-guard/journal.jsonl"))?;
     let edited = operator.home().join("edited.jsonl");
     std::fs::write(&edited, journal.replacen("\"operator\"", "\"somebody\"", 1))?;
-    let found = operator.clone().with("GUARD_JOURNAL", &edited.to_string_lossy()).guard(&["audit", "verify"])?;
+    let editor = operator.with("GUARD_JOURNAL", &edited.to_string_lossy());
+    let found = editor.guard(&["audit", "verify", "--against", &log.to_string_lossy()])?;
     assert_eq!(found.code, Some(1), "{found:?}");
-    assert!(found.out.contains("line 1 was edited"), "{found:?}");
+    assert!(found.out.contains("line 1 was edited") && found.out.contains("rewritten: "), "{found:?}");
+    admin.kubectl(&["-n", load::NAMESPACE, "delete", "deployment", "logbook"])?;
     Ok(())
 }
