@@ -7,24 +7,28 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use futures::future::{BoxFuture, ready};
 use guard_model::scorer::Settings;
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, USER_AGENT};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 
 use crate::config::{Arguments, Config, ConfigError, Trust};
 use crate::health::{Heartbeat, readyz};
 use crate::metrics;
 use crate::pipeline::{self, Pipeline};
-use crate::process::Usage;
-use crate::server::{Answer, Routes, serve};
+use crate::server::{Answer, Asked, Routes, serve};
+use crate::snapshot::Snapshot;
 use crate::tick::{Latest, TickError, Ticker};
 use crate::watch::Pods;
 
 /// How many threads may do work that blocks: one scores, one reads a file or looks up a name.
 const BLOCKING_THREADS: usize = 2;
+/// How many scrapes may be on their way at once: each holds its whole body in memory until the scraper has taken it.
+const SCRAPES: usize = 8;
 /// The environment cannot be used as it was given: exit code of a wrong command line.
 const USAGE: u8 = 2;
 
@@ -146,8 +150,9 @@ impl Exporter {
         let heartbeat = Arc::new(Heartbeat::new(config.interval));
         let pods = Pods::default();
         let (ticker, latest) = Ticker::new(config, pods.clone(), pipeline, Arc::clone(&heartbeat));
-        let open = health_routes(latest.clone(), Arc::clone(&heartbeat), config.insecure_metrics);
-        let own = loopback_routes(latest, heartbeat);
+        let scrapes = Scrapes::new(latest, heartbeat);
+        let open = health_routes(&scrapes, config.insecure_metrics);
+        let own = loopback_routes(scrapes);
         tokio::select! {
             result = ticker.run(stop) => Ok(result?),
             () = serve(self.health, open) => Ok(()),
@@ -182,34 +187,60 @@ fn announce(config: &Config) {
     }
 }
 
-fn health_routes(latest: Latest, heartbeat: Arc<Heartbeat>, insecure_metrics: bool) -> Routes {
-    let answer = move |path: &str| match path {
-        "/healthz" => heartbeat.healthz(),
-        "/readyz" => readyz(latest.borrow().as_deref()),
-        "/metrics" if insecure_metrics => metrics_answer(&latest, &heartbeat),
-        _ => Answer::not_found(),
+fn health_routes(scrapes: &Scrapes, insecure_metrics: bool) -> Routes {
+    let scrapes = scrapes.clone();
+    let answer = move |asked: Asked| -> BoxFuture<'static, Answer> {
+        let answer = match asked.path.as_str() {
+            "/healthz" => scrapes.heartbeat.healthz(),
+            "/readyz" => readyz(scrapes.latest.borrow().as_deref()),
+            "/metrics" if insecure_metrics => scrapes.answer(&asked),
+            _ => Answer::not_found(),
+        };
+        Box::pin(ready(answer))
     };
     Routes { loopback_only: false, answer: Box::new(answer) }
 }
 
-fn loopback_routes(latest: Latest, heartbeat: Arc<Heartbeat>) -> Routes {
-    let answer = move |path: &str| match path {
-        "/v1/report" => match latest.borrow().as_deref() {
-            Some(snapshot) => {
-                Answer { status: StatusCode::OK, content_type: "application/json", body: snapshot.json() }
-            }
-            None => Answer::text(StatusCode::SERVICE_UNAVAILABLE, "no tick has ended yet\n"),
-        },
-        "/metrics" => metrics_answer(&latest, &heartbeat),
-        _ => Answer::not_found(),
+fn loopback_routes(scrapes: Scrapes) -> Routes {
+    let answer = move |asked: Asked| -> BoxFuture<'static, Answer> {
+        let answer = match asked.path.as_str() {
+            "/v1/report" => report(scrapes.latest.borrow().as_deref()),
+            "/metrics" => scrapes.answer(&asked),
+            _ => Answer::not_found(),
+        };
+        Box::pin(ready(answer))
     };
     Routes { loopback_only: true, answer: Box::new(answer) }
 }
 
-fn metrics_answer(latest: &Latest, heartbeat: &Heartbeat) -> Answer {
-    let snapshot = latest.borrow().clone();
-    let body = metrics::render(snapshot.as_deref(), &Usage::read(), !heartbeat.stalled());
-    Answer { status: StatusCode::OK, content_type: metrics::CONTENT_TYPE, body: body.into() }
+fn report(snapshot: Option<&Snapshot>) -> Answer {
+    match snapshot {
+        Some(snapshot) => Answer::new(StatusCode::OK, "application/json", snapshot.json()),
+        None => Answer::text(StatusCode::SERVICE_UNAVAILABLE, "no tick has ended yet\n"),
+    }
+}
+
+/// What a scrape is answered from, and how many may be answered at once.
+#[derive(Clone)]
+struct Scrapes {
+    latest: Latest,
+    heartbeat: Arc<Heartbeat>,
+    places: Arc<Semaphore>,
+}
+
+impl Scrapes {
+    fn new(latest: Latest, heartbeat: Arc<Heartbeat>) -> Self {
+        Self { latest, heartbeat, places: Arc::new(Semaphore::new(SCRAPES)) }
+    }
+
+    fn answer(&self, asked: &Asked) -> Answer {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return Answer::text(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes at once\n");
+        };
+        let snapshot = self.latest.borrow().clone();
+        let answer = metrics::answer(snapshot.as_deref(), !self.heartbeat.stalled(), &asked.headers);
+        Answer { place: Some(place), ..answer }
+    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ExporterError> {

@@ -1,18 +1,57 @@
-//! The exporter's series in Prometheus' text format, made afresh for each scrape from the last snapshot, so that nothing
-//! is left of a pod that has gone. Labels hold names and closed lists of words, never free text.
+//! The exporter's series, made afresh for each scrape from the last snapshot, so that nothing is left of a pod that has
+//! gone. Labels hold names and closed lists of words, never free text.
+//!
+//! A pod has 6 series; one over its line has at most 10 more (since when, and three figures of at most three features).
 
-use guard_model::report::{PodReport, State};
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use guard_model::report::{FeatureView, PodReport, State};
+use hyper::StatusCode;
+use hyper::header::HeaderMap;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 
 use crate::process::Usage;
+use crate::server::Answer;
 use crate::snapshot::Snapshot;
 
-/// The type of the body, as Prometheus 3 insists on it.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+mod negotiate;
+mod openmetrics;
+
+pub use negotiate::{Format, takes_gzip};
+
+/// How many features of a pod over its line are shown.
+const FEATURES: usize = 3;
+/// Every state of a pod, as words.
+const STATES: [(State, &str); 5] = [
+    (State::Ok, "ok"),
+    (State::Anomalous, "anomalous"),
+    (State::Learning, "learning"),
+    (State::Stale, "stale"),
+    (State::Muted, "muted"),
+];
+
+/// The answer to a scrape, in the format and packing that its headers ask for.
+pub fn answer(snapshot: Option<&Snapshot>, current: bool, headers: &HeaderMap) -> Answer {
+    let format = Format::preferred(headers);
+    let body = render(snapshot, &Usage::read(), current, format);
+    let packed = takes_gzip(headers).then(|| gzip(&body)).flatten();
+    let gzip = packed.is_some();
+    let body = packed.unwrap_or(body).into();
+    Answer { gzip, ..Answer::new(StatusCode::OK, format.content_type(), body) }
+}
+
+/// The body packed; fast rather than small, for it is made anew for each scrape. `None` cannot happen in memory.
+fn gzip(body: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body).ok()?;
+    encoder.finish().ok()
+}
 
 /// Every series. `current` is false if the snapshot is so old that its scores must not be taken for today's.
-pub fn render(snapshot: Option<&Snapshot>, usage: &Usage, current: bool) -> Vec<u8> {
+pub fn render(snapshot: Option<&Snapshot>, usage: &Usage, current: bool, format: Format) -> Vec<u8> {
     let mut families = Families::default();
     families.gauge(
         "guard_exporter_build_info",
@@ -26,7 +65,7 @@ pub fn render(snapshot: Option<&Snapshot>, usage: &Usage, current: bool) -> Vec<
         families.stages(snapshot);
     }
     families.process(usage);
-    families.encode()
+    families.encode(format)
 }
 
 #[derive(Default)]
@@ -44,13 +83,44 @@ impl Families {
         );
         self.gauge(
             "guard_pod_state",
-            "State of the pod's score: ok, anomalous, learning, stale or muted; 1 for the one it is in.",
-            pods.iter().map(|pod| row(&[&names(pod)[..], &[("state", state(pod.state))]].concat(), 1.0)).collect(),
+            "State of the pod's score: ok, anomalous, learning, stale or muted; 1 for the one it is in, 0 for the others.",
+            pods.iter().flat_map(states).collect(),
         );
         self.gauge(
             "guard_pod_anomaly_since_timestamp_seconds",
             "Since when the pod has been over its line.",
             pods.iter().filter_map(|pod| pod.since.map(|at| row(&names(pod), at.as_second() as f64))).collect(),
+        );
+        self.features(pods);
+    }
+
+    /// What is unlike itself in the pods over their line: the three features that explain most.
+    fn features(&mut self, pods: &[PodReport]) {
+        let mut shown: Vec<(&PodReport, Outlier)> = Vec::new();
+        for pod in pods.iter().filter(|pod| pod.state == State::Anomalous) {
+            shown.extend(outliers(pod).into_iter().map(|outlier| (pod, outlier)));
+        }
+        let rows = |value: fn(&Outlier) -> f64| {
+            let row = |(pod, outlier): &(&PodReport, Outlier)| {
+                row(&[&names(pod)[..], &[("feature", outlier.name)]].concat(), value(outlier))
+            };
+            shown.iter().map(row).collect()
+        };
+        self.gauge(
+            "guard_pod_feature_deviation",
+            "How far a feature of a pod over its line is from what is expected: 1 and -1 are the ends of the range that \
+             nine of ten of its samples would lie in. The features that explain most, at most three a pod.",
+            rows(|outlier| outlier.deviation),
+        );
+        self.gauge(
+            "guard_pod_feature_seen",
+            "The feature as it was measured, in the unit of its name.",
+            rows(|o| o.seen),
+        );
+        self.gauge(
+            "guard_pod_feature_expected",
+            "The middle of the expected range of the feature, in the unit of its name.",
+            rows(|outlier| outlier.expected),
         );
     }
 
@@ -111,6 +181,13 @@ impl Families {
             "How often each stage has failed.",
             stages.map(|(stage, count)| row(&[("stage", stage)], count as f64)).to_vec(),
         );
+        let dropped = [("summary", snapshot.dropped.summary), ("cadvisor", snapshot.dropped.cadvisor)];
+        self.add(
+            MetricType::COUNTER,
+            "guard_kubelet_entries_dropped_total",
+            "Entries of the kubelet's answers that were left out: beyond a bound, or not to be understood.",
+            dropped.map(|(source, count)| row(&[("source", source)], count as f64)).to_vec(),
+        );
     }
 
     fn process(&mut self, usage: &Usage) {
@@ -153,7 +230,10 @@ impl Families {
         self.0.push(family);
     }
 
-    fn encode(&self) -> Vec<u8> {
+    fn encode(&self, format: Format) -> Vec<u8> {
+        if format == Format::OpenMetrics {
+            return openmetrics::encode(&self.0).into_bytes();
+        }
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.0, &mut text) {
             tracing::error!(%error, "cannot write the metrics");
@@ -195,13 +275,44 @@ fn names(pod: &PodReport) -> [(&'static str, &str); 2] {
     [("namespace", &pod.namespace), ("pod", &pod.name)]
 }
 
-fn state(state: State) -> &'static str {
-    match state {
-        State::Ok => "ok",
-        State::Anomalous => "anomalous",
-        State::Learning => "learning",
-        State::Stale => "stale",
-        State::Muted => "muted",
+fn states(pod: &PodReport) -> [Row; 5] {
+    STATES.map(|(state, word)| row(&[&names(pod)[..], &[("state", word)]].concat(), flag(pod.state == state)))
+}
+
+/// A feature that was measured and has an expected range.
+struct Outlier {
+    name: &'static str,
+    share: f64,
+    deviation: f64,
+    seen: f64,
+    expected: f64,
+}
+
+impl Outlier {
+    fn of(feature: &FeatureView) -> Option<Self> {
+        let (seen, low, high) = (feature.seen?, feature.expected_low?, feature.expected_high?);
+        let (expected, half) = (f64::midpoint(low, high), (high - low) / 2.0);
+        let deviation = (half > 0.0).then(|| (seen - expected) / half)?;
+        Some(Self { name: feature_name(&feature.name)?, share: feature.share, deviation, seen, expected })
+    }
+}
+
+/// The features with the largest shares, the largest first.
+fn outliers(pod: &PodReport) -> Vec<Outlier> {
+    let mut outliers: Vec<Outlier> = pod.features.iter().filter_map(Outlier::of).collect();
+    outliers.sort_by(|a, b| b.share.total_cmp(&a.share));
+    outliers.truncate(FEATURES);
+    outliers
+}
+
+/// The feature with its unit: the values of a family stand in the unit that its label names.
+fn feature_name(name: &str) -> Option<&'static str> {
+    match name {
+        "cpu" => Some("cpu_cores"),
+        "memory" => Some("memory_bytes"),
+        "receive" => Some("receive_bytes_per_second"),
+        "transmit" => Some("transmit_bytes_per_second"),
+        _ => None,
     }
 }
 
@@ -226,12 +337,53 @@ mod tests {
     }
 
     fn text(snapshot: Option<&Snapshot>, current: bool) -> String {
-        String::from_utf8(render(snapshot, &usage(), current)).unwrap()
+        String::from_utf8(render(snapshot, &usage(), current, Format::Text)).unwrap()
     }
 
     #[test]
     fn every_family_of_a_tick_is_shown_with_its_help_and_type() {
         insta::assert_snapshot!(text(Some(&example()), true));
+    }
+
+    #[test]
+    fn the_same_is_shown_in_open_metrics() {
+        let text = render(Some(&example()), &usage(), true, Format::OpenMetrics);
+        insta::assert_snapshot!(String::from_utf8(text).unwrap());
+    }
+
+    /// A pod that is over its line, with all four features.
+    fn bad(name: usize) -> PodReport {
+        let mut pod = example().report.pods.remove(1);
+        pod.name = format!("churn-{name}");
+        pod.features = ["cpu", "memory", "receive", "transmit"]
+            .map(|name| FeatureView { name: name.to_owned(), ..pod.features[0].clone() })
+            .to_vec();
+        pod
+    }
+
+    #[test]
+    fn a_pod_has_sixteen_series_at_most_and_leaves_none_behind() {
+        let mut snapshot = example();
+        let mut series = |pods: Vec<PodReport>| {
+            snapshot.report.pods = pods;
+            text(Some(&snapshot), true).lines().filter(|line| line.starts_with("guard_pod_")).count()
+        };
+        assert_eq!(series(vec![bad(0)]), 16);
+        assert_eq!(series(vec![PodReport { state: State::Ok, since: None, ..bad(0) }]), 6);
+        for name in 0..1000 {
+            assert_eq!(series(vec![bad(name)]), 16);
+        }
+        assert_eq!(series(Vec::new()), 0);
+    }
+
+    #[test]
+    fn a_packed_answer_unpacks_to_the_plain_one() {
+        let mut plain = Vec::new();
+        let body = render(Some(&example()), &usage(), true, Format::Text);
+        let packed = gzip(&body).unwrap();
+        assert!(packed.len() < body.len() / 2, "{} of {}", packed.len(), body.len());
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed[..]), &mut plain).unwrap();
+        assert_eq!(plain, body);
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub struct Scored {
     pub pods: Vec<PodReport>,
     /// Whether the kubelet gave something that could be understood.
     pub kubelet: Result<(), KubeletError>,
+    /// Entries of the summary that were left out.
+    pub dropped: usize,
 }
 
 /// All that is remembered from tick to tick.
@@ -82,11 +84,12 @@ impl Pipeline {
             Ok(summary) => (Some(summary), Ok(())),
             Err(error) => (None, Err(error)),
         };
+        let dropped = summary.as_ref().map_or(0, |summary| summary.dropped);
         // What was learnt is kept by pod and forgotten with it: a list that has not come yet must not look like an empty one.
-        let Some(pods) = readings.pods else { return Scored { pods: Vec::new(), kubelet } };
+        let Some(pods) = readings.pods else { return Scored { pods: Vec::new(), kubelet, dropped } };
         let now = seconds(readings.at);
         let samples = self.sampler.tick(now, summary.as_ref(), readings.cadvisor.as_ref(), &pods);
-        Scored { pods: self.scorer.tick(readings.at, &samples), kubelet }
+        Scored { pods: self.scorer.tick(readings.at, &samples), kubelet, dropped }
     }
 
     fn parse(&self, body: &[u8]) -> Result<summary::Summary, KubeletError> {

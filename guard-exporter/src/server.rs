@@ -5,9 +5,10 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -16,7 +17,9 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// How long a client may take to send its request's head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,8 +29,18 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_mins(1);
 const CONNECTIONS: usize = 40;
 /// How many bytes a request's head may have.
 const HEAD: usize = 16 * 1024;
+/// How long Prometheus will wait for the answer, in seconds; it says so itself.
+const SCRAPE_TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
 /// How long to wait after the system refused to hand out a connection (no file descriptor left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a client asks.
+pub struct Asked {
+    /// The path, without its query.
+    pub path: String,
+    /// The headers of the request.
+    pub headers: HeaderMap,
+}
 
 /// What a path answers.
 pub struct Answer {
@@ -35,14 +48,23 @@ pub struct Answer {
     pub status: StatusCode,
     /// The type of the body.
     pub content_type: &'static str,
+    /// The body is packed.
+    pub gzip: bool,
     /// The body, whole.
     pub body: Bytes,
+    /// A place among the few that may be taken at once, given back when the connection ends.
+    pub place: Option<OwnedSemaphorePermit>,
 }
 
 impl Answer {
+    /// A plain body.
+    pub fn new(status: StatusCode, content_type: &'static str, body: Bytes) -> Self {
+        Self { status, content_type, gzip: false, body, place: None }
+    }
+
     /// A bare line of text.
     pub fn text(status: StatusCode, line: &'static str) -> Self {
-        Self { status, content_type: "text/plain; charset=utf-8", body: Bytes::from_static(line.as_bytes()) }
+        Self::new(status, "text/plain; charset=utf-8", Bytes::from_static(line.as_bytes()))
     }
 
     /// What a path that does not exist answers.
@@ -56,8 +78,8 @@ pub struct Routes {
     /// True if only requests addressed to this machine by its loopback name are answered: a web page that points a name
     /// of its own at 127.0.0.1 must not read scores through a person's open port-forward.
     pub loopback_only: bool,
-    /// Makes the answer to a path.
-    pub answer: Box<dyn Fn(&str) -> Answer + Send + Sync>,
+    /// Makes the answer.
+    pub answer: Box<dyn Fn(Asked) -> BoxFuture<'static, Answer> + Send + Sync>,
 }
 
 /// Serves `routes` on `listener` until the task is dropped.
@@ -102,10 +124,38 @@ impl Drop for Connections {
     }
 }
 
+/// What a request leaves with its connection: how long that may go on, and what its answer holds until then.
+struct Lease {
+    limit: watch::Sender<Duration>,
+    place: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Lease {
+    fn new() -> Self {
+        Self { limit: watch::Sender::new(CONNECTION_TIMEOUT), place: Mutex::default() }
+    }
+
+    /// Ends when the connection has been open for as long as it may.
+    async fn run_out(&self) {
+        let began = Instant::now();
+        let mut limit = self.limit.subscribe();
+        loop {
+            let end = began + *limit.borrow_and_update();
+            tokio::select! {
+                () = tokio::time::sleep_until(end) => return,
+                // The sender lives as long as this.
+                _ = limit.changed() => {}
+            }
+        }
+    }
+}
+
 async fn connection(stream: TcpStream, routes: Arc<Routes>) {
+    let lease = Arc::new(Lease::new());
+    let leased = Arc::clone(&lease);
     let service = service_fn(move |request| {
-        let routes = Arc::clone(&routes);
-        async move { Ok::<_, Infallible>(respond(&routes, &request)) }
+        let (routes, lease) = (Arc::clone(&routes), Arc::clone(&leased));
+        async move { Ok::<_, Infallible>(respond(&routes, &lease, request).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -113,21 +163,31 @@ async fn connection(stream: TcpStream, routes: Arc<Routes>) {
         .max_buf_size(HEAD)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    match tokio::time::timeout(CONNECTION_TIMEOUT, serving).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a connection ended badly"),
-        Err(_) => tracing::debug!("a connection took too long"),
+    tokio::select! {
+        ended = serving => if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended badly");
+        },
+        () = lease.run_out() => tracing::debug!("a connection took too long"),
     }
 }
 
-fn respond(routes: &Routes, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    let answer = if request.method() != Method::GET {
+async fn respond(routes: &Routes, lease: &Lease, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (head, _) = request.into_parts();
+    if let Some(limit) = scrape_timeout(&head.headers) {
+        lease.limit.send_replace(limit);
+    }
+    let mut answer = if head.method != Method::GET {
         Answer::text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served\n")
-    } else if routes.loopback_only && !addressed_to_loopback(request.uri(), request.headers()) {
+    } else if routes.loopback_only && !addressed_to_loopback(&head.uri, &head.headers) {
         Answer::text(StatusCode::FORBIDDEN, "this host name is not served here\n")
     } else {
-        (routes.answer)(request.uri().path())
+        (routes.answer)(Asked { path: head.uri.path().to_owned(), headers: head.headers }).await
     };
+    *lease.place.lock().unwrap_or_else(PoisonError::into_inner) = answer.place.take();
+    response(answer)
+}
+
+fn response(answer: Answer) -> Response<Full<Bytes>> {
     // Full knows its length, so hyper sends Content-Length and never chunks: readers behind a port-forward rely on it.
     let mut response = Response::new(Full::new(answer.body));
     *response.status_mut() = answer.status;
@@ -135,10 +195,19 @@ fn respond(routes: &Routes, request: &Request<Incoming>) -> Response<Full<Bytes>
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if answer.gzip {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     if answer.status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
     }
     response
+}
+
+/// How long the scraper says that it will wait, if that is less than anybody may.
+fn scrape_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(SCRAPE_TIMEOUT)?.to_str().ok()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok().filter(|limit| *limit < CONNECTION_TIMEOUT)
 }
 
 /// True if every name by which the request addresses its server is this machine's loopback.

@@ -19,6 +19,15 @@ pub struct Failures {
     pub state: u64,
 }
 
+/// How many entries of the kubelet's answers were left out since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Of `/stats/summary`.
+    pub summary: u64,
+    /// Of `/metrics/cadvisor`.
+    pub cadvisor: u64,
+}
+
 /// How long each stage of the last tick took; `None` for one that was not due.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Durations {
@@ -40,6 +49,8 @@ pub struct Snapshot {
     pub kubelet_error: Option<&'static str>,
     /// How often each stage has failed.
     pub failures: Failures,
+    /// How many entries were left out.
+    pub dropped: Dropped,
     /// How long each stage took.
     pub durations: Durations,
     json: OnceLock<Bytes>,
@@ -52,9 +63,10 @@ impl Snapshot {
         last_sample: Option<f64>,
         kubelet_error: Option<&'static str>,
         failures: Failures,
+        dropped: Dropped,
         durations: Durations,
     ) -> Self {
-        Self { report, last_sample, kubelet_error, failures, durations, json: OnceLock::new() }
+        Self { report, last_sample, kubelet_error, failures, dropped, durations, json: OnceLock::new() }
     }
 
     /// The report as JSON. It is made when first asked for, once a tick at most: most ticks nobody asks, and a body kept
@@ -69,7 +81,7 @@ impl Snapshot {
 #[cfg(test)]
 pub(crate) fn example() -> Snapshot {
     use guard_model::cause::{Cause, Reason};
-    use guard_model::report::{KubeletState, ModelInfo, PodReport, Severity, State, VERSION};
+    use guard_model::report::{FeatureView, KubeletState, ModelInfo, PodReport, Severity, State, VERSION};
 
     let good = PodReport {
         namespace: "shop".to_owned(),
@@ -97,6 +109,14 @@ pub(crate) fn example() -> Snapshot {
         severity: Severity::Critical,
         since: "2026-11-22T13:12:11Z".parse().ok(),
         reasons: vec![Reason { cause: Cause::CrashLoop, score: 0.9375, text: "restarts 5".to_owned() }],
+        features: vec![FeatureView {
+            name: "cpu".to_owned(),
+            unit: "cores".to_owned(),
+            seen: Some(1.5),
+            expected_low: Some(0.25),
+            expected_high: Some(0.75),
+            share: 1.0,
+        }],
         ..good.clone()
     };
     let stale = PodReport { name: "gone-0".to_owned(), uid: "3".to_owned(), state: State::Stale, ..good.clone() };
@@ -129,5 +149,5 @@ pub(crate) fn example() -> Snapshot {
         score: Duration::from_micros(3_906),
     };
     let failures = Failures { summary: 2, cadvisor: 1, watch: 3, state: 0 };
-    Snapshot::new(report, Some(1_795_353_180.0), None, failures, durations)
+    Snapshot::new(report, Some(1_795_353_180.0), None, failures, Dropped { summary: 0, cadvisor: 5 }, durations)
 }

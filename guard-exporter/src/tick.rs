@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::health::Heartbeat;
 use crate::kubelet::{self, Kubelet, KubeletError};
 use crate::pipeline::{Pipeline, Readings, seconds};
-use crate::snapshot::{Durations, Failures, Snapshot};
+use crate::snapshot::{Dropped, Durations, Failures, Snapshot};
 use crate::state;
 use crate::watch::Pods;
 
@@ -52,6 +52,7 @@ pub struct Ticker {
     last_sample: Option<f64>,
     last_error: Option<KubeletError>,
     failures: Failures,
+    dropped: Dropped,
 }
 
 impl Ticker {
@@ -74,6 +75,7 @@ impl Ticker {
             last_sample: None,
             last_error: None,
             failures: Failures::default(),
+            dropped: Dropped::default(),
         };
         (ticker, latest)
     }
@@ -128,7 +130,11 @@ impl Ticker {
         let read = self.kubelet.get(kubelet::CADVISOR, |piece| reader.feed(piece)).await;
         self.cadvisor_took = Some(began.elapsed());
         match read {
-            Ok(()) => Some(reader.finish()),
+            Ok(()) => {
+                let cadvisor = reader.finish();
+                self.dropped.cadvisor += cadvisor.dropped as u64;
+                Some(cadvisor)
+            }
             Err(error) => {
                 self.failures.cadvisor += 1;
                 tracing::warn!(%error, "drops, throttling and OOM events are unknown for a minute");
@@ -150,6 +156,7 @@ impl Ticker {
         if scored.kubelet.is_ok() && known {
             self.last_sample = Some(seconds(at));
         }
+        self.dropped.summary += scored.dropped as u64;
         self.note(scored.kubelet.err());
         let report = NodeReport {
             version: VERSION,
@@ -164,7 +171,8 @@ impl Ticker {
         };
         let failures = Failures { watch: self.pods.failures(), ..self.failures };
         let kind = self.last_error.as_ref().map(KubeletError::kind);
-        self.publish.send_replace(Some(Arc::new(Snapshot::new(report, self.last_sample, kind, failures, durations))));
+        let snapshot = Snapshot::new(report, self.last_sample, kind, failures, self.dropped, durations);
+        self.publish.send_replace(Some(Arc::new(snapshot)));
         Ok(())
     }
 

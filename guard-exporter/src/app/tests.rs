@@ -183,3 +183,17 @@ async fn a_port_that_is_taken_is_named() {
     let error = Exporter::bind(config).await.err().unwrap();
     assert!(error.to_string().starts_with("cannot listen on 127.0.0.1:"), "{error}");
 }
+
+#[tokio::test]
+async fn scrapers_that_do_not_read_leave_the_others_a_clear_no() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&folder, SUMMARY).await;
+    let heartbeat = Arc::new(Heartbeat::new(config.interval));
+    let scrapes = Scrapes::new(tokio::sync::watch::channel(None).1, heartbeat);
+    let asked = Asked { path: "/metrics".to_owned(), headers: hyper::HeaderMap::new() };
+    let held: Vec<Answer> = (0..SCRAPES).map(|_| scrapes.answer(&asked)).collect();
+    assert!(held.iter().all(|answer| answer.status == StatusCode::OK));
+    assert_eq!(scrapes.answer(&asked).status, StatusCode::SERVICE_UNAVAILABLE);
+    drop(held);
+    assert_eq!(scrapes.answer(&asked).status, StatusCode::OK);
+}

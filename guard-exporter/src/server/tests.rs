@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -10,11 +8,14 @@ const BIG: usize = 300_000;
 async fn start(loopback_only: bool) -> (std::net::SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let answer = |path: &str| match path {
-        "/report" => {
-            Answer { status: StatusCode::OK, content_type: "application/json", body: Bytes::from(vec![b'x'; BIG]) }
-        }
-        _ => Answer::not_found(),
+    let answer = |asked: Asked| -> BoxFuture<'static, Answer> {
+        Box::pin(async move {
+            match asked.path.as_str() {
+                "/report" => Answer::new(StatusCode::OK, "application/json", Bytes::from(vec![b'x'; BIG])),
+                "/never" => std::future::pending().await,
+                _ => Answer::not_found(),
+            }
+        })
     };
     (address, tokio::spawn(serve(listener, Routes { loopback_only, answer: Box::new(answer) })))
 }
@@ -107,4 +108,28 @@ async fn silent_connections_cannot_keep_a_probe_out() {
     let began = Instant::now();
     assert!(get(address, "localhost").await.starts_with("HTTP/1.1 200"));
     assert!(began.elapsed() < HEADER_TIMEOUT);
+}
+
+#[tokio::test]
+async fn whoever_says_how_long_it_waits_is_cut_off_by_then() {
+    let (address, _server) = start(false).await;
+    let began = Instant::now();
+    let head = "GET /never HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: 0.3\r\n\r\n";
+    assert_eq!(talk(address, head).await, "");
+    assert!(began.elapsed() < HEADER_TIMEOUT, "{:?}", began.elapsed());
+}
+
+#[test]
+fn only_a_shorter_time_than_anybody_has_is_taken() {
+    let timeout = |value: &str| {
+        scrape_timeout(&HeaderMap::from_iter([(
+            header::HeaderName::from_static(SCRAPE_TIMEOUT),
+            value.parse().unwrap(),
+        )]))
+    };
+    assert_eq!(timeout("9.5"), Some(Duration::from_millis(9500)));
+    for value in ["61", "-1", "NaN", "inf", "soon", "1e300", ""] {
+        assert_eq!(timeout(value), None, "{value}");
+    }
+    assert_eq!(scrape_timeout(&HeaderMap::new()), None);
 }
