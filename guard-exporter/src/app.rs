@@ -17,12 +17,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
 use crate::config::{Arguments, Config, ConfigError, Trust};
+use crate::gate::{Gate, Lifetimes};
 use crate::health::{Heartbeat, readyz};
 use crate::metrics;
 use crate::pipeline::{self, Pipeline};
-use crate::server::{Answer, Asked, Routes, serve};
+use crate::server::{Answer, Asked, Channel, Routes, serve};
 use crate::snapshot::Snapshot;
 use crate::tick::{Latest, TickError, Ticker};
+use crate::tls::Certificates;
 use crate::watch::Pods;
 
 /// How many threads may do work that blocks: one scores, one reads a file or looks up a name.
@@ -113,7 +115,7 @@ fn signalled() -> Result<impl Future<Output = ()>, ExporterError> {
 pub struct Exporter {
     config: Config,
     client: kube::Client,
-    health: TcpListener,
+    network: TcpListener,
     loopback: TcpListener,
 }
 
@@ -124,16 +126,16 @@ impl Exporter {
     /// If a port is taken, or nothing says where the API server is.
     pub async fn bind(config: Config) -> Result<Self, ExporterError> {
         let client = client(config.kubeconfig.as_deref()).await?;
-        let (health, loopback) = (listen(config.listen).await?, listen(config.loopback).await?);
-        Ok(Self { config, client, health, loopback })
+        let (network, loopback) = (listen(config.listen).await?, listen(config.loopback).await?);
+        Ok(Self { config, client, network, loopback })
     }
 
-    /// Where health is served, and where the report and the metrics are.
+    /// The network port, and the loopback port with the report.
     ///
     /// # Errors
     /// If the system does not say.
     pub fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
-        Ok((self.health.local_addr()?, self.loopback.local_addr()?))
+        Ok((self.network.local_addr()?, self.loopback.local_addr()?))
     }
 
     /// Samples, scores and serves until `stop`.
@@ -151,12 +153,18 @@ impl Exporter {
         let pods = Pods::default();
         let (ticker, latest) = Ticker::new(config, pods.clone(), pipeline, Arc::clone(&heartbeat));
         let scrapes = Scrapes::new(latest, heartbeat);
-        let open = health_routes(&scrapes, config.insecure_metrics);
+        let gate = Gate::new(self.client.clone(), config.audience.clone(), Lifetimes::default());
+        let open = network_routes(scrapes.clone(), gate, config.insecure_metrics);
+        let certificates = Arc::new(Certificates::new(config.tls.clone()));
+        if !config.insecure_metrics {
+            // Says in the log if there is none.
+            certificates.acceptor();
+        }
         let own = loopback_routes(scrapes);
         tokio::select! {
             result = ticker.run(stop) => Ok(result?),
-            () = serve(self.health, open) => Ok(()),
-            () = serve(self.loopback, own) => Ok(()),
+            () = serve(self.network, open, Some(certificates)) => Ok(()),
+            () = serve(self.loopback, own, None) => Ok(()),
             () = follow(&pods, self.client, &config.node) => Ok(()),
         }
     }
@@ -173,7 +181,7 @@ fn announce(config: &Config) {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         node = config.node,
-        health = %config.listen,
+        network = %config.listen,
         loopback = %config.loopback,
         "starting"
     );
@@ -187,16 +195,21 @@ fn announce(config: &Config) {
     }
 }
 
-fn health_routes(scrapes: &Scrapes, insecure_metrics: bool) -> Routes {
-    let scrapes = scrapes.clone();
+fn network_routes(scrapes: Scrapes, gate: Gate, insecure_metrics: bool) -> Routes {
+    let gate = Arc::new(gate);
     let answer = move |asked: Asked| -> BoxFuture<'static, Answer> {
-        let answer = match asked.path.as_str() {
-            "/healthz" => scrapes.heartbeat.healthz(),
-            "/readyz" => readyz(scrapes.latest.borrow().as_deref()),
-            "/metrics" if insecure_metrics => scrapes.answer(&asked),
-            _ => Answer::not_found(),
-        };
-        Box::pin(ready(answer))
+        let (scrapes, gate) = (scrapes.clone(), Arc::clone(&gate));
+        Box::pin(async move {
+            match asked.path.as_str() {
+                "/healthz" => scrapes.heartbeat.healthz(),
+                "/readyz" => readyz(scrapes.latest.borrow().as_deref()),
+                "/metrics" if insecure_metrics || asked.channel == Channel::Certified => scrapes.answer(&asked),
+                "/metrics" if asked.channel == Channel::Tls => {
+                    gate.judge(&asked.headers).await.refusal().unwrap_or_else(|| scrapes.answer(&asked))
+                }
+                _ => Answer::not_found(),
+            }
+        })
     };
     Routes { loopback_only: false, answer: Box::new(answer) }
 }

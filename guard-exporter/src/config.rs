@@ -8,6 +8,8 @@ use std::time::Duration;
 use clap::Parser;
 use tracing::level_filters::LevelFilter;
 
+use crate::tls::Files;
+
 /// Where Kubernetes puts the token of the pod's ServiceAccount.
 const TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 /// Where Kubernetes puts the certificate of the cluster's authority.
@@ -67,7 +69,7 @@ pub struct Arguments {
     #[arg(long, env = "GUARD_STATE_FILE", value_name = "FILE")]
     pub state_file: Option<PathBuf>,
 
-    /// Address for /healthz and /readyz
+    /// Network address: /healthz and /readyz for anyone, /metrics over TLS for those who may get it
     #[arg(long, env = "GUARD_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:9465")]
     pub listen: SocketAddr,
 
@@ -75,7 +77,23 @@ pub struct Arguments {
     #[arg(long, env = "GUARD_LOOPBACK", value_name = "ADDRESS", default_value = "127.0.0.1:9466", value_parser = loopback)]
     pub loopback: SocketAddr,
 
-    /// Serve /metrics on the health address too, in plain HTTP and to anyone
+    /// Serving certificate of the network address, with its chain (PEM); read again when it changes
+    #[arg(long, env = "GUARD_TLS_CERT", value_name = "FILE", default_value = "/etc/guard/tls/tls.crt")]
+    pub tls_cert: PathBuf,
+
+    /// Key of the serving certificate (PEM)
+    #[arg(long, env = "GUARD_TLS_KEY", value_name = "FILE", default_value = "/etc/guard/tls/tls.key")]
+    pub tls_key: PathBuf,
+
+    /// Authority (PEM) made for scrapers: whoever shows a certificate of it gets /metrics without a token
+    #[arg(long, env = "GUARD_CLIENT_CA", value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
+
+    /// For whom the tokens of scrapers must be made out
+    #[arg(long, env = "GUARD_AUDIENCE", value_name = "NAME", default_value = "guard-exporter.guard-system.svc")]
+    pub audience: String,
+
+    /// Serve /metrics on the network address in plain HTTP too, and to anyone
     #[arg(long, env = "GUARD_INSECURE_METRICS")]
     pub insecure_metrics: bool,
 
@@ -144,11 +162,15 @@ pub struct Config {
     pub model: Option<PathBuf>,
     /// Where to keep what was learnt.
     pub state_file: Option<PathBuf>,
-    /// Address for health.
+    /// Network address.
     pub listen: SocketAddr,
     /// Address for the report and the metrics.
     pub loopback: SocketAddr,
-    /// Whether the metrics are served on `listen` too.
+    /// Where the certificate of `listen` is.
+    pub tls: Files,
+    /// For whom the tokens of scrapers must be made out.
+    pub audience: String,
+    /// Whether the metrics are served on `listen` to anyone.
     pub insecure_metrics: bool,
     /// Kubeconfig to use outside of a cluster.
     pub kubeconfig: Option<PathBuf>,
@@ -199,6 +221,8 @@ impl Arguments {
             state_file: self.state_file,
             listen: self.listen,
             loopback: self.loopback,
+            tls: Files { certificate: self.tls_cert, key: self.tls_key, client_ca: self.client_ca },
+            audience: self.audience,
             insecure_metrics: self.insecure_metrics,
             kubeconfig: self.kubeconfig,
         })

@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod config;
+pub mod gate;
 pub mod health;
 pub mod kubelet;
 pub mod metrics;
@@ -12,4 +13,5 @@ pub mod server;
 pub mod snapshot;
 pub mod state;
 pub mod tick;
+pub mod tls;
 pub mod watch;

@@ -16,10 +16,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+
+use crate::tls::Certificates;
 
 /// How long a client may take to send its request's head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,6 +32,8 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_mins(1);
 const CONNECTIONS: usize = 40;
 /// How many bytes a request's head may have.
 const HEAD: usize = 16 * 1024;
+/// The first byte of a TLS connection; no HTTP method begins with it.
+const HANDSHAKE: u8 = 22;
 /// How long Prometheus will wait for the answer, in seconds; it says so itself.
 const SCRAPE_TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
 /// How long to wait after the system refused to hand out a connection (no file descriptor left).
@@ -40,6 +45,19 @@ pub struct Asked {
     pub path: String,
     /// The headers of the request.
     pub headers: HeaderMap,
+    /// How it came.
+    pub channel: Channel,
+}
+
+/// How a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// In plain HTTP.
+    Plain,
+    /// Over TLS, from anybody.
+    Tls,
+    /// Over TLS, from somebody with a certificate of the authority that was named for clients.
+    Certified,
 }
 
 /// What a path answers.
@@ -82,16 +100,18 @@ pub struct Routes {
     pub answer: Box<dyn Fn(Asked) -> BoxFuture<'static, Answer> + Send + Sync>,
 }
 
-/// Serves `routes` on `listener` until the task is dropped.
+/// Serves `routes` on `listener`, with `certificates` over TLS as well as in plain HTTP, until the task is dropped.
 ///
 /// A connection over the limit takes the place of the oldest one: somebody who opens forty and says nothing cannot keep
 /// a probe out.
-pub async fn serve(listener: TcpListener, routes: Routes) {
+pub async fn serve(listener: TcpListener, routes: Routes, certificates: Option<Arc<Certificates>>) {
     let routes = Arc::new(routes);
     let mut open = Connections::default();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => open.add(tokio::spawn(connection(stream, Arc::clone(&routes)))),
+            Ok((stream, _)) => {
+                open.add(tokio::spawn(open_connection(stream, Arc::clone(&routes), certificates.clone())));
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -150,12 +170,44 @@ impl Lease {
     }
 }
 
-async fn connection(stream: TcpStream, routes: Arc<Routes>) {
+/// Serves a connection in the protocol that the client begins with: a kubelet's probe needs no certificate to be
+/// answered, a scraper does.
+async fn open_connection(stream: TcpStream, routes: Arc<Routes>, certificates: Option<Arc<Certificates>>) {
+    let Some(certificates) = certificates else { return connection(stream, routes, Channel::Plain).await };
+    match tokio::time::timeout(HEADER_TIMEOUT, begins_tls(&stream)).await {
+        Ok(Ok(false)) => connection(stream, routes, Channel::Plain).await,
+        Ok(Ok(true)) => {
+            let Some(acceptor) = certificates.acceptor() else { return };
+            match tokio::time::timeout(HEADER_TIMEOUT, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => {
+                    // Rustls has verified what a client shows, or has broken off.
+                    let certified = stream.get_ref().1.peer_certificates().is_some();
+                    let channel = if certified { Channel::Certified } else { Channel::Tls };
+                    connection(stream, routes, channel).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!("a TLS handshake took too long"),
+            }
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "a connection ended before it began"),
+        Err(_) => tracing::debug!("a connection stayed silent"),
+    }
+}
+
+async fn begins_tls(stream: &TcpStream) -> std::io::Result<bool> {
+    let mut first = [0];
+    Ok(stream.peek(&mut first).await? == 1 && first[0] == HANDSHAKE)
+}
+
+async fn connection<S>(stream: S, routes: Arc<Routes>, channel: Channel)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let lease = Arc::new(Lease::new());
     let leased = Arc::clone(&lease);
     let service = service_fn(move |request| {
         let (routes, lease) = (Arc::clone(&routes), Arc::clone(&leased));
-        async move { Ok::<_, Infallible>(respond(&routes, &lease, request).await) }
+        async move { Ok::<_, Infallible>(respond(&routes, &lease, channel, request).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -171,7 +223,12 @@ async fn connection(stream: TcpStream, routes: Arc<Routes>) {
     }
 }
 
-async fn respond(routes: &Routes, lease: &Lease, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn respond(
+    routes: &Routes,
+    lease: &Lease,
+    channel: Channel,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let (head, _) = request.into_parts();
     if let Some(limit) = scrape_timeout(&head.headers) {
         lease.limit.send_replace(limit);
@@ -181,7 +238,7 @@ async fn respond(routes: &Routes, lease: &Lease, request: Request<Incoming>) -> 
     } else if routes.loopback_only && !addressed_to_loopback(&head.uri, &head.headers) {
         Answer::text(StatusCode::FORBIDDEN, "this host name is not served here\n")
     } else {
-        (routes.answer)(Asked { path: head.uri.path().to_owned(), headers: head.headers }).await
+        (routes.answer)(Asked { path: head.uri.path().to_owned(), headers: head.headers, channel }).await
     };
     *lease.place.lock().unwrap_or_else(PoisonError::into_inner) = answer.place.take();
     response(answer)
@@ -197,6 +254,9 @@ fn response(answer: Answer) -> Response<Full<Bytes>> {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if answer.gzip {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    if answer.status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if answer.status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(header::ALLOW, HeaderValue::from_static("GET"));

@@ -1,8 +1,10 @@
 //! Putting the exporter into a cluster and taking it away again.
 //!
 //! [`manifests`] holds the objects of `manifests/` and lays the choices of the person who installs over them (pure);
+//! [`certificates`] makes what the exporters prove themselves with;
 //! [`objects`] applies and deletes them as the user; [`rollout`] waits until the exporters are ready.
 
+pub mod certificates;
 pub mod manifests;
 pub mod objects;
 pub mod rollout;

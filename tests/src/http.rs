@@ -1,4 +1,4 @@
-//! The two ends of a plain HTTP exchange that tests need: a GET, and a server that answers everything alike.
+//! The two ends of an HTTP exchange that tests need: a GET, plain or over TLS, and a server that answers everything alike.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -63,4 +63,30 @@ fn answer(stream: TcpStream, config: &Arc<ServerConfig>, body: &[u8]) -> Result<
     stream.write_all(body)?;
     stream.conn.send_close_notify();
     Ok(stream.flush()?)
+}
+
+/// Status and body of a GET over TLS from whoever proves to be `name` by this authority (PEM).
+///
+/// # Errors
+/// If there is no such server, or it does not answer.
+pub fn get_tls(address: &str, name: &str, authority: &str, path: &str, token: Option<&str>) -> Result<(u16, String)> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
+        roots.add(certificate?)?;
+    }
+    let config = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connection = ClientConnection::new(Arc::new(config), ServerName::try_from(name.to_owned())?)?;
+    let stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = StreamOwned::new(connection, stream);
+    let bearer = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {name}\r\n{bearer}\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no head in the answer")?;
+    let status = head.split(' ').nth(1).context("no status in the answer")?.parse()?;
+    Ok((status, body.to_owned()))
 }

@@ -25,6 +25,8 @@ mod install;
 mod outages;
 #[path = "e2e/rights.rs"]
 mod rights;
+#[path = "e2e/scrape.rs"]
+mod scrape;
 #[path = "e2e/setups.rs"]
 mod setups;
 #[path = "e2e/status.rs"]
@@ -34,6 +36,8 @@ const TESTS: &[Test<Cluster>] = &[
     ("pods_of_two_nodes_reach_each_other", Own, cluster::pods_of_two_nodes_reach_each_other),
     ("a_kubelet_that_signs_for_itself_is_named", Own, install::a_kubelet_that_signs_for_itself_is_named),
     ("exporters_run_restricted_on_every_node", Any, install::exporters_run_restricted_on_every_node),
+    ("a_certificate_is_made_once", Any, install::a_certificate_is_made_once),
+    ("metrics_are_for_those_who_may", Own, scrape::metrics_are_for_those_who_may),
     ("every_pod_has_a_row", Any, status::every_pod_has_a_row),
     ("formats_are_kubectls", Any, status::formats_are_kubectls),
     ("explain_shows_why_a_container_ended", Any, status::explain_shows_why_a_container_ended),

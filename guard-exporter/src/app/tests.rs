@@ -190,10 +190,45 @@ async fn scrapers_that_do_not_read_leave_the_others_a_clear_no() {
     let config = config(&folder, SUMMARY).await;
     let heartbeat = Arc::new(Heartbeat::new(config.interval));
     let scrapes = Scrapes::new(tokio::sync::watch::channel(None).1, heartbeat);
-    let asked = Asked { path: "/metrics".to_owned(), headers: hyper::HeaderMap::new() };
+    let asked = Asked { path: "/metrics".to_owned(), headers: hyper::HeaderMap::new(), channel: Channel::Plain };
     let held: Vec<Answer> = (0..SCRAPES).map(|_| scrapes.answer(&asked)).collect();
     assert!(held.iter().all(|answer| answer.status == StatusCode::OK));
     assert_eq!(scrapes.answer(&asked).status, StatusCode::SERVICE_UNAVAILABLE);
     drop(held);
     assert_eq!(scrapes.answer(&asked).status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_network_port_gives_metrics_over_tls_to_those_who_may_and_health_to_anyone() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), authority("own"));
+    let judge = crate::gate::tests::Judge::start().await;
+    let config = config(&folder, SUMMARY).await;
+    let kubeconfig = config.kubeconfig.as_ref().unwrap();
+    let text = std::fs::read_to_string(kubeconfig).unwrap();
+    let (before, after) = text.split_once("server: '").unwrap();
+    let (_, after) = after.split_once('\'').unwrap();
+    let judged = folder.path().join("judged");
+    std::fs::write(&judged, format!("{before}server: 'http://{}'{after}", judge.address)).unwrap();
+    crate::tls::tests::write(&config.tls, &authority);
+    let scrapes = Scrapes::new(tokio::sync::watch::channel(None).1, Arc::new(Heartbeat::new(config.interval)));
+    let gate = Gate::new(client(Some(&judged)).await.unwrap(), config.audience.clone(), Lifetimes::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let certificates = Some(Arc::new(Certificates::new(config.tls.clone())));
+    tokio::spawn(serve(listener, network_routes(scrapes, gate, false), certificates));
+    for (head, status) in [
+        ("GET /metrics HTTP/1.1\r\nAuthorization: Bearer good", "200"),
+        ("GET /metrics HTTP/1.1\r\nAuthorization: Bearer poor", "403"),
+        ("GET /metrics HTTP/1.1\r\nAuthorization: Bearer forged", "401"),
+        ("GET /metrics HTTP/1.1", "401"),
+        ("GET /v1/report HTTP/1.1\r\nAuthorization: Bearer good", "404"),
+        ("GET /healthz HTTP/1.1", "200"),
+    ] {
+        let answer = crate::tls::tests::ask(address, &authority, None, head).await.unwrap();
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{head}: {answer}");
+        assert_eq!(answer.contains("guard_exporter_build_info"), head.contains("Bearer good") && status == "200");
+        assert_eq!(answer.to_lowercase().contains("www-authenticate: bearer"), status == "401");
+    }
+    assert_eq!(get(address, "/healthz").await.0, 200);
+    assert_eq!(get(address, "/metrics").await.0, 404);
 }

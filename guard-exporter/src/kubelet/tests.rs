@@ -82,6 +82,12 @@ impl FakeKubelet {
             state_file: None,
             listen: "127.0.0.1:0".parse().unwrap(),
             loopback: "127.0.0.1:0".parse().unwrap(),
+            tls: crate::tls::Files {
+                certificate: folder.path().join("tls.crt"),
+                key: folder.path().join("tls.key"),
+                client_ca: None,
+            },
+            audience: "guard-exporter.guard-system.svc".to_owned(),
             insecure_metrics: false,
             kubeconfig: None,
         }

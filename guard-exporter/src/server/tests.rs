@@ -17,7 +17,7 @@ async fn start(loopback_only: bool) -> (std::net::SocketAddr, JoinHandle<()>) {
             }
         })
     };
-    (address, tokio::spawn(serve(listener, Routes { loopback_only, answer: Box::new(answer) })))
+    (address, tokio::spawn(serve(listener, Routes { loopback_only, answer: Box::new(answer) }, None)))
 }
 
 /// Sends these bytes and returns all that comes back until the server closes.

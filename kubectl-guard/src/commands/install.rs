@@ -1,4 +1,4 @@
-//! `install`: puts the exporter into the cluster by server-side apply, and waits until it is ready.
+//! `install`: puts the exporter and its certificate into the cluster by server-side apply, and waits until it is ready.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::scores::portforward;
 use crate::setup::NAMESPACE;
+use crate::setup::certificates;
 use crate::setup::manifests::{self, Choices, Kubelet, Object};
 use crate::setup::objects::{self, Applied, Manner};
 use crate::setup::rollout::{self, Progress};
@@ -47,7 +48,7 @@ pub struct InstallArgs {
     /// How long to wait for the exporters; 0 does not wait
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "2m")]
     timeout: Duration,
-    /// Print the objects and apply nothing; no cluster is asked
+    /// Print the objects, but for the certificate, and apply nothing; no cluster is asked
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     output: Option<Format>,
     #[command(flatten)]
@@ -84,13 +85,16 @@ enum Format {
 /// # Errors
 /// If a file cannot be used, the user may not, the API server does not answer, or the exporters do not become ready.
 pub async fn run(args: &InstallArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
-    let objects = manifests::objects(&choices(args)?);
+    let mut objects = manifests::objects(&choices(args)?);
     if args.output.is_some() {
         console.print(&manifests::yaml(&objects))?;
         return Ok(Exit::Done);
     }
     let connection = Connection::open(kube, &Environment::of_process())?;
     console.note(&format!("context {}, {}", connection.context, connection.server));
+    // Before the DaemonSet, which comes last: its pods then start with the certificate.
+    let before = objects.len().saturating_sub(1);
+    objects.splice(before..before, certificates::objects(&connection.client, jiff::Timestamp::now()).await?);
     apply_all(args, &connection, &objects, console).await?;
     if args.dry_run.dry_run != DryRun::None || args.timeout.is_zero() {
         return Ok(Exit::Done);
@@ -222,7 +226,7 @@ mod tests {
         for part in ["image: x/y:1", "imagePullPolicy: Never", "value: 5000ms", "GUARD_KUBELET_INSECURE_TLS"] {
             assert!(text.contains(part), "{part}");
         }
-        assert_eq!(text.matches("\nkind: ").count() + usize::from(text.starts_with("kind: ")), 10);
+        assert_eq!(text.matches("\nkind: ").count() + usize::from(text.starts_with("kind: ")), 11);
     }
 
     #[test]

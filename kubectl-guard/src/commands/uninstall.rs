@@ -8,7 +8,7 @@ use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::setup::manifests::{self, Choices, Kubelet, Object};
-use crate::setup::{NAMESPACE, objects};
+use crate::setup::{NAMESPACE, certificates, objects};
 
 /// Arguments of `uninstall`.
 #[derive(Args)]
@@ -57,7 +57,8 @@ fn doomed(strangers: &[String]) -> Vec<Object> {
     let all = Choices { kubelet: Kubelet::Authority(String::new()), ..Choices::default() };
     let keep_namespace = !strangers.is_empty();
     let stays = |object: &Object| keep_namespace && object.resource.kind == "Namespace";
-    manifests::objects(&all).into_iter().rev().filter(|object| !stays(object)).collect()
+    let made = manifests::objects(&all).into_iter().chain(certificates::traces());
+    made.rev().filter(|object| !stays(object)).collect()
 }
 
 #[cfg(test)]
@@ -72,16 +73,17 @@ mod tests {
     #[test]
     fn everything_that_any_install_made_goes_and_the_namespace_last() {
         let titles = titles(&[]);
-        assert_eq!(titles.first().map(String::as_str), Some("daemonset.apps/guard-exporter"));
+        assert_eq!(titles[..2], ["secret/guard-exporter-tls", "configmap/guard-exporter-ca"]);
+        assert_eq!(titles[2], "daemonset.apps/guard-exporter");
         assert_eq!(titles.last().map(String::as_str), Some("namespace/guard-system"));
         assert!(titles.contains(&"configmap/guard-kubelet-ca".to_owned()));
-        assert_eq!(titles.len(), 11);
+        assert_eq!(titles.len(), 14);
     }
 
     #[test]
     fn a_namespace_with_something_else_in_it_stays() {
         let titles = titles(&["configmap/notes".into()]);
-        assert_eq!(titles.len(), 10);
+        assert_eq!(titles.len(), 13);
         assert!(!titles.contains(&"namespace/guard-system".to_owned()));
     }
 

@@ -5,7 +5,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 /// The files of `manifests/`, in the order in which they are applied.
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     include_str!("../../../manifests/namespace.yaml"),
     include_str!("../../../manifests/serviceaccount.yaml"),
     include_str!("../../../manifests/clusterrole.yaml"),
@@ -15,6 +15,7 @@ const FILES: [&str; 10] = [
     include_str!("../../../manifests/viewer-role.yaml"),
     include_str!("../../../manifests/operator-clusterrole.yaml"),
     include_str!("../../../manifests/node-operator-clusterrole.yaml"),
+    include_str!("../../../manifests/service.yaml"),
     include_str!("../../../manifests/daemonset.yaml"),
 ];
 
@@ -65,7 +66,7 @@ pub struct Object {
 
 impl Object {
     /// An object from its JSON; `None` if that names no kind, version or name.
-    fn new(value: Value) -> Option<Self> {
+    pub(super) fn new(value: Value) -> Option<Self> {
         let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let version = text("/apiVersion")?;
         let (group, version) = version.split_once('/').unwrap_or(("", &version));

@@ -5,6 +5,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams
 use kube::core::Status;
 use kube::{Client, ResourceExt as _};
 
+use super::certificates::AUTHORITY;
 use super::manifests::{KUBELET_CA, Object};
 use super::{EXPORTER, NAMESPACE};
 use crate::error::{Error, Request};
@@ -84,7 +85,7 @@ fn is_exporter(pod: &Pod) -> bool {
 
 /// Ours, and those that Kubernetes and service meshes put into each namespace.
 fn is_our_map(name: &str) -> bool {
-    [KUBELET_CA, "guard-pause", "guard-mutes", "kube-root-ca.crt", "istio-ca-root-cert"].contains(&name)
+    [KUBELET_CA, AUTHORITY, "guard-pause", "guard-mutes", "kube-root-ca.crt", "istio-ca-root-cert"].contains(&name)
 }
 
 fn api(client: &Client, object: &Object) -> Api<DynamicObject> {

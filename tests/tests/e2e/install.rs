@@ -28,6 +28,24 @@ pub(crate) fn a_kubelet_that_signs_for_itself_is_named(cluster: &mut Cluster) ->
     Ok(())
 }
 
+pub(crate) fn a_certificate_is_made_once(cluster: &mut Cluster) -> Result<()> {
+    let admin = cluster.admin();
+    let get =
+        ["get", "secret", "guard-exporter-tls", "-n", "guard-system", "-o", "jsonpath={.metadata.resourceVersion}"];
+    let before = admin.kubectl(&get)?;
+    let mut words = IMAGE.to_vec();
+    words.push("--kubelet-insecure-tls");
+    let again = admin.guard(&words)?;
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert_eq!(admin.kubectl(&get)?, before);
+    assert!(
+        !again.out.contains("secret/") && again.out.contains("configmap/guard-exporter-ca applied"),
+        "{}",
+        again.out
+    );
+    Ok(())
+}
+
 pub(crate) fn exporters_run_restricted_on_every_node(cluster: &mut Cluster) -> Result<()> {
     load::start(cluster)?;
     let admin = cluster.admin();

@@ -46,7 +46,10 @@ fn all_files_of_the_folder_are_embedded_in_the_order_of_kustomize_but_for_the_da
     assert_eq!(contents, FILES.iter().map(|&file| file.to_owned()).collect());
     let there: std::collections::BTreeSet<String> = std::fs::read_dir(folder)
         .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .map(Result::unwrap)
+        // A folder is something to install beside it.
+        .filter(|entry| entry.file_type().unwrap().is_file())
+        .map(|entry| entry.file_name().into_string().unwrap())
         .filter(|name| name != "kustomization.yaml")
         .collect();
     assert_eq!(there, named);
@@ -65,6 +68,7 @@ fn objects_come_in_an_order_in_which_each_finds_what_it_needs() {
     role.rbac.authorization.k8s.io/guard-viewer
     clusterrole.rbac.authorization.k8s.io/guard-operator
     clusterrole.rbac.authorization.k8s.io/guard-node-operator
+    service/guard-exporter
     daemonset.apps/guard-exporter
     ");
 }
@@ -78,12 +82,14 @@ fn plurals_are_those_of_the_api_server() {
 }
 
 #[test]
-fn the_exporter_may_read_exactly_this() {
+fn the_exporter_may_read_and_ask_exactly_this() {
     let objects = objects(&Choices::default());
     insta::assert_snapshot!(shown(find(&objects, "clusterrole.rbac.authorization.k8s.io/guard-exporter")), @r"
     nodes/stats: get
     nodes/metrics: get
     pods: list watch
+    tokenreviews.authentication.k8s.io: create
+    subjectaccessreviews.authorization.k8s.io: create
     ");
 }
 
@@ -147,8 +153,10 @@ fn the_pod_fits_the_restricted_profile() {
     }
     for volume in pod["volumes"].as_array().unwrap() {
         let kinds: Vec<&String> = volume.as_object().unwrap().keys().filter(|key| *key != "name").collect();
-        assert!(["emptyDir", "projected", "configMap"].contains(&kinds[0].as_str()), "{volume}");
+        assert!(["emptyDir", "projected", "configMap", "secret"].contains(&kinds[0].as_str()), "{volume}");
     }
+    let tls = pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == "tls").unwrap();
+    assert_eq!(tls["secret"]["defaultMode"], 0o440);
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
     assert_eq!(pod["securityContext"]["runAsUser"], 65532);
     assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
@@ -169,8 +177,8 @@ fn choices_change_the_daemon_set_and_nothing_else() {
         kubelet: Kubelet::Insecure,
     };
     let (plain, chosen) = (objects(&Choices::default()), objects(&choices));
-    assert_eq!(plain[..9], chosen[..9]);
-    let lines = |objects: &[Object]| yaml(&objects[9..]);
+    assert_eq!(plain[..10], chosen[..10]);
+    let lines = |objects: &[Object]| yaml(&objects[10..]);
     let (before, after) = (lines(&plain), lines(&chosen));
     let diff = similar::TextDiff::from_lines(&before, &after);
     insta::assert_snapshot!(diff.unified_diff().context_radius(0), @r"
@@ -182,7 +190,7 @@ fn choices_change_the_daemon_set_and_nothing_else() {
     +          value: 'true'
     +        image: registry.test/guard-exporter:7
     +        imagePullPolicy: Never
-    @@ -75,0 +81,2 @@
+    @@ -78,0 +84,2 @@
     +      imagePullSecrets:
     +      - name: registry
     ");
