@@ -26,7 +26,23 @@ pub fn get(address: &str, path: &str) -> Result<Vec<u8>> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n").context("no head in the answer")?;
     let head = String::from_utf8_lossy(&answer[..end]).into_owned();
     ensure!(head.starts_with("HTTP/1.1 200"), "{path}: {head}");
-    Ok(answer.split_off(end + 4))
+    let body = answer.split_off(end + 4);
+    if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { joined(&body) } else { Ok(body) }
+}
+
+/// The body whose chunks these are.
+fn joined(mut chunks: &[u8]) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = chunks.windows(2).position(|two| two == b"\r\n").context("a chunk without a length")?;
+        let length = usize::from_str_radix(std::str::from_utf8(&chunks[..end])?, 16)?;
+        if length == 0 {
+            return Ok(body);
+        }
+        let (start, stop) = (end + 2, end + 2 + length);
+        body.extend_from_slice(chunks.get(start..stop).context("a chunk that breaks off")?);
+        chunks = chunks.get(stop + 2..).context("a chunk without an end")?;
+    }
 }
 
 /// Answers every request over TLS with 200 and the same body, for as long as the process lives.

@@ -23,6 +23,8 @@ mod fix;
 mod install;
 #[path = "e2e/outages.rs"]
 mod outages;
+#[path = "e2e/prometheus.rs"]
+mod prometheus;
 #[path = "e2e/rights.rs"]
 mod rights;
 #[path = "e2e/scrape.rs"]
@@ -38,6 +40,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("exporters_run_restricted_on_every_node", Any, install::exporters_run_restricted_on_every_node),
     ("a_certificate_is_made_once", Any, install::a_certificate_is_made_once),
     ("metrics_are_for_those_who_may", Own, scrape::metrics_are_for_those_who_may),
+    ("a_real_prometheus_scrapes_with_its_token", Own, prometheus::a_real_prometheus_scrapes_with_its_token),
     ("every_pod_has_a_row", Any, status::every_pod_has_a_row),
     ("formats_are_kubectls", Any, status::formats_are_kubectls),
     ("explain_shows_why_a_container_ended", Any, status::explain_shows_why_a_container_ended),

@@ -1,0 +1,142 @@
+//! A real Prometheus beside the cluster, with the configuration and the rules that ship.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use guard_tests::cluster::{Cluster, WORK_IMAGE};
+use guard_tests::process::Service;
+use guard_tests::{http, wait};
+use serde_json::{Value, json};
+
+use crate::scrape;
+
+const ADDRESS: &str = "127.0.0.1:9090";
+
+/// The exporters' pods as the discovery of a Prometheus in the cluster would give them.
+fn targets(cluster: &Cluster) -> Result<String> {
+    let target = |(node, address): &(String, String)| {
+        format!(
+            "      - targets: ['{address}']\n        labels:\n          \
+             __meta_kubernetes_pod_label_app_kubernetes_io_name: guard-exporter\n          \
+             __meta_kubernetes_pod_container_port_name: metrics\n          __meta_kubernetes_pod_node_name: {node}\n"
+        )
+    };
+    let targets: Vec<String> = scrape::exporters(cluster)?.iter().map(target).collect();
+    Ok(format!("    static_configs:\n{}", targets.concat()))
+}
+
+/// The shipped configuration with what differs here: where the files are, and the discovery, which Debian's Prometheus is
+/// built without.
+fn configure(cluster: &Cluster, folder: &Path) -> Result<()> {
+    let mut text = fs::read_to_string(scrape::manifest("prometheus.yml"))?;
+    let (before, discovery) = text.split_once("    kubernetes_sd_configs:\n").context("no discovery")?;
+    let (_, after) = discovery.split_once("    relabel_configs:\n").context("no relabelling")?;
+    text = format!("{before}{}    relabel_configs:\n{after}", targets(cluster)?);
+    for (from, to) in [
+        ("/var/run/secrets/guard/token", folder.join("token").display().to_string()),
+        ("/etc/prometheus/guard/ca.crt", folder.join("ca.crt").display().to_string()),
+        ("scrape_interval: 30s", "scrape_interval: 1s".to_owned()),
+        ("evaluation_interval: 30s", "evaluation_interval: 1s".to_owned()),
+    ] {
+        ensure!(text.contains(from), "prometheus.yml has no {from:?}");
+        text = text.replace(from, &to);
+    }
+    fs::write(folder.join("prometheus.yml"), text)?;
+    fs::copy(scrape::manifest("rules.yml"), folder.join("rules.yml"))?;
+    fs::write(folder.join("ca.crt"), scrape::authority(cluster)?)?;
+    Ok(fs::write(folder.join("token"), scrape::token(cluster, "scraper")?)?)
+}
+
+fn start(folder: &Path) -> Result<Service> {
+    let mut command = Command::new("prometheus");
+    command
+        .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
+        .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
+        .arg(format!("--web.listen-address={ADDRESS}"));
+    Service::start(command, &folder.join("log"))
+}
+
+fn api(path: &str) -> Result<Value> {
+    let answer: Value = serde_json::from_slice(&http::get(ADDRESS, &format!("/api/v1/{path}"))?)?;
+    Ok(answer["data"].clone())
+}
+
+/// The samples that a query gives now.
+fn query(expression: &str) -> Result<Vec<Value>> {
+    api(&format!("query?query={expression}"))?["result"].as_array().cloned().context("no result")
+}
+
+/// The value of `up` of each exporter, ordered by node.
+fn up() -> Result<Vec<(String, String)>> {
+    let value = |sample: &Value| {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        (text(&sample["metric"]["node"]), text(&sample["value"][1]))
+    };
+    let mut found: Vec<_> = query("up")?.iter().map(value).collect();
+    found.sort();
+    Ok(found)
+}
+
+fn expect_up(value: &str) -> Result<()> {
+    let expected: Vec<_> = ["node1", "node2"].map(|node| (node.to_owned(), value.to_owned())).into();
+    wait::until(&format!("up to be {value} on both nodes"), Duration::from_mins(1), || {
+        let found = up()?;
+        ensure!(found == expected, "{found:?}");
+        Ok(Some(()))
+    })
+}
+
+/// A pod that ends as soon as it begins.
+fn broken() -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "broken", "namespace": "default"}, "spec": {
+        "terminationGracePeriodSeconds": 0,
+        "containers": [{"name": "work", "image": WORK_IMAGE, "imagePullPolicy": "Never",
+            "command": ["/work", "get", "http://127.0.0.1:1/"]}]}})
+}
+
+/// True if the query gives a series of that pod.
+fn is_of_broken(expression: &str) -> Result<bool> {
+    Ok(query(expression)?.iter().any(|sample| sample["metric"]["pod"] == "broken"))
+}
+
+pub(crate) fn a_real_prometheus_scrapes_with_its_token(cluster: &mut Cluster) -> Result<()> {
+    let folder = cluster.folder().join("prometheus");
+    fs::create_dir_all(&folder)?;
+    scrape::make_accounts(cluster)?;
+    configure(cluster, &folder)?;
+    let mut prometheus = start(&folder)?;
+    expect_up("1")?;
+    // A fact, so that nothing has to be learnt first.
+    cluster.admin().apply(&broken().to_string())?;
+    wait::until("the score of the broken pod", Duration::from_mins(2), || {
+        prometheus.check()?;
+        let found = is_of_broken("guard_pod_anomaly_score")?;
+        ensure!(found, "its state: {:?}", query("guard_pod_state")?);
+        Ok(is_of_broken("ALERTS")?.then_some(()))
+    })?;
+    let help = api("metadata?metric=guard_pod_anomaly_score")?["guard_pod_anomaly_score"][0].clone();
+    assert_eq!(help["type"], "gauge", "{help}");
+    let rules = api("rules")?.to_string();
+    assert!(rules.contains(r#""health":"ok""#) && !rules.contains(r#""health":"err""#), "{rules}");
+
+    // Prometheus reads the file for each scrape. A stranger's token, and one for somebody else, are refused.
+    for (token, status) in [(scrape::token(cluster, "stranger")?, "403"), ("forged".to_owned(), "401")] {
+        fs::write(folder.join("token"), token)?;
+        expect_up("0")?;
+        wait::until(&format!("{status} to be told"), Duration::from_secs(30), || {
+            let targets = api("targets")?["activeTargets"].as_array().cloned().context("no targets")?;
+            let said = |target: &Value| target["lastError"].as_str().is_some_and(|error| error.contains(status));
+            ensure!(targets.len() == 2 && targets.iter().all(said), "{targets:?}");
+            Ok(Some(()))
+        })?;
+    }
+    fs::write(folder.join("token"), scrape::token(cluster, "scraper")?)?;
+    expect_up("1")?;
+    cluster.admin().kubectl(&["delete", "pod", "broken", "-n", "default"])?;
+    wait::until("nothing to be left of the pod", Duration::from_mins(1), || {
+        Ok((!is_of_broken("guard_pod_state")? && !is_of_broken("ALERTS")?).then_some(()))
+    })
+}
