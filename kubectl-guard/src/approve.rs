@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
-use crate::plan::{Evidence, Plan, RailState, Source};
+use crate::plan::{Evidence, Kind, Plan, RailState, Source, Target};
 
 /// How many workloads one approval may cover.
 pub const MOST_WORKLOADS: usize = 1;
@@ -187,11 +187,23 @@ pub fn approve(plan: Plan, way: Way<'_>, now: Timestamp, person: &impl Person) -
     Ok(ApprovedPlan { digest: plan.digest(), plan, approval })
 }
 
-/// Compares an approved plan with the same plan made again from facts read after the approval.
+/// Compares an approved plan with the same plan made again from facts read after the approval. What comes back is the
+/// approved plan, holding the nodes' latest resourceVersions: those move with every heartbeat.
 ///
 /// # Errors
 /// What it rested on has changed, or it is too late.
-pub fn still_holds(approved: &ApprovedPlan, again: &Plan, now: Timestamp) -> Result<(), NotApproved> {
+pub fn confirm(mut approved: ApprovedPlan, again: &Plan, now: Timestamp) -> Result<ApprovedPlan, NotApproved> {
+    still_holds(&approved, again, now)?;
+    for (step, latest) in approved.plan.steps.iter_mut().zip(&again.steps) {
+        if step.target.kind == Kind::Node {
+            step.target.resource_version.clone_from(&latest.target.resource_version);
+            step.patch["metadata"]["resourceVersion"] = latest.target.resource_version.clone().into();
+        }
+    }
+    Ok(approved)
+}
+
+fn still_holds(approved: &ApprovedPlan, again: &Plan, now: Timestamp) -> Result<(), NotApproved> {
     let plan = &approved.plan;
     in_time(plan, now)?;
     within_rails(again)?;
@@ -206,7 +218,7 @@ pub fn still_holds(approved: &ApprovedPlan, again: &Plan, now: Timestamp) -> Res
         if old.target.uid != new.target.uid {
             return stale(format!("{} was deleted and made again since", old.target));
         }
-        if old.target != new.target {
+        if !is_unchanged(&old.target, &new.target) {
             return stale(format!("{} has changed since", old.target));
         }
     }
@@ -218,6 +230,11 @@ pub fn still_holds(approved: &ApprovedPlan, again: &Plan, now: Timestamp) -> Res
         return stale("what would be done is no longer what was approved".into());
     }
     Ok(())
+}
+
+fn is_unchanged(old: &Target, new: &Target) -> bool {
+    let version = |target: &Target| target.resource_version.clone().filter(|_| target.kind != Kind::Node);
+    (old.kind, &old.namespace, &old.name) == (new.kind, &new.namespace, &new.name) && version(old) == version(new)
 }
 
 fn within_rails(plan: &Plan) -> Result<(), NotApproved> {
@@ -249,9 +266,9 @@ fn ask(plan: &Plan, person: &impl Person) -> Result<Approval, NotApproved> {
     let Some(step) = plan.steps.first() else { return Err(NotApproved::Declined) };
     let target = &step.target;
     let question = format!(
-        "{} in namespace {} of context {} ({}) as {}?\nType its name ({}) to approve, anything else to leave it:",
+        "{}{} of context {} ({}) as {}?\nType its name ({}) to approve, anything else to leave it:",
         step.action.on(target),
-        target.namespace,
+        target.place(),
         plan.place.context,
         plan.place.server,
         plan.identity,

@@ -21,6 +21,8 @@ mod faults;
 mod fix;
 #[path = "e2e/install.rs"]
 mod install;
+#[path = "e2e/nodes.rs"]
+mod nodes;
 #[path = "e2e/outages.rs"]
 mod outages;
 #[path = "e2e/prometheus.rs"]
@@ -58,6 +60,11 @@ const TESTS: &[Test<Cluster>] = &[
     ("a_crash_loop_is_the_top_row", Any, faults::a_crash_loop_is_the_top_row),
     ("a_fix_is_shown_approved_and_verified", Any, fix::a_fix_is_shown_approved_and_verified),
     ("a_leak_ends_in_an_oom_kill_on_top", Any, faults::a_leak_ends_in_an_oom_kill_on_top),
+    (
+        "a_node_is_cordoned_and_uncordoned_with_a_signature",
+        Own,
+        nodes::a_node_is_cordoned_and_uncordoned_with_a_signature,
+    ),
     ("a_killed_exporter_costs_a_warning_at_most", Any, outages::a_killed_exporter_costs_a_warning_at_most),
     ("without_its_kubelet_a_node_is_not_guessed_at", Own, outages::without_its_kubelet_a_node_is_not_guessed_at),
     ("an_api_outage_restarts_no_exporter", Own, outages::an_api_outage_restarts_no_exporter),

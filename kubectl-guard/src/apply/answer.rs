@@ -94,12 +94,13 @@ fn unknown(target: &Target) -> StepOutcome {
     StepOutcome::Unknown { why: format!("{target} shows no trace of it yet; it may still arrive") }
 }
 
-/// Every field of `part` has the same value in `whole`.
+/// Every field of `part` has the same value in `whole`; one that is false may be missing there.
 fn holds(whole: &Value, part: &Value) -> bool {
     match (whole, part) {
-        (Value::Object(whole), Value::Object(part)) => {
-            part.iter().all(|(key, value)| whole.get(key).is_some_and(|other| holds(other, value)))
-        }
+        (Value::Object(whole), Value::Object(part)) => part.iter().all(|(key, value)| match whole.get(key) {
+            Some(other) => holds(other, value),
+            None => *value == Value::Bool(false),
+        }),
         (whole, part) => whole == part,
     }
 }
@@ -110,7 +111,7 @@ mod tests {
 
     use super::*;
     use crate::plan::ActionKind;
-    use crate::plan::examples::{plan, pod_plan};
+    use crate::plan::examples::{node_plan, plan, pod_plan};
 
     fn answer(step: &Step, code: u16, body: &Value) -> Result<StepOutcome, ApplyError> {
         read(step, StatusCode::from_u16(code).unwrap(), body.to_string().as_bytes())
@@ -162,6 +163,15 @@ mod tests {
         assert!(matches!(told(&object("uid-web", "4712", false)), StepOutcome::NotDone { .. }));
         assert!(matches!(told(&object("other", "4712", true)), StepOutcome::NotDone { .. }));
         assert!(matches!(reconcile(&step, None), StepOutcome::NotDone { .. }));
+    }
+
+    #[test]
+    fn a_node_without_the_field_is_uncordoned() {
+        let step = node_plan(ActionKind::Uncordon).steps.remove(0);
+        let node = |spec: &Value, version: &str| json!({ "metadata": { "uid": "uid-n1", "resourceVersion": version }, "spec": spec });
+        assert_eq!(reconcile(&step, Some(&node(&json!({}), "4712"))), StepOutcome::Done { generation: None });
+        let still = reconcile(&step, Some(&node(&json!({ "unschedulable": true }), "4711")));
+        assert!(matches!(still, StepOutcome::Unknown { .. }));
     }
 
     #[test]

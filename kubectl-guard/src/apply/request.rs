@@ -8,7 +8,9 @@ use crate::plan::{Action, FIELD_MANAGER, Step};
 pub(super) fn request(step: &Step, dry_run: bool) -> Request<Vec<u8>> {
     let path = step.target.path();
     let (method, path, content_type) = match step.action {
-        Action::RolloutRestart => (Method::PATCH, path, "application/strategic-merge-patch+json"),
+        Action::RolloutRestart | Action::Cordon | Action::Uncordon => {
+            (Method::PATCH, path, "application/strategic-merge-patch+json")
+        }
         Action::Scale { .. } => (Method::PATCH, format!("{path}/scale"), "application/merge-patch+json"),
         Action::EvictPod => (Method::POST, format!("{path}/eviction"), "application/json"),
     };
@@ -25,7 +27,7 @@ pub(super) fn request(step: &Step, dry_run: bool) -> Request<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::examples::{plan, pod_plan};
+    use crate::plan::examples::{node_plan, plan, pod_plan};
     use crate::plan::{ActionKind, Plan};
 
     fn wire(plan: &Plan, dry_run: bool) -> String {
@@ -63,8 +65,14 @@ mod tests {
     }
 
     #[test]
+    fn a_cordon_signs_the_node_and_an_uncordon_takes_the_signature_away() {
+        insta::assert_snapshot!(wire(&node_plan(ActionKind::Cordon), false));
+        insta::assert_snapshot!(wire(&node_plan(ActionKind::Uncordon), false));
+    }
+
+    #[test]
     fn a_dry_run_is_the_same_request_with_dry_run_all() {
-        for plan in [plan(ActionKind::Restart), plan(ActionKind::Scale), pod_plan()] {
+        for plan in [plan(ActionKind::Restart), plan(ActionKind::Scale), pod_plan(), node_plan(ActionKind::Cordon)] {
             let real = wire(&plan, false);
             let dry = real.replacen("?fieldManager=kubectl-guard", "?fieldManager=kubectl-guard&dryRun=All", 1);
             assert_ne!(real, dry);

@@ -4,7 +4,7 @@ use guard_model::cause::Cause;
 use jiff::ToSpan;
 
 use super::*;
-use crate::plan::examples::{evidence, now, plan};
+use crate::plan::examples::{evidence, node_plan, now, plan};
 use crate::plan::{ActionKind, GuardRail};
 
 /// What makes a plan stale, and how.
@@ -136,7 +136,7 @@ fn a_refusing_rail_a_second_step_and_an_expiry_end_every_way() {
 #[test]
 fn whatever_changed_after_the_approval_makes_it_stale() {
     let approved = approve(restart(), Way::Ask, now(), &typist("web")).unwrap();
-    assert_eq!(still_holds(&approved, &restart(), now()), Ok(()));
+    assert_eq!(confirm(approved.clone(), &restart(), now()), Ok(approved.clone()));
     let changes: [Change; 6] = [
         ("deleted and made again", |p| p.steps[0].target.uid = "other".into()),
         ("has changed", |p| p.steps[0].target.resource_version = Some("4712".into())),
@@ -148,10 +148,10 @@ fn whatever_changed_after_the_approval_makes_it_stale() {
     for (why, change) in changes {
         let mut again = restart();
         change(&mut again);
-        let stale = still_holds(&approved, &again, now()).unwrap_err().to_string();
+        let stale = confirm(approved.clone(), &again, now()).unwrap_err().to_string();
         assert!(stale.contains(why), "{stale}");
     }
-    assert!(matches!(still_holds(&approved, &restart(), now() + 11.minutes()), Err(NotApproved::Expired(_))));
+    assert!(matches!(confirm(approved, &restart(), now() + 11.minutes()), Err(NotApproved::Expired(_))));
 }
 
 #[test]
@@ -159,5 +159,27 @@ fn a_change_of_the_leading_reason_is_not_stale() {
     let approved = approve(restart(), Way::Ask, now(), &typist("web")).unwrap();
     let mut again = restart();
     again.evidence = Some(evidence(Cause::Memory));
-    assert_eq!(still_holds(&approved, &again, now()), Ok(()));
+    assert!(confirm(approved, &again, now()).is_ok());
+}
+
+/// A node's heartbeats don't make a plan stale, and the write still holds a version: the latest.
+#[test]
+fn a_node_is_written_at_the_version_of_the_last_look() {
+    let approved = approve(node_plan(ActionKind::Cordon), Way::Ask, now(), &typist("n1")).unwrap();
+    let mut again = node_plan(ActionKind::Cordon);
+    again.steps[0].target.resource_version = Some("4712".into());
+    again.steps[0].patch["metadata"]["resourceVersion"] = "4712".into();
+    let confirmed = confirm(approved.clone(), &again, now()).unwrap();
+    assert_eq!(confirmed.plan().steps[0].patch["metadata"]["resourceVersion"], "4712");
+    assert_eq!(confirmed.digest(), approved.digest());
+    again.steps[0].target.uid = "other".into();
+    assert!(matches!(confirm(approved, &again, now()), Err(NotApproved::Stale(_))));
+}
+
+/// `--yes` rests on scores, and no exporter scores a node.
+#[test]
+fn yes_never_acts_on_a_node() {
+    for action in [ActionKind::Cordon, ActionKind::Uncordon] {
+        assert!(matches!(approve(node_plan(action), YES, now(), &typist("n1")), Err(NotApproved::NoEvidence(_))));
+    }
 }

@@ -27,6 +27,7 @@ use session::Session;
 
 /// Arguments of `fix`.
 #[derive(Args, Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct FixArgs {
     /// What to fix, as TYPE/NAME or TYPE NAME; without it, the workload that is worst over its line
     #[arg(value_name = "TYPE/NAME", num_args = 0..=2)]
@@ -55,6 +56,15 @@ pub struct FixArgs {
     /// Accept that no pod is ready for a while
     #[arg(long)]
     allow_downtime: bool,
+    /// Act on a node of the control plane too
+    #[arg(long)]
+    allow_control_plane: bool,
+    /// How many percent of all nodes must still take pods when this one is cordoned; 50 without it
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    min_schedulable: Option<u8>,
+    /// Uncordon a node that was not cordoned by guard
+    #[arg(long)]
+    foreign_cordon: bool,
     /// How long to wait for the scores to say what came of it; 0 does not wait
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "5m")]
     timeout: Duration,
@@ -87,7 +97,15 @@ impl FixArgs {
     }
 
     fn wish(&self, named: bool) -> Wish {
-        Wish { action: self.action, replicas: self.replicas, named, allow_downtime: self.allow_downtime }
+        Wish {
+            action: self.action,
+            replicas: self.replicas,
+            named,
+            allow_downtime: self.allow_downtime,
+            allow_control_plane: self.allow_control_plane,
+            min_schedulable: self.min_schedulable,
+            foreign_cordon: self.foreign_cordon,
+        }
     }
 
     fn way(&self) -> Way<'_> {

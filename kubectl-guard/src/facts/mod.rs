@@ -4,6 +4,7 @@
 //! user's rights. Its data goes to [`crate::propose`].
 
 mod access;
+mod node;
 mod parse;
 mod read;
 pub mod recorded;
@@ -13,15 +14,16 @@ pub use read::{pods_of, read};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use crate::plan::{Kind, Target};
+use crate::error::Error;
+use crate::plan::{Kind, Target, TargetName};
 
 /// Everything [`crate::propose`] looks at beside the scores.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
     /// The object to act on.
     pub target: TargetFacts,
-    /// What rules the pods: the target itself, or the target pod's controller.
-    pub owner: Owner,
+    /// What rules the pods: the target itself, or the target pod's controller; `None` for a node.
+    pub owner: Option<Owner>,
     /// The pods of that owner.
     pub pods: Vec<PodFact>,
     /// Who else sets the number of replicas.
@@ -75,6 +77,8 @@ pub enum TargetFacts {
     Workload(WorkloadFacts),
     /// A single pod.
     Pod(PodTarget),
+    /// A node.
+    Node(NodeTarget),
 }
 
 impl TargetFacts {
@@ -83,6 +87,7 @@ impl TargetFacts {
         match self {
             TargetFacts::Workload(workload) => &workload.target,
             TargetFacts::Pod(pod) => &pod.target,
+            TargetFacts::Node(node) => &node.target,
         }
     }
 }
@@ -133,6 +138,23 @@ pub struct PodTarget {
     pub deleting: bool,
     /// Ready by its condition.
     pub ready: bool,
+}
+
+/// A node to act on, among the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeTarget {
+    /// Which, as seen.
+    pub target: Target,
+    /// New pods are kept off it.
+    pub unschedulable: bool,
+    /// The annotation with which guard signs its cordons.
+    pub cordoned: Option<String>,
+    /// It carries the control plane.
+    pub control_plane: bool,
+    /// How many nodes there are.
+    pub nodes: usize,
+    /// How many others of them are ready and take pods.
+    pub others: usize,
 }
 
 /// One pod of the target's controller.
@@ -191,4 +213,13 @@ pub enum Pause {
         /// Why.
         why: String,
     },
+}
+
+/// Without UID, resourceVersion or spec an object cannot be acted on safely.
+fn incomplete(name: &TargetName) -> Error {
+    Error::Api {
+        doing: format!("read {name}"),
+        code: 0,
+        message: "it came without UID, resourceVersion or spec".into(),
+    }
 }

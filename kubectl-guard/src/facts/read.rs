@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Api, ListParams};
 use kube::core::Selector;
 
-use super::{Autoscaling, Facts, Owner, Pause, PodFact, TargetFacts, parse};
+use super::{Autoscaling, Facts, Owner, Pause, PodFact, TargetFacts, incomplete, node, parse};
 use crate::error::{Error, Request};
 use crate::plan::{ActionKind, Kind, TargetName};
 
@@ -26,20 +26,19 @@ pub async fn read(
     action: Option<ActionKind>,
 ) -> Result<Facts, Error> {
     let pause = pause(client).await;
-    if name.kind == Kind::Pod {
-        return pod(client, namespace, name, pause).await;
-    }
     let found = match name.kind {
+        Kind::Pod => return pod(client, namespace, name, pause).await,
+        Kind::Node => return node::read(client, name, pause).await,
         Kind::Deployment => parse::deployment(get::<Deployment>(client, namespace, name).await?),
         Kind::StatefulSet => parse::stateful_set(get::<StatefulSet>(client, namespace, name).await?),
-        Kind::DaemonSet | Kind::Pod => parse::daemon_set(get::<DaemonSet>(client, namespace, name).await?),
+        Kind::DaemonSet => parse::daemon_set(get::<DaemonSet>(client, namespace, name).await?),
     };
     let found = found.ok_or_else(|| incomplete(name))?;
     let target = &found.workload.target;
     let owner = Owner::workload(target, found.selector);
     let pods = pods_of(client, &owner).await?;
     let autoscaling = match action {
-        Some(ActionKind::Restart) => Autoscaling::Nobody,
+        Some(ActionKind::Restart | ActionKind::Cordon | ActionKind::Uncordon) => Autoscaling::Nobody,
         Some(ActionKind::Scale) | None => {
             match list::<HorizontalPodAutoscaler>(client, namespace, &ListParams::default()).await {
                 Ok(autoscalers) => parse::autoscaling(target, autoscalers),
@@ -47,7 +46,7 @@ pub async fn read(
             }
         }
     };
-    Ok(Facts { pods, owner, target: TargetFacts::Workload(found.workload), autoscaling, pause })
+    Ok(Facts { pods, owner: Some(owner), target: TargetFacts::Workload(found.workload), autoscaling, pause })
 }
 
 async fn pod(client: &kube::Client, namespace: &str, name: &TargetName, pause: Pause) -> Result<Facts, Error> {
@@ -57,7 +56,7 @@ async fn pod(client: &kube::Client, namespace: &str, name: &TargetName, pause: P
     Ok(Facts {
         target: TargetFacts::Pod(target),
         pods: pods_of(client, &owner).await?,
-        owner,
+        owner: Some(owner),
         autoscaling: Autoscaling::Nobody,
         pause,
     })
@@ -117,13 +116,4 @@ where
     let request = Request { verb: "list", resource: &resource, group: &group, namespace: Some(namespace) };
     let answer = Api::<T>::namespaced(client.clone(), namespace).list(params).await;
     answer.map(|list| list.items).map_err(|error| request.failed(&error))
-}
-
-/// Without UID, resourceVersion or spec an object cannot be acted on safely.
-fn incomplete(name: &TargetName) -> Error {
-    Error::Api {
-        doing: format!("read {name}"),
-        code: 0,
-        message: "it came without UID, resourceVersion or spec".into(),
-    }
 }

@@ -15,7 +15,7 @@ pub fn of_deployment(deployment: Deployment, pods: &[Pod]) -> Option<Facts> {
     Some(Facts {
         pods: mine.map(parse::pod_fact).collect(),
         target: TargetFacts::Workload(found.workload),
-        owner,
+        owner: Some(owner),
         autoscaling: Autoscaling::Nobody,
         pause: Pause::Off,
     })

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Action, Plan, RESTARTED_AT, Step};
+use super::{CORDONED, Kind, Place, Plan, RESTARTED_AT, Step, Target};
 
 /// Lower-case hex of the SHA-256 of `bytes`.
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -35,22 +35,32 @@ pub(super) fn of(plan: &Plan, minute: i64) -> String {
     format!("sha256:{}", hex(canonical(&covered).to_string().as_bytes()))
 }
 
-/// Twelve hex digits from the digest and the exact time.
-pub(super) fn id(plan: &Plan) -> String {
-    let mut id = hex(format!("{} {}", of(plan, minute(plan.created)), plan.created.as_nanosecond()).as_bytes());
+/// Twelve hex digits from where, who, what and the exact time: known before the steps, which may carry it.
+pub(crate) fn id(created: Timestamp, place: &Place, identity: &str, target: &Target) -> String {
+    let made = json!([created.as_nanosecond().to_string(), place.server, identity, target.path(), target.uid]);
+    let mut id = hex(made.to_string().as_bytes());
     id.truncate(12);
     id
 }
 
-/// The step without the time of a restart, which differs each time the same plan is made.
+/// The step without what differs each time the same plan is made: the time of a restart, the id and time in a cordon's
+/// annotation, and a node's resourceVersion, which moves with its heartbeats.
 fn without_time(step: &Step) -> Value {
     let mut value = json!(step);
-    if step.action == Action::RolloutRestart {
-        let annotation = RESTARTED_AT.replace('/', "~1");
-        for place in ["patch", "after"] {
-            let pointer = format!("/{place}/spec/template/metadata/annotations/{annotation}");
-            if let Some(time) = value.pointer_mut(&pointer) {
-                *time = json!("the plan's time");
+    for annotations in ["/spec/template/metadata/annotations", "/metadata/annotations"] {
+        for key in [RESTARTED_AT, CORDONED] {
+            for place in ["patch", "after"] {
+                let pointer = format!("/{place}{annotations}/{}", key.replace('/', "~1"));
+                if let Some(time) = value.pointer_mut(&pointer).filter(|time| !time.is_null()) {
+                    *time = json!("the plan's");
+                }
+            }
+        }
+    }
+    if step.target.kind == Kind::Node {
+        for pointer in ["/target/resource_version", "/patch/metadata/resourceVersion"] {
+            if let Some(version) = value.pointer_mut(pointer) {
+                *version = json!("the latest");
             }
         }
     }

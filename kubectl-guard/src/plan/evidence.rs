@@ -136,6 +136,8 @@ fn rank(pod: &PodReport) -> f64 {
 fn is_of(pod: &PodReport, target: &TargetName) -> bool {
     match target.kind {
         Kind::Pod => pod.name == target.name,
+        // The exporters score pods; a node is acted on by its name.
+        Kind::Node => false,
         kind => pod.workload.as_ref().is_some_and(|w| w.kind == kind.name() && w.name == target.name),
     }
 }

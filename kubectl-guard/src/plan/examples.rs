@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{ActionKind, Evidence, Kind, Place, Plan, PodEvidence, Source, Target};
 use crate::facts::{
-    Autoscaling, Facts, Owner, OwnerRule, Pause, PodFact, PodTarget, Rollout, TargetFacts, WorkloadFacts,
+    Autoscaling, Facts, NodeTarget, Owner, OwnerRule, Pause, PodFact, PodTarget, Rollout, TargetFacts, WorkloadFacts,
 };
 use crate::propose::{Proposal, Setting, Wish, propose};
 
@@ -63,7 +63,13 @@ pub(crate) fn workload(kind: Kind) -> WorkloadFacts {
 pub(crate) fn facts(target: TargetFacts) -> Facts {
     let pod = |name: &str| PodFact { name: name.into(), uid: format!("uid-{name}"), ready: true, deleting: false };
     let owner = Owner { namespace: "shop".into(), rule: OwnerRule::Deployment("web".into()), selector: None };
-    Facts { target, owner, pods: vec![pod("web-a"), pod("web-b")], autoscaling: Autoscaling::Nobody, pause: Pause::Off }
+    Facts {
+        target,
+        owner: Some(owner),
+        pods: vec![pod("web-a"), pod("web-b")],
+        autoscaling: Autoscaling::Nobody,
+        pause: Pause::Off,
+    }
 }
 
 /// A plan for Deployment `web`, made at [`now`].
@@ -96,6 +102,37 @@ pub(crate) fn pod_target() -> PodTarget {
 pub(crate) fn pod_plan() -> Plan {
     let wish = Wish { action: Some(ActionKind::Restart), ..Wish::default() };
     match propose(&wish, Some(evidence(Cause::Transmit)), &facts(TargetFacts::Pod(pod_target())), setting()).unwrap() {
+        Proposal::Plan(plan) => *plan,
+        other => panic!("no plan: {other:?}"),
+    }
+}
+
+pub(crate) fn node_target() -> NodeTarget {
+    NodeTarget {
+        target: Target {
+            kind: Kind::Node,
+            namespace: String::new(),
+            name: "n1".into(),
+            uid: "uid-n1".into(),
+            resource_version: Some("4711".into()),
+        },
+        unschedulable: false,
+        cordoned: None,
+        control_plane: false,
+        nodes: 4,
+        others: 3,
+    }
+}
+
+/// A plan for node `n1`, cordoned by guard where that is to be undone.
+pub(crate) fn node_plan(action: ActionKind) -> Plan {
+    let mut node = node_target();
+    if action == ActionKind::Uncordon {
+        node.unschedulable = true;
+        node.cordoned = Some(r#"{"at":"2026-11-22T13:00:00Z","by":"alice","plan":"0123456789ab"}"#.into());
+    }
+    let facts = Facts { owner: None, pods: Vec::new(), ..facts(TargetFacts::Node(node)) };
+    match propose(&Wish { action: Some(action), ..Wish::default() }, None, &facts, setting()).unwrap() {
         Proposal::Plan(plan) => *plan,
         other => panic!("no plan: {other:?}"),
     }

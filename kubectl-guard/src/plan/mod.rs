@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::error::Error;
 
-pub(crate) use digest::hex;
+pub(crate) use digest::{hex, id};
 pub use evidence::{Evidence, PodEvidence, Source, worst};
 pub use render::{Verdict, render};
 pub use target::{Kind, NotATarget, Target, TargetName, is_name};
@@ -31,6 +31,10 @@ pub const FIELD_MANAGER: &str = "kubectl-guard";
 /// The annotation of `kubectl rollout restart`, so that both tools tell the same story of a workload.
 pub const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
+/// The annotation of a node that guard cordoned: which plan, by whom, when. Only such a node is uncordoned without further
+/// ado, from whatever machine.
+pub const CORDONED: &str = "kubectl-guard/cordoned";
+
 /// What a user can ask for with `--action`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -39,6 +43,10 @@ pub enum ActionKind {
     Restart,
     /// Change the number of replicas.
     Scale,
+    /// Take a node out of scheduling.
+    Cordon,
+    /// Take it back in.
+    Uncordon,
 }
 
 impl ActionKind {
@@ -47,6 +55,8 @@ impl ActionKind {
         match self {
             ActionKind::Restart => "restart",
             ActionKind::Scale => "scale",
+            ActionKind::Cordon => "cordon",
+            ActionKind::Uncordon => "uncordon",
         }
     }
 }
@@ -64,6 +74,10 @@ pub enum Action {
         /// How many there are to be.
         replicas: i32,
     },
+    /// Keeps new pods off a node.
+    Cordon,
+    /// Lets new pods onto a node again.
+    Uncordon,
 }
 
 impl Action {
@@ -72,6 +86,8 @@ impl Action {
         match self {
             Action::RolloutRestart | Action::EvictPod => ActionKind::Restart,
             Action::Scale { .. } => ActionKind::Scale,
+            Action::Cordon => ActionKind::Cordon,
+            Action::Uncordon => ActionKind::Uncordon,
         }
     }
 
@@ -81,6 +97,7 @@ impl Action {
             Action::RolloutRestart => format!("restart {target}"),
             Action::EvictPod => format!("evict {target}"),
             Action::Scale { replicas } => format!("scale {target} to {replicas}"),
+            Action::Cordon | Action::Uncordon => format!("{} {target}", self.phrase()),
         }
     }
 
@@ -90,6 +107,8 @@ impl Action {
             Action::RolloutRestart => "restart".into(),
             Action::EvictPod => "evict".into(),
             Action::Scale { replicas } => format!("scale to {replicas}"),
+            Action::Cordon => "cordon".into(),
+            Action::Uncordon => "uncordon".into(),
         }
     }
 }
@@ -261,7 +280,7 @@ impl Plan {
             guard_rails,
             advice,
         };
-        plan.id = digest::id(&plan);
+        plan.id = plan.target().map(|target| id(plan.created, &plan.place, &plan.identity, target)).unwrap_or_default();
         plan
     }
 

@@ -72,7 +72,7 @@ fn write_evidence(out: &mut String, evidence: Option<&Evidence>) -> std::fmt::Re
 
 fn write_step(out: &mut String, number: usize, step: &Step, verdict: &Verdict) -> std::fmt::Result {
     let target = &step.target;
-    writeln!(out, "Step {number}: {} in namespace {}", step.action.on(target), target.namespace)?;
+    writeln!(out, "Step {number}: {}{}", step.action.on(target), target.place())?;
     writeln!(out, "  only if   {}", step.preconditions.join(", "))?;
     let verdict = match verdict {
         Verdict::Allowed => "you may",

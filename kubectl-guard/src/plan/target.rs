@@ -17,6 +17,8 @@ pub enum Kind {
     DaemonSet,
     /// `v1 Pod`.
     Pod,
+    /// `v1 Node`.
+    Node,
 }
 
 impl Kind {
@@ -27,6 +29,7 @@ impl Kind {
             Kind::StatefulSet => "StatefulSet",
             Kind::DaemonSet => "DaemonSet",
             Kind::Pod => "Pod",
+            Kind::Node => "Node",
         }
     }
 
@@ -37,17 +40,22 @@ impl Kind {
             Kind::StatefulSet => "statefulsets",
             Kind::DaemonSet => "daemonsets",
             Kind::Pod => "pods",
+            Kind::Node => "nodes",
         }
     }
 
     /// The API group; empty for the core group.
     pub fn group(self) -> &'static str {
-        if self == Kind::Pod { "" } else { "apps" }
+        if self.is_core() { "" } else { "apps" }
     }
 
     /// The beginning of its path: `/api/v1` or `/apis/apps/v1`.
     pub fn api(self) -> &'static str {
-        if self == Kind::Pod { "/api/v1" } else { "/apis/apps/v1" }
+        if self.is_core() { "/api/v1" } else { "/apis/apps/v1" }
+    }
+
+    fn is_core(self) -> bool {
+        matches!(self, Kind::Pod | Kind::Node)
     }
 
     /// The kind of this controller, if guard can act on it.
@@ -84,7 +92,7 @@ pub enum NotATarget {
     #[error("{0:?} is not TYPE/NAME; write for example deployment/cart or pod/cart-0")]
     Form(String),
     /// Another type.
-    #[error("guard cannot act on a {0:?}; it can on deployment, statefulset, daemonset and pod")]
+    #[error("guard cannot act on a {0:?}; it can on deployment, statefulset, daemonset, pod and node")]
     Type(String),
     /// No object can be called that.
     #[error("{0:?} cannot be a name in Kubernetes: lower-case letters, digits, '-' and '.' only")]
@@ -104,6 +112,7 @@ impl FromStr for TargetName {
             "statefulset" | "statefulsets" | "sts" | "statefulset.apps" | "statefulsets.apps" => Kind::StatefulSet,
             "daemonset" | "daemonsets" | "ds" | "daemonset.apps" | "daemonsets.apps" => Kind::DaemonSet,
             "pod" | "pods" | "po" => Kind::Pod,
+            "node" | "nodes" | "no" => Kind::Node,
             other => return Err(NotATarget::Type(other.into())),
         };
         if !is_name(name) {
@@ -128,7 +137,7 @@ pub fn is_name(text: &str) -> bool {
 pub struct Target {
     /// What kind.
     pub kind: Kind,
-    /// Its namespace.
+    /// Its namespace; empty for a node, which has none.
     pub namespace: String,
     /// Its name.
     pub name: String,
@@ -141,7 +150,16 @@ pub struct Target {
 impl Target {
     /// The path of the object in the API.
     pub fn path(&self) -> String {
-        format!("{}/namespaces/{}/{}/{}", self.kind.api(), self.namespace, self.kind.resource(), self.name)
+        let (api, resource) = (self.kind.api(), self.kind.resource());
+        match self.kind {
+            Kind::Node => format!("{api}/{resource}/{}", self.name),
+            _ => format!("{api}/namespaces/{}/{resource}/{}", self.namespace, self.name),
+        }
+    }
+
+    /// ` in namespace shop` behind its name, or nothing for a node.
+    pub fn place(&self) -> String {
+        if self.namespace.is_empty() { String::new() } else { format!(" in namespace {}", self.namespace) }
     }
 }
 
@@ -161,6 +179,7 @@ mod tests {
             assert_eq!(text.parse::<TargetName>().unwrap().to_string(), "deployment/cart");
         }
         assert_eq!("po/cart-0".parse::<TargetName>().unwrap().kind, Kind::Pod);
+        assert_eq!("no/n1".parse::<TargetName>().unwrap().to_string(), "node/n1");
     }
 
     #[test]
@@ -168,6 +187,6 @@ mod tests {
         for name in ["", "..", "a/b", "a?b", "a%2fb", "A", "a..b", "-a", "a\u{1b}"] {
             assert!(format!("pod/{name}").parse::<TargetName>().is_err(), "{name:?}");
         }
-        assert!("node/n1".parse::<TargetName>().is_err());
+        assert!("secret/s1".parse::<TargetName>().is_err());
     }
 }

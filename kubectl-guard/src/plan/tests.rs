@@ -1,6 +1,6 @@
 use jiff::ToSpan;
 
-use super::examples::{evidence, now, plan};
+use super::examples::{evidence, node_plan, now, plan};
 use super::*;
 use guard_model::cause::Cause;
 
@@ -13,6 +13,26 @@ fn a_restart_is_shown_with_place_reason_and_diff() {
 fn a_scale_that_the_user_may_not_do_says_so() {
     let denied = Verdict::Denied("no RBAC policy matched".into());
     insta::assert_snapshot!(render(&plan(ActionKind::Scale), &[denied]));
+}
+
+#[test]
+fn a_cordon_and_its_undoing_are_shown_with_the_signature_on_the_node() {
+    insta::assert_snapshot!(render(&node_plan(ActionKind::Cordon), &[Verdict::Allowed]));
+    insta::assert_snapshot!(render(&node_plan(ActionKind::Uncordon), &[Verdict::Allowed]));
+}
+
+#[test]
+fn the_heartbeats_of_a_node_leave_the_digest_as_it_is_and_another_node_does_not() {
+    let original = node_plan(ActionKind::Cordon);
+    let mut later = original.clone();
+    later.steps[0].target.resource_version = Some("4712".into());
+    later.steps[0].patch["metadata"]["resourceVersion"] = "4712".into();
+    later.steps[0].patch["metadata"]["annotations"][CORDONED] = "another id and time".into();
+    later.steps[0].after["metadata"]["annotations"][CORDONED] = "another id and time".into();
+    assert_eq!(later.digest(), original.digest());
+    later.steps[0].target.uid.push('x');
+    assert_ne!(later.digest(), original.digest());
+    assert_ne!(node_plan(ActionKind::Uncordon).digest(), original.digest());
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! From evidence and facts to a plan, or to the reason why there is none. Pure: the same arguments give the same plan.
 //!
-//! Guard rails live here: what they refuse never becomes a plan. The one exception is the cluster-wide pause, whose
-//! finding travels in the plan, so that a dry run can still show what would be done; [`crate::approve`] refuses it.
+//! What a guard rail ([`rails`]) refuses never becomes a plan.
 
+mod node;
+mod rails;
 mod restart;
 mod scale;
 mod suggest;
@@ -10,15 +11,14 @@ mod suggest;
 use guard_model::workload::Workload;
 use jiff::Timestamp;
 
+pub use rails::{MIN_SCHEDULABLE, PROTECTED};
 pub use suggest::{Suggestion, suggest};
 
-use crate::facts::{Facts, Pause, TargetFacts};
-use crate::plan::{ActionKind, Evidence, GuardRail, Place, Plan, RailState, Step, Target};
-
-/// Namespaces whose workloads keep the cluster, or guard itself, alive.
-pub const PROTECTED: [&str; 2] = ["kube-system", "guard-system"];
+use crate::facts::{Facts, TargetFacts};
+use crate::plan::{self, ActionKind, Evidence, GuardRail, Place, Plan, Target};
 
 /// What the user asked for.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wish {
     /// `--action`; `None` lets the evidence choose.
@@ -29,6 +29,12 @@ pub struct Wish {
     pub named: bool,
     /// `--allow-downtime`.
     pub allow_downtime: bool,
+    /// `--allow-control-plane`.
+    pub allow_control_plane: bool,
+    /// `--min-schedulable`, in percent.
+    pub min_schedulable: Option<u8>,
+    /// `--foreign-cordon`.
+    pub foreign_cordon: bool,
 }
 
 /// By whom, where and when a plan is made.
@@ -150,6 +156,43 @@ pub enum Refusal {
     /// `--replicas` without `scale`.
     #[error("--replicas belongs to --action scale")]
     ReplicasWithoutScale,
+    /// A node action on something else.
+    #[error("{action} is for nodes, and {target} is none: kubectl guard fix node/NAME --action {action}")]
+    NotANode {
+        /// What was named.
+        target: String,
+        /// The action's word.
+        action: &'static str,
+    },
+    /// Another action on a node.
+    #[error("{0} is a node: it can be cordoned or uncordoned, say which with --action")]
+    OnlyNodeActions(String),
+    /// No change.
+    #[error("{0} is cordoned already")]
+    Cordoned(String),
+    /// No change.
+    #[error("{0} is not cordoned")]
+    NotCordoned(String),
+    /// The cluster's own.
+    #[error("{0} is a control-plane node; --allow-control-plane accepts that")]
+    ControlPlane(String),
+    /// Too few nodes would be left.
+    #[error("without {target} only {left}, and at least {least} % should; --min-schedulable {share} accepts that")]
+    TooFewNodes {
+        /// The node.
+        target: String,
+        /// How many are left.
+        left: String,
+        /// How many percent there should be.
+        least: u8,
+        /// How many percent there would be.
+        share: usize,
+    },
+    /// Not guard's.
+    #[error(
+        "{0} was not cordoned by guard, so somebody else may need it so; --foreign-cordon uncordons it all the same"
+    )]
+    ForeignCordon(String),
 }
 
 /// Makes a plan for one target.
@@ -158,24 +201,48 @@ pub enum Refusal {
 /// A guard rail refuses. The caller must end there: nothing may be written.
 pub fn propose(wish: &Wish, evidence: Option<Evidence>, facts: &Facts, setting: Setting) -> Result<Proposal, Refusal> {
     let target = facts.target.target();
-    let mut rails = vec![protected(&target.namespace, wish.named)?, pause(&facts.pause)];
+    let mut making = Making {
+        wish,
+        id: plan::id(setting.now, &setting.place, &setting.identity, target),
+        identity: setting.identity.clone(),
+        now: setting.now,
+        rails: vec![rails::protected(&target.namespace, wish)?, rails::pause(&facts.pause)],
+        advice: Vec::new(),
+    };
     let suggestion = evidence.as_ref().and_then(|evidence| suggest(&evidence.reasons, workload(facts).as_ref()));
-    let mut advice: Vec<String> = suggestion.iter().map(|suggestion| suggestion.advice.to_owned()).collect();
+    making.advice.extend(suggestion.iter().map(|suggestion| suggestion.advice.to_owned()));
     let action = match wish.action {
         Some(action) => action,
+        None if matches!(facts.target, TargetFacts::Node(_)) => {
+            return Err(Refusal::OnlyNodeActions(target.to_string()));
+        }
         None => match choose(target, evidence.as_ref(), suggestion.as_ref())? {
             Ok(action) => action,
             Err(nothing) => return Ok(nothing),
         },
     };
-    if action == ActionKind::Restart && wish.replicas.is_some() {
+    if action != ActionKind::Scale && wish.replicas.is_some() {
         return Err(Refusal::ReplicasWithoutScale);
     }
     let step = match action {
-        ActionKind::Restart => restart::step(facts, wish, setting.now, &mut rails, &mut advice)?,
-        ActionKind::Scale => scale::step(facts, wish, &mut rails)?,
+        ActionKind::Restart => restart::step(facts, &mut making)?,
+        ActionKind::Scale => scale::step(facts, &mut making)?,
+        ActionKind::Cordon => node::cordon(node::node(&facts.target, action)?, &mut making)?,
+        ActionKind::Uncordon => node::uncordon(node::node(&facts.target, action)?, &mut making)?,
     };
-    Ok(Proposal::Plan(Box::new(plan(step, evidence, rails, advice, setting))))
+    let Making { rails, advice, .. } = making;
+    let Setting { place, identity, now } = setting;
+    Ok(Proposal::Plan(Box::new(Plan::new(now, place, identity, evidence, vec![step], rails, advice))))
+}
+
+/// A plan in the making: what was asked for, and what has been found so far.
+struct Making<'a> {
+    wish: &'a Wish,
+    id: String,
+    identity: String,
+    now: Timestamp,
+    rails: Vec<GuardRail>,
+    advice: Vec<String>,
 }
 
 /// The action that the evidence asks for, or why there is none.
@@ -198,58 +265,16 @@ fn choose(
     Ok(Err(Proposal::NothingHelps { why: format!("{target}: {advice}") }))
 }
 
-fn plan(step: Step, evidence: Option<Evidence>, rails: Vec<GuardRail>, advice: Vec<String>, setting: Setting) -> Plan {
-    Plan::new(setting.now, setting.place, setting.identity, evidence, vec![step], rails, advice)
-}
-
 /// What the suggestion depends on: for a pod its own controller, since an eviction is what would be done to it.
 fn workload(facts: &Facts) -> Option<Workload> {
     match &facts.target {
+        TargetFacts::Node(_) => None,
         TargetFacts::Workload(workload) => Some(Workload::new(workload.target.kind.name(), &workload.target.name)),
         // One pod can be evicted whatever rolls it: a ReplicaSet's pod is judged as its Deployment's.
         TargetFacts::Pod(pod) => pod.controller.as_ref().map(|(kind, name)| match kind.as_str() {
             "ReplicaSet" | "ReplicationController" => Workload::new("Deployment", name),
             _ => Workload::new(kind, name),
         }),
-    }
-}
-
-fn protected(namespace: &str, named: bool) -> Result<GuardRail, Refusal> {
-    let is_protected = PROTECTED.contains(&namespace);
-    if is_protected && !named {
-        return Err(Refusal::Protected(namespace.into()));
-    }
-    Ok(GuardRail {
-        name: "protected namespace".into(),
-        state: if is_protected { RailState::Overridden } else { RailState::Held },
-        detail: if is_protected { format!("{namespace} was named") } else { format!("{namespace} is not one") },
-    })
-}
-
-fn pause(pause: &Pause) -> GuardRail {
-    let (state, detail) = match pause {
-        Pause::Off => (RailState::Held, "guard is not paused in this cluster".to_owned()),
-        Pause::On { reason } => {
-            let reason = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-            (
-                RailState::Refused,
-                format!(
-                    "guard is paused in this cluster{reason} (ConfigMap guard-system/guard-pause; it binds guard only)"
-                ),
-            )
-        }
-        Pause::Unknown { why } => (RailState::Refused, format!("cannot tell whether guard is paused: {why}")),
-    };
-    GuardRail { name: "pause".into(), state, detail }
-}
-
-/// The finding that something still serves afterwards, or that the user accepted that nothing does.
-fn downtime(target: &str, danger: Option<String>, allowed: bool) -> Result<GuardRail, Refusal> {
-    let name = "last ready replica".to_owned();
-    match danger {
-        None => Ok(GuardRail { name, state: RailState::Held, detail: "no ready pod goes without another".into() }),
-        Some(why) if allowed => Ok(GuardRail { name, state: RailState::Overridden, detail: why }),
-        Some(why) => Err(Refusal::LastReady { target: target.into(), why }),
     }
 }
 

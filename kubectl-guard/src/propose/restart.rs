@@ -3,31 +3,27 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Refusal, Wish, downtime};
+use super::rails::downtime;
+use super::{Making, Refusal};
 use crate::facts::{Facts, PodTarget, Rollout, TargetFacts, WorkloadFacts};
-use crate::plan::{Action, GuardRail, Kind, Need, RESTARTED_AT, Step, Target, Undo};
+use crate::plan::{Action, Kind, Need, RESTARTED_AT, Step, Target, Undo};
 
-pub(super) fn step(
-    facts: &Facts,
-    wish: &Wish,
-    now: Timestamp,
-    rails: &mut Vec<GuardRail>,
-    advice: &mut Vec<String>,
-) -> Result<Step, Refusal> {
+pub(super) fn step(facts: &Facts, making: &mut Making<'_>) -> Result<Step, Refusal> {
     match &facts.target {
+        TargetFacts::Node(node) => Err(Refusal::OnlyNodeActions(node.target.to_string())),
         TargetFacts::Workload(workload) => {
             let name = workload.target.to_string();
             if workload.paused {
                 return Err(Refusal::Paused(name));
             }
-            rolls(workload, advice)?;
-            rails.push(downtime(&name, rollout_danger(workload, facts.ready()), wish.allow_downtime)?);
-            roll(workload, now)
+            rolls(workload, &mut making.advice)?;
+            making.rails.push(downtime(&name, rollout_danger(workload, facts.ready()), making.wish)?);
+            roll(workload, making.now)
         }
         TargetFacts::Pod(pod) => {
             let name = pod.target.to_string();
             replaceable(pod, &name)?;
-            rails.push(downtime(&name, eviction_danger(pod, facts), wish.allow_downtime)?);
+            making.rails.push(downtime(&name, eviction_danger(pod, facts), making.wish)?);
             Ok(evict(&pod.target))
         }
     }

@@ -3,12 +3,14 @@
 use serde_json::json;
 
 use super::restart::held;
-use super::{Refusal, Wish};
+use super::{Making, Refusal, Wish};
 use crate::facts::{Autoscaling, Facts, TargetFacts};
 use crate::plan::{Action, GuardRail, Kind, Need, RailState, Step, Undo};
 
-pub(super) fn step(facts: &Facts, wish: &Wish, rails: &mut Vec<GuardRail>) -> Result<Step, Refusal> {
+pub(super) fn step(facts: &Facts, making: &mut Making<'_>) -> Result<Step, Refusal> {
+    let wish = making.wish;
     let workload = match &facts.target {
+        TargetFacts::Node(node) => return Err(Refusal::OnlyNodeActions(node.target.to_string())),
         TargetFacts::Pod(pod) => {
             return Err(Refusal::NotScalable(pod.target.to_string(), "name the workload that it belongs to"));
         }
@@ -18,9 +20,9 @@ pub(super) fn step(facts: &Facts, wish: &Wish, rails: &mut Vec<GuardRail>) -> Re
         TargetFacts::Workload(workload) => workload,
     };
     let (target, now) = (workload.target.clone(), workload.replicas);
-    rails.push(autoscaler(&target.to_string(), &facts.autoscaling)?);
+    making.rails.push(autoscaler(&target.to_string(), &facts.autoscaling)?);
     let replicas = wish.replicas.unwrap_or_else(|| now.saturating_add(1));
-    rails.push(zero(&target.to_string(), replicas, wish)?);
+    making.rails.push(zero(&target.to_string(), replicas, wish)?);
     if replicas == now {
         return Err(Refusal::AsItIs { target: target.to_string(), replicas });
     }

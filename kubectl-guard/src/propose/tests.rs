@@ -2,9 +2,9 @@ use guard_model::cause::Cause;
 use guard_model::report::State;
 
 use super::*;
-use crate::facts::{Autoscaling, PodTarget, Rollout, WorkloadFacts};
-use crate::plan::examples::{evidence, facts, pod_target, setting, workload};
-use crate::plan::{Action, Kind};
+use crate::facts::{Autoscaling, NodeTarget, Pause, PodTarget, Rollout, WorkloadFacts};
+use crate::plan::examples::{evidence, facts, node_target, pod_target, setting, workload};
+use crate::plan::{Action, Kind, RailState, Step, Undo};
 
 fn wish(action: ActionKind) -> Wish {
     Wish { action: Some(action), ..Wish::default() }
@@ -179,5 +179,63 @@ fn a_pause_or_the_doubt_of_one_travels_in_the_plan_as_refused() {
         facts.pause = pause;
         let Ok(Proposal::Plan(plan)) = run(&wish(ActionKind::Restart), &facts) else { panic!("no plan") };
         assert_eq!(plan.refused_by().unwrap().name, "pause");
+    }
+}
+
+fn node(change: impl FnOnce(&mut NodeTarget)) -> Facts {
+    let mut node = node_target();
+    change(&mut node);
+    Facts { owner: None, pods: Vec::new(), ..facts(TargetFacts::Node(node)) }
+}
+
+fn cordoned(node: &mut NodeTarget) {
+    node.unschedulable = true;
+}
+
+#[test]
+fn a_node_is_cordoned_and_uncordoned_and_nothing_else() {
+    let cordon = step(run(&wish(ActionKind::Cordon), &node(|_| ())));
+    assert_eq!(cordon.need.to_string(), "patch nodes");
+    assert_eq!(cordon.undo, Undo::Inverse { action: Action::Uncordon });
+    let signed = node(|n| {
+        cordoned(n);
+        n.cordoned = Some("{}".into());
+    });
+    assert_eq!(step(run(&wish(ActionKind::Uncordon), &signed)).undo, Undo::Inverse { action: Action::Cordon });
+    for other in [wish(ActionKind::Restart), wish(ActionKind::Scale), Wish::default()] {
+        assert!(matches!(run(&other, &node(|_| ())), Err(Refusal::OnlyNodeActions(_))), "{other:?}");
+    }
+    for facts in [deployment(|_| ()), pod(|_| ())] {
+        assert!(matches!(run(&wish(ActionKind::Cordon), &facts), Err(Refusal::NotANode { .. })));
+    }
+}
+
+#[test]
+fn a_node_that_is_so_already_is_left_alone() {
+    assert!(matches!(run(&wish(ActionKind::Cordon), &node(cordoned)), Err(Refusal::Cordoned(_))));
+    assert!(matches!(run(&wish(ActionKind::Uncordon), &node(|_| ())), Err(Refusal::NotCordoned(_))));
+}
+
+/// Each guard rail of a node: refused with the flag that accepts it, and then accepted by that flag alone.
+#[test]
+fn each_guard_rail_of_a_node_names_its_override() {
+    let cases = [
+        (
+            node(|n| n.control_plane = true),
+            Wish { allow_control_plane: true, ..wish(ActionKind::Cordon) },
+            "--allow-control-plane",
+        ),
+        (
+            node(|n| n.others = 1),
+            Wish { min_schedulable: Some(25), ..wish(ActionKind::Cordon) },
+            "--min-schedulable 25",
+        ),
+        (node(cordoned), Wish { foreign_cordon: true, ..wish(ActionKind::Uncordon) }, "--foreign-cordon"),
+    ];
+    for (facts, accepted, flag) in cases {
+        let refused = run(&Wish { action: accepted.action, ..Wish::default() }, &facts).unwrap_err().to_string();
+        assert!(refused.contains(flag), "{refused}");
+        let Ok(Proposal::Plan(plan)) = run(&accepted, &facts) else { panic!("{flag}") };
+        assert!(plan.guard_rails.iter().any(|rail| rail.state == RailState::Overridden), "{flag}");
     }
 }

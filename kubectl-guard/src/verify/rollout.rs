@@ -29,7 +29,7 @@ pub(super) fn is_complete(kind: Kind, object: &Value, at_least: Option<i64>) -> 
             let wanted = status("desiredNumberScheduled");
             status("updatedNumberScheduled") == wanted && status("numberAvailable") == wanted
         }
-        Kind::Pod => false,
+        Kind::Pod | Kind::Node => false,
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::status::rows;
 
 /// True for a request that stores nothing: a read, a question about rights, a port-forward, or a server's dry run.
-fn stores_nothing(event: &Value) -> bool {
+pub(crate) fn stores_nothing(event: &Value) -> bool {
     let target = &event["objectRef"];
     let resource = target["resource"].as_str().unwrap_or("");
     ["get", "list", "watch"].iter().any(|verb| event["verb"] == *verb)

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{FixArgs, Format};
 use crate::apply::{self, StepOutcome};
-use crate::approve::{ApprovedPlan, approve, still_holds};
+use crate::approve::{ApprovedPlan, approve, confirm};
 use crate::audit::{Event, Journal, JournalError, plan_agent};
 use crate::cli::dry_run::DryRun;
 use crate::connect::Connection;
@@ -143,21 +143,21 @@ impl<S: ScoreSource> Session<'_, S> {
 
     async fn carry_out(&mut self, args: &FixArgs, wish: &Wish, plan: Plan, case: &Case) -> Result<Exit, Error> {
         let approved = approve(plan, args.way(), (self.now)(), self.console)?;
-        self.look_again(&approved, wish, case).await?;
+        let approved = self.look_again(approved, wish, case).await?;
         let generation = self.write(&approved).await?;
         let written = (self.now)();
         self.console.note(&format!("{}: done (plan {})", words(approved.plan()), approved.plan().id));
-        self.verify(args, &approved, &case.facts.owner, generation, written).await
+        self.verify(args, &approved, case.facts.owner.as_ref(), generation, written).await
     }
 
     /// Between the first look and the approval a person may have read for minutes.
-    async fn look_again(&mut self, approved: &ApprovedPlan, wish: &Wish, case: &Case) -> Result<(), Error> {
+    async fn look_again(&mut self, approved: ApprovedPlan, wish: &Wish, case: &Case) -> Result<ApprovedPlan, Error> {
         let reports = self.reports(true).await?;
         let action = approved.plan().steps.first().map(|step| step.action.kind());
         let wish = Wish { action, ..wish.clone() };
         let case = self.case(case.namespace.clone(), case.target.clone(), &reports, &wish).await?;
         match self.propose(&wish, &case)? {
-            Proposal::Plan(again) => Ok(still_holds(approved, &again, (self.now)())?),
+            Proposal::Plan(again) => Ok(confirm(approved, &again, (self.now)())?),
             Proposal::Healthy { why } | Proposal::NothingHelps { why } => {
                 Err(crate::approve::NotApproved::Stale(why).into())
             }
@@ -200,16 +200,16 @@ impl<S: ScoreSource> Session<'_, S> {
         &mut self,
         args: &FixArgs,
         approved: &ApprovedPlan,
-        owner: &Owner,
+        owner: Option<&Owner>,
         generation: Option<i64>,
         written: Timestamp,
     ) -> Result<Exit, Error> {
         let plan = approved.plan();
         let to_zero = plan.steps.iter().any(|step| step.action == Action::Scale { replicas: 0 });
-        if args.timeout.is_zero() || plan.evidence.is_none() || to_zero {
+        let Some(owner) = owner.filter(|_| !args.timeout.is_zero() && plan.evidence.is_some() && !to_zero) else {
             self.console.note("not verified: there are no scores to wait for, or it was not asked for");
             return Ok(Exit::Done);
-        }
+        };
         let console = self.console;
         let wait = Wait { approved, owner, generation, written, limit: args.timeout };
         let outcome = verify::wait(&self.connection.client, &mut self.scores, wait, |line| console.note(line)).await;

@@ -1,0 +1,93 @@
+//! The guard rails, pure: each says that nothing speaks against a plan, that its override was named, or refuses and names
+//! the override. A refusal never becomes a plan.
+//!
+//! The cluster-wide pause is the one exception: its finding travels in the plan, so that a dry run can still show what
+//! would be done; [`crate::approve`] refuses it.
+
+use super::{Refusal, Wish};
+use crate::facts::{NodeTarget, Pause};
+use crate::plan::{GuardRail, RailState};
+
+/// Namespaces whose workloads keep the cluster, or guard itself, alive.
+pub const PROTECTED: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "guard-system"];
+
+/// The share of all nodes, in percent, that must still take pods without the one that is cordoned.
+pub const MIN_SCHEDULABLE: u8 = 50;
+
+pub(super) fn protected(namespace: &str, wish: &Wish) -> Result<GuardRail, Refusal> {
+    let name = "protected namespace";
+    if !PROTECTED.contains(&namespace) {
+        let what = if namespace.is_empty() { "a node has none".into() } else { format!("{namespace} is not one") };
+        return Ok(held(name, what));
+    }
+    if wish.named {
+        Ok(overridden(name, format!("{namespace} was named")))
+    } else {
+        Err(Refusal::Protected(namespace.into()))
+    }
+}
+
+pub(super) fn pause(pause: &Pause) -> GuardRail {
+    let refused = |detail| GuardRail { name: "pause".into(), state: RailState::Refused, detail };
+    match pause {
+        Pause::Off => held("pause", "guard is not paused in this cluster".into()),
+        Pause::On { reason } => {
+            let reason = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            refused(format!(
+                "guard is paused in this cluster{reason} (ConfigMap guard-system/guard-pause; it binds guard only)"
+            ))
+        }
+        Pause::Unknown { why } => refused(format!("cannot tell whether guard is paused: {why}")),
+    }
+}
+
+/// Something still serves afterwards, or the user accepted that nothing does.
+pub(super) fn downtime(target: &str, danger: Option<String>, wish: &Wish) -> Result<GuardRail, Refusal> {
+    let name = "last ready replica";
+    match danger {
+        None => Ok(held(name, "no ready pod goes without another".into())),
+        Some(why) if wish.allow_downtime => Ok(overridden(name, why)),
+        Some(why) => Err(Refusal::LastReady { target: target.into(), why }),
+    }
+}
+
+/// A node of the control plane is left alone unless that was accepted.
+pub(super) fn control_plane(node: &NodeTarget, wish: &Wish) -> Result<GuardRail, Refusal> {
+    let name = "control plane";
+    match (node.control_plane, wish.allow_control_plane) {
+        (false, _) => Ok(held(name, format!("{} is no control-plane node", node.target))),
+        (true, true) => Ok(overridden(name, format!("{} is a control-plane node", node.target))),
+        (true, false) => Err(Refusal::ControlPlane(node.target.to_string())),
+    }
+}
+
+/// Enough nodes still take pods without this one.
+pub(super) fn schedulable(node: &NodeTarget, wish: &Wish) -> Result<GuardRail, Refusal> {
+    let name = "schedulable nodes";
+    let least = wish.min_schedulable.unwrap_or(MIN_SCHEDULABLE);
+    let share = node.others.saturating_mul(100).checked_div(node.nodes).unwrap_or(0);
+    let detail = format!("{} of {} nodes ({share} %) still take pods", node.others, node.nodes);
+    if share < usize::from(least) {
+        return Err(Refusal::TooFewNodes { target: node.target.to_string(), left: detail, least, share });
+    }
+    let below = share < usize::from(MIN_SCHEDULABLE);
+    Ok(if below { overridden(name, detail) } else { held(name, detail) })
+}
+
+/// What somebody else cordoned they may have had a reason for.
+pub(super) fn own_cordon(node: &NodeTarget, wish: &Wish) -> Result<GuardRail, Refusal> {
+    let name = "own cordon";
+    match &node.cordoned {
+        Some(signature) => Ok(held(name, format!("guard cordoned it: {signature}"))),
+        None if wish.foreign_cordon => Ok(overridden(name, "somebody else cordoned it".into())),
+        None => Err(Refusal::ForeignCordon(node.target.to_string())),
+    }
+}
+
+fn held(name: &str, detail: String) -> GuardRail {
+    GuardRail { name: name.into(), state: RailState::Held, detail }
+}
+
+fn overridden(name: &str, detail: String) -> GuardRail {
+    GuardRail { name: name.into(), state: RailState::Overridden, detail }
+}
