@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
-use crate::plan::{Evidence, Kind, Plan, RailState, Source, Target};
+use crate::plan::{Action, Evidence, Kind, Plan, RailState, Source, Target};
 
 /// How many workloads one approval may cover.
 pub const MOST_WORKLOADS: usize = 1;
@@ -127,6 +127,11 @@ pub enum NotApproved {
     /// `--yes` over an overridden guard rail.
     #[error("--yes cannot override a guard rail ({0}): a person must approve this")]
     Override(String),
+    /// `--yes` for a drain.
+    #[error(
+        "--yes never drains: a person must read the plan and type the node's name, or give its digest with --approve"
+    )]
+    NeverAutomatic,
     /// Nobody to ask.
     #[error(
         "there is no terminal to ask for approval; run it with --dry-run, read the plan, then give its digest: --approve sha256:DIGEST"
@@ -162,6 +167,7 @@ impl NotApproved {
             | NotApproved::DryRunOnly(_)
             | NotApproved::PersonOnly
             | NotApproved::NoThreshold
+            | NotApproved::NeverAutomatic
             | NotApproved::NoEvidence(_)
             | NotApproved::NotConfident { .. }
             | NotApproved::Override(_)
@@ -241,7 +247,10 @@ fn within_rails(plan: &Plan) -> Result<(), NotApproved> {
     if let Some(rail) = plan.refused_by() {
         return Err(NotApproved::Rail(rail.detail.clone()));
     }
-    if plan.steps.len() > MOST_WORKLOADS {
+    // A drain covers its one node, and nothing but the pods on it.
+    let (first, rest) = plan.steps.split_first().ok_or(NotApproved::TooMuch(0))?;
+    let one_drain = matches!(first.action, Action::Drain { .. }) && rest.iter().all(|step| step.action.ends_pod());
+    if !one_drain && plan.steps.len() > MOST_WORKLOADS {
         return Err(NotApproved::TooMuch(plan.steps.len()));
     }
     match source(plan) {
@@ -281,6 +290,9 @@ fn ask(plan: &Plan, person: &impl Person) -> Result<Approval, NotApproved> {
 }
 
 fn automatic(plan: &Plan, threshold: Option<f64>, now: Timestamp) -> Result<Approval, NotApproved> {
+    if plan.is_drain() {
+        return Err(NotApproved::NeverAutomatic);
+    }
     let Some(threshold) = threshold else { return Err(NotApproved::NoThreshold) };
     let none = |why: &str| Err(NotApproved::NoEvidence(why.into()));
     let Some(evidence) = &plan.evidence else { return none("there is none") };

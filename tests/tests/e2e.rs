@@ -65,6 +65,21 @@ const TESTS: &[Test<Cluster>] = &[
         Own,
         nodes::a_node_is_cordoned_and_uncordoned_with_a_signature,
     ),
+    (
+        "a_drain_names_what_is_in_its_way_and_then_empties_the_node",
+        Own,
+        nodes::a_drain_names_what_is_in_its_way_and_then_empties_the_node,
+    ),
+    (
+        "a_drain_that_budgets_forbid_is_refused_and_cordons_nothing",
+        Own,
+        nodes::a_drain_that_budgets_forbid_is_refused_and_cordons_nothing,
+    ),
+    (
+        "a_pod_that_ignores_sigterm_is_waited_for_or_named",
+        Own,
+        nodes::a_pod_that_ignores_sigterm_is_waited_for_or_named,
+    ),
     ("a_killed_exporter_costs_a_warning_at_most", Any, outages::a_killed_exporter_costs_a_warning_at_most),
     ("without_its_kubelet_a_node_is_not_guessed_at", Own, outages::without_its_kubelet_a_node_is_not_guessed_at),
     ("an_api_outage_restarts_no_exporter", Own, outages::an_api_outage_restarts_no_exporter),

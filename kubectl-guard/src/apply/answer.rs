@@ -1,11 +1,10 @@
 //! What an answer of the API server to a write means, pure.
 
-use http::StatusCode;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ApplyError;
+use super::{Answer, ApplyError};
 use crate::plan::{Action, Step, Target};
 use crate::sanitise;
 
@@ -34,7 +33,8 @@ pub enum StepOutcome {
 /// Reads the answer to a write or to its dry run.
 ///
 /// `Err(ApplyError::Unknown)` is for answers after which the write may have happened.
-pub(super) fn read(step: &Step, code: StatusCode, body: &[u8]) -> Result<StepOutcome, ApplyError> {
+pub(super) fn read(step: &Step, answer: &Answer) -> Result<StepOutcome, ApplyError> {
+    let Answer { code, retry_after, body } = answer;
     if code.is_success() {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
         // Only a patch of the object itself answers with its generation; a Scale has none.
@@ -49,8 +49,9 @@ pub(super) fn read(step: &Step, code: StatusCode, body: &[u8]) -> Result<StepOut
         429 if is_budget(&status) => ApplyError::Budget { target, message },
         // The eviction API answers so, before it writes, when several budgets cover a pod: no retry can help.
         500 if step.action == Action::EvictPod && message.contains("more than one PodDisruptionBudget") => {
-            ApplyError::Budget { target, message }
+            ApplyError::ManyBudgets { target, message }
         }
+        429 => ApplyError::Overloaded { target, message, retry_after: *retry_after },
         500.. => ApplyError::Unknown { target, why: message },
         code => ApplyError::Refused { target, code, message },
     })
@@ -66,14 +67,14 @@ fn is_budget(status: &Status) -> bool {
 pub(super) fn reconcile(step: &Step, object: Option<&Value>) -> StepOutcome {
     let Some(object) = object else {
         return match step.action {
-            Action::EvictPod => StepOutcome::Done { generation: None },
+            Action::EvictPod | Action::DeletePod => StepOutcome::Done { generation: None },
             _ => StepOutcome::NotDone { why: format!("{} is gone", step.target) },
         };
     };
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     let same = text("/metadata/uid") == Some(&step.target.uid);
     let generation = object.pointer("/metadata/generation").and_then(Value::as_i64);
-    if step.action == Action::EvictPod {
+    if step.action.ends_pod() {
         let stays = same && object.pointer("/metadata/deletionTimestamp").is_none();
         return if stays { unknown(&step.target) } else { StepOutcome::Done { generation: None } };
     }
@@ -114,7 +115,8 @@ mod tests {
     use crate::plan::examples::{node_plan, plan, pod_plan};
 
     fn answer(step: &Step, code: u16, body: &Value) -> Result<StepOutcome, ApplyError> {
-        read(step, StatusCode::from_u16(code).unwrap(), body.to_string().as_bytes())
+        let code = http::StatusCode::from_u16(code).unwrap();
+        read(step, &Answer { code, retry_after: Some(1), body: body.to_string().into_bytes() })
     }
 
     fn restart() -> Step {
@@ -130,9 +132,9 @@ mod tests {
         let budget = json!({ "message": "no", "details": { "causes": [{ "reason": "DisruptionBudget" }] } });
         assert!(matches!(answer(&evict(), 429, &budget), Err(ApplyError::Budget { .. })));
         let overload = json!({ "message": "too many requests" });
-        assert!(matches!(answer(&evict(), 429, &overload), Err(ApplyError::Refused { code: 429, .. })));
+        assert!(matches!(answer(&evict(), 429, &overload), Err(ApplyError::Overloaded { retry_after: Some(1), .. })));
         let two = json!({ "message": "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support." });
-        assert!(matches!(answer(&evict(), 500, &two), Err(ApplyError::Budget { .. })));
+        assert!(matches!(answer(&evict(), 500, &two), Err(ApplyError::ManyBudgets { .. })));
     }
 
     #[test]

@@ -2,20 +2,22 @@
 //! [`ApprovedPlan`], which only [`crate::approve`] can make, and is sent once, never again.
 
 mod answer;
+mod drain;
 mod request;
 
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use kube::client::{Body, Client};
 use serde_json::Value;
 
 pub use answer::StepOutcome;
+pub use drain::{PodEnd, Until, Witness, drain};
 
 use crate::approve::ApprovedPlan;
 use crate::exit::Exit;
-use crate::plan::{Need, Plan, Step};
+use crate::plan::{Action, Need, Plan, Step};
 
 /// How long an answer to a write is waited for: longer than the API server's own limit of 60 s would only hide it.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -47,6 +49,24 @@ pub enum ApplyError {
     /// A disruption budget forbids it now.
     #[error("a disruption budget forbids to evict {target} now: {message}")]
     Budget {
+        /// Which.
+        target: String,
+        /// The server's words.
+        message: String,
+    },
+    /// The server asks for patience; nothing was written.
+    #[error("the API server is overloaded and did not take the write to {target}: {message}")]
+    Overloaded {
+        /// Which.
+        target: String,
+        /// The server's words.
+        message: String,
+        /// Its `Retry-After`, in seconds.
+        retry_after: Option<u64>,
+    },
+    /// Several budgets cover a pod, which the API server never evicts; no retry can help.
+    #[error("{target} cannot be evicted: {message}")]
+    ManyBudgets {
         /// Which.
         target: String,
         /// The server's words.
@@ -86,8 +106,11 @@ impl ApplyError {
         match self {
             ApplyError::Forbidden { .. } => Exit::NotPermitted,
             ApplyError::Stale { .. } => Exit::Stale,
-            ApplyError::Budget { .. } => Exit::Refused,
-            ApplyError::Refused { .. } | ApplyError::Unchecked { .. } | ApplyError::Unknown { .. } => Exit::Error,
+            ApplyError::Budget { .. } | ApplyError::ManyBudgets { .. } => Exit::Refused,
+            ApplyError::Overloaded { .. }
+            | ApplyError::Refused { .. }
+            | ApplyError::Unchecked { .. }
+            | ApplyError::Unknown { .. } => Exit::Error,
         }
     }
 }
@@ -97,11 +120,17 @@ impl ApplyError {
 /// # Errors
 /// The first step that the API server would refuse.
 pub async fn dry_run(client: &Client, plan: &Plan) -> Result<(), ApplyError> {
+    let waits = plan
+        .steps
+        .first()
+        .is_some_and(|step| matches!(&step.action, Action::Drain { options } if options.wait_for_budgets));
     for step in &plan.steps {
-        send(client, step, true).await.map_err(|error| match error {
-            ApplyError::Unknown { target, why } => ApplyError::Unchecked { target, why },
-            other => other,
-        })?;
+        match send(client, step, true).await {
+            Err(ApplyError::Unknown { target, why }) => return Err(ApplyError::Unchecked { target, why }),
+            // What a budget forbids now is what the drain was told to wait for.
+            Err(ApplyError::Budget { .. }) if waits => {}
+            answered => drop(answered?),
+        }
     }
     Ok(())
 }
@@ -126,7 +155,7 @@ pub async fn write(client: &Client, approved: &ApprovedPlan, step: usize) -> Res
 
 async fn send(client: &Client, step: &Step, dry_run: bool) -> Result<StepOutcome, ApplyError> {
     match exchange(client, request::request(step, dry_run)).await {
-        Ok((code, body)) => answer::read(step, code, &body),
+        Ok(answer) => answer::read(step, &answer),
         Err(why) => Err(ApplyError::Unknown { target: step.target.to_string(), why }),
     }
 }
@@ -140,8 +169,8 @@ async fn look(client: &Client, step: &Step) -> StepOutcome {
         }
         let Ok(request) = Request::get(step.target.path()).body(Vec::new()) else { break };
         let object = match exchange(client, request).await {
-            Ok((StatusCode::NOT_FOUND, _)) => None,
-            Ok((code, body)) if code.is_success() => match serde_json::from_slice::<Value>(&body) {
+            Ok(answer) if answer.code == StatusCode::NOT_FOUND => None,
+            Ok(answer) if answer.code.is_success() => match serde_json::from_slice::<Value>(&answer.body) {
                 Ok(object) => Some(object),
                 Err(_) => continue,
             },
@@ -155,13 +184,22 @@ async fn look(client: &Client, step: &Step) -> StepOutcome {
     last
 }
 
+/// An answer of the API server.
+struct Answer {
+    code: StatusCode,
+    retry_after: Option<u64>,
+    body: Vec<u8>,
+}
+
 /// One request, one answer, within [`PATIENCE`].
-async fn exchange(client: &Client, request: Request<Vec<u8>>) -> Result<(StatusCode, Vec<u8>), String> {
+async fn exchange(client: &Client, request: Request<Vec<u8>>) -> Result<Answer, String> {
     let exchange = async {
         let response = client.send(request.map(Body::from)).await.map_err(|error| crate::error::innermost(&error))?;
         let code = response.status();
+        let retry_after =
+            response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let body = Limited::new(response.into_body(), LARGEST).collect().await.map_err(|error| error.to_string())?;
-        Ok((code, body.to_bytes().to_vec()))
+        Ok(Answer { code, retry_after, body: body.to_bytes().to_vec() })
     };
     match tokio::time::timeout(PATIENCE, exchange).await {
         Ok(result) => result,

@@ -8,27 +8,33 @@ use crate::plan::{Action, FIELD_MANAGER, Step};
 pub(super) fn request(step: &Step, dry_run: bool) -> Request<Vec<u8>> {
     let path = step.target.path();
     let (method, path, content_type) = match step.action {
-        Action::RolloutRestart | Action::Cordon | Action::Uncordon => {
+        Action::RolloutRestart | Action::Cordon | Action::Uncordon | Action::Drain { .. } => {
             (Method::PATCH, path, "application/strategic-merge-patch+json")
         }
         Action::Scale { .. } => (Method::PATCH, format!("{path}/scale"), "application/merge-patch+json"),
+        Action::DeletePod => (Method::DELETE, path, "application/json"),
         Action::EvictPod => (Method::POST, format!("{path}/eviction"), "application/json"),
     };
+    let mut body = step.patch.clone();
+    if dry_run && step.action == Action::DeletePod {
+        // A DELETE with a body has its query ignored by the API server.
+        body["dryRun"] = serde_json::json!(["All"]);
+    }
     let dry_run = if dry_run { "&dryRun=All" } else { "" };
     Request::builder()
         .method(method)
         .uri(format!("{path}?fieldManager={FIELD_MANAGER}{dry_run}"))
         .header(header::CONTENT_TYPE, content_type)
         .header(header::ACCEPT, "application/json")
-        .body(step.patch.to_string().into_bytes())
+        .body(body.to_string().into_bytes())
         .expect("namespaces and names of DNS-1123 make a valid path")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::examples::{node_plan, plan, pod_plan};
-    use crate::plan::{ActionKind, Plan};
+    use crate::plan::examples::{drain_plan, node_plan, plan, pod_plan};
+    use crate::plan::{ActionKind, DrainOptions, Plan};
 
     fn wire(plan: &Plan, dry_run: bool) -> String {
         let request = request(&plan.steps[0], dry_run);
@@ -68,6 +74,25 @@ mod tests {
     fn a_cordon_signs_the_node_and_an_uncordon_takes_the_signature_away() {
         insta::assert_snapshot!(wire(&node_plan(ActionKind::Cordon), false));
         insta::assert_snapshot!(wire(&node_plan(ActionKind::Uncordon), false));
+    }
+
+    fn drained(options: DrainOptions) -> Plan {
+        let mut plan = drain_plan(options);
+        plan.steps.remove(0);
+        plan
+    }
+
+    #[test]
+    fn a_drain_evicts_with_uid_and_grace_period_where_the_api_server_reads_them() {
+        let plan = drained(DrainOptions { grace_period: 7, ..DrainOptions::default() });
+        insta::assert_snapshot!(wire(&plan, false));
+    }
+
+    #[test]
+    fn a_delete_carries_its_dry_run_in_the_body_too() {
+        let plan = drained(DrainOptions { disable_eviction: true, ..DrainOptions::default() });
+        insta::assert_snapshot!(wire(&plan, false));
+        insta::assert_snapshot!(wire(&plan, true));
     }
 
     #[test]

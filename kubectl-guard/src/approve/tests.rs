@@ -179,7 +179,19 @@ fn a_node_is_written_at_the_version_of_the_last_look() {
 /// `--yes` rests on scores, and no exporter scores a node.
 #[test]
 fn yes_never_acts_on_a_node() {
+    assert_eq!(approve(node_plan(ActionKind::Drain), YES, now(), &typist("n1")), Err(NotApproved::NeverAutomatic));
     for action in [ActionKind::Cordon, ActionKind::Uncordon] {
         assert!(matches!(approve(node_plan(action), YES, now(), &typist("n1")), Err(NotApproved::NoEvidence(_))));
     }
+}
+
+#[test]
+fn a_drain_is_approved_by_the_nodes_name_and_covers_nothing_but_pods() {
+    let drain = || node_plan(ActionKind::Drain);
+    assert!(drain().steps.len() > 1);
+    assert!(approve(drain(), Way::Ask, now(), &typist("n1")).is_ok());
+    assert_eq!(approve(drain(), Way::Ask, now(), &typist("yes")), Err(NotApproved::Declined));
+    let mut more = drain();
+    more.steps.push(restart().steps.remove(0));
+    assert!(matches!(approve(more, Way::Ask, now(), &typist("n1")), Err(NotApproved::TooMuch(_))));
 }

@@ -27,6 +27,11 @@ pub enum Event {
         /// Which step is about to be written, from 0.
         step: usize,
     },
+    /// The next step of the same plan is about to be written. Synced to disk before it is.
+    Next {
+        /// Which step, from 0.
+        step: usize,
+    },
     /// What became of that write.
     Outcome {
         /// Which step, from 0.
@@ -124,9 +129,10 @@ pub fn entries(lines: &[Line]) -> Vec<Entry> {
             }
             Event::Outcome { outcome, .. } => {
                 if let Some(entry) = of_plan(&mut entries, line) {
-                    entry.outcome = Some(outcome.clone());
+                    entry.outcome = Some(worse(entry.outcome.take(), outcome));
                 }
             }
+            Event::Next { .. } => {}
             Event::Verified { outcome } => {
                 if let Some(entry) = of_plan(&mut entries, line) {
                     entry.verified = Some(*outcome);
@@ -135,6 +141,17 @@ pub fn entries(lines: &[Line]) -> Vec<Entry> {
         }
     }
     entries
+}
+
+/// What a plan of several steps came to: whatever went least well.
+fn worse(before: Option<StepOutcome>, step: &StepOutcome) -> StepOutcome {
+    match (before, step) {
+        (Some(unknown @ StepOutcome::Unknown { .. }), _) => unknown,
+        (Some(not_done @ StepOutcome::NotDone { .. }), StepOutcome::Done { .. } | StepOutcome::NotDone { .. }) => {
+            not_done
+        }
+        (_, step) => step.clone(),
+    }
 }
 
 fn of_plan<'a>(entries: &'a mut [Entry], line: &Line) -> Option<&'a mut Entry> {

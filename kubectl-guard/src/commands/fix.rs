@@ -16,11 +16,12 @@ use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::plan::{ActionKind, TargetName};
+use crate::plan::{ActionKind, DrainOptions, TargetName};
 use crate::propose::Wish;
 use crate::scores::portforward;
 use crate::verify::ScoreSource;
 
+mod drain;
 mod session;
 
 use session::Session;
@@ -65,7 +66,11 @@ pub struct FixArgs {
     /// Uncordon a node that was not cordoned by guard
     #[arg(long)]
     foreign_cordon: bool,
-    /// How long to wait for the scores to say what came of it; 0 does not wait
+    /// What a drain may do.
+    #[command(flatten)]
+    drain: DrainOptions,
+    /// How long to wait for the scores to say what came of it, 0 does not wait; for a drain, how long to wait for its
+    /// pods to go, 0 without end
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "5m")]
     timeout: Duration,
     /// Print the plan in this format
@@ -105,6 +110,7 @@ impl FixArgs {
             allow_control_plane: self.allow_control_plane,
             min_schedulable: self.min_schedulable,
             foreign_cordon: self.foreign_cordon,
+            drain: self.drain.clone(),
         }
     }
 

@@ -4,14 +4,18 @@
 //! user's rights. Its data goes to [`crate::propose`].
 
 mod access;
+mod drain;
 mod node;
 mod parse;
 mod read;
 pub mod recorded;
+mod room;
 
 pub use access::ask as ask_access;
+pub use drain::drainable;
 pub use read::{pods_of, read};
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::error::Error;
@@ -155,6 +159,70 @@ pub struct NodeTarget {
     pub nodes: usize,
     /// How many others of them are ready and take pods.
     pub others: usize,
+    /// Its pods, for a drain: those that its selector takes.
+    pub pods: Vec<NodePod>,
+}
+
+/// A pod on a node that is to be drained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question that a filter asks")]
+pub struct NodePod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// It has succeeded or failed.
+    pub finished: bool,
+    /// It has not started yet.
+    pub pending: bool,
+    /// Since when it is on its way out.
+    pub deleting_since: Option<Timestamp>,
+    /// It mirrors a static pod.
+    pub mirror: bool,
+    /// Its controller as kind and name; `None` for a bare pod.
+    pub controller: Option<(String, String)>,
+    /// It belongs to a DaemonSet that is still there.
+    pub set_exists: bool,
+    /// It keeps data in an emptyDir.
+    pub empty_dir: bool,
+    /// Ready by its condition.
+    pub ready: bool,
+    /// How many pods of its controller serve on other nodes.
+    pub others_ready: usize,
+    /// The disruption budgets that cover it.
+    pub budgets: Vec<BudgetFact>,
+    /// Why it would fit on no other node; `None` where nothing known speaks against one.
+    pub misfit: Option<String>,
+}
+
+impl NodePod {
+    /// `namespace/name`.
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// Without it nothing of its controller serves on another node.
+    pub fn is_last(&self) -> bool {
+        self.ready && !self.finished && self.deleting_since.is_none() && self.others_ready == 0
+    }
+
+    /// The budgets that the API server will ask: none for a pod that does not run.
+    pub fn asked_budgets(&self) -> &[BudgetFact] {
+        if self.finished || self.pending || self.deleting_since.is_some() { &[] } else { &self.budgets }
+    }
+}
+
+/// A disruption budget that covers a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetFact {
+    /// Its name.
+    pub name: String,
+    /// How many disruptions it allows now.
+    pub allowed: i32,
+    /// The pod is unready, and may go without being counted.
+    pub spares: bool,
 }
 
 /// One pod of the target's controller.

@@ -3,21 +3,30 @@
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams};
 
-use super::{Autoscaling, Facts, NodeTarget, Pause, TargetFacts, incomplete};
+use super::{Autoscaling, Facts, NodeTarget, Pause, TargetFacts, drain, incomplete};
 use crate::error::{Error, Request};
-use crate::plan::{CORDONED, Kind, Target, TargetName};
+use crate::plan::{CORDONED, DrainOptions, Kind, Target, TargetName};
 use crate::sanitise;
 
 /// Labels that mark a node of the control plane, the second one by its older name.
 const CONTROL_PLANE: [&str; 2] = ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"];
 
-pub(super) async fn read(client: &kube::Client, name: &TargetName, pause: Pause) -> Result<Facts, Error> {
+/// With `drain` the pods of the node too.
+pub(super) async fn read(
+    client: &kube::Client,
+    name: &TargetName,
+    drained: Option<&DrainOptions>,
+    pause: Pause,
+) -> Result<Facts, Error> {
     let request = Request { verb: "list", resource: "nodes", group: "", namespace: None };
     let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
     let nodes = nodes.map_err(|error| request.failed(&error))?.items;
     let node = nodes.iter().find(|node| node.metadata.name.as_ref() == Some(&name.name));
     let node = node.ok_or_else(|| Error::NotFound { what: name.to_string() })?;
-    let target = facts(node, &nodes).ok_or_else(|| incomplete(name))?;
+    let mut target = facts(node, &nodes).ok_or_else(|| incomplete(name))?;
+    if let Some(options) = drained {
+        target.pods = drain::read(client, &name.name, &nodes, options.pod_selector.as_deref()).await?;
+    }
     Ok(Facts {
         target: TargetFacts::Node(target),
         owner: None,
@@ -45,6 +54,7 @@ fn facts(node: &Node, nodes: &[Node]) -> Option<NodeTarget> {
         control_plane: labels.is_some_and(|labels| CONTROL_PLANE.iter().any(|role| labels.contains_key(*role))),
         nodes: nodes.len(),
         others: nodes.iter().filter(|other| other.metadata.uid != metadata.uid && takes_pods(other)).count(),
+        pods: Vec::new(),
         target,
     })
 }

@@ -9,26 +9,26 @@ use kube::core::Selector;
 use super::{Autoscaling, Facts, Owner, Pause, PodFact, TargetFacts, incomplete, node, parse};
 use crate::error::{Error, Request};
 use crate::plan::{ActionKind, Kind, TargetName};
+use crate::propose::Wish;
 
 /// Where the cluster-wide pause lives.
 const GUARD_NAMESPACE: &str = "guard-system";
 const PAUSE: &str = "guard-pause";
 
-/// Reads everything about one target. Autoscalers are asked for only where `action` could be a scale.
+/// Reads everything about one target. Autoscalers are asked for only where the wish could be a scale, the pods
+/// of a node only for a drain.
 ///
 /// # Errors
 /// The target is missing, may not be read, or the API server does not answer. A pause or an autoscaler that cannot be read
 /// is no error but a fact of its own, which a guard rail then refuses.
-pub async fn read(
-    client: &kube::Client,
-    namespace: &str,
-    name: &TargetName,
-    action: Option<ActionKind>,
-) -> Result<Facts, Error> {
+pub async fn read(client: &kube::Client, namespace: &str, name: &TargetName, wish: &Wish) -> Result<Facts, Error> {
     let pause = pause(client).await;
     let found = match name.kind {
         Kind::Pod => return pod(client, namespace, name, pause).await,
-        Kind::Node => return node::read(client, name, pause).await,
+        Kind::Node => {
+            let drained = (wish.action == Some(ActionKind::Drain)).then_some(&wish.drain);
+            return node::read(client, name, drained, pause).await;
+        }
         Kind::Deployment => parse::deployment(get::<Deployment>(client, namespace, name).await?),
         Kind::StatefulSet => parse::stateful_set(get::<StatefulSet>(client, namespace, name).await?),
         Kind::DaemonSet => parse::daemon_set(get::<DaemonSet>(client, namespace, name).await?),
@@ -37,8 +37,10 @@ pub async fn read(
     let target = &found.workload.target;
     let owner = Owner::workload(target, found.selector);
     let pods = pods_of(client, &owner).await?;
-    let autoscaling = match action {
-        Some(ActionKind::Restart | ActionKind::Cordon | ActionKind::Uncordon) => Autoscaling::Nobody,
+    let autoscaling = match wish.action {
+        Some(ActionKind::Restart | ActionKind::Cordon | ActionKind::Uncordon | ActionKind::Drain) => {
+            Autoscaling::Nobody
+        }
         Some(ActionKind::Scale) | None => {
             match list::<HorizontalPodAutoscaler>(client, namespace, &ListParams::default()).await {
                 Ok(autoscalers) => parse::autoscaling(target, autoscalers),

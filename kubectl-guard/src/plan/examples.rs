@@ -4,9 +4,10 @@ use guard_model::cause::{Cause, Reason};
 use guard_model::report::State;
 use jiff::Timestamp;
 
-use super::{ActionKind, Evidence, Kind, Place, Plan, PodEvidence, Source, Target};
+use super::{ActionKind, DrainOptions, Evidence, Kind, Place, Plan, PodEvidence, Source, Target};
 use crate::facts::{
-    Autoscaling, Facts, NodeTarget, Owner, OwnerRule, Pause, PodFact, PodTarget, Rollout, TargetFacts, WorkloadFacts,
+    Autoscaling, Facts, NodePod, NodeTarget, Owner, OwnerRule, Pause, PodFact, PodTarget, Rollout, TargetFacts,
+    WorkloadFacts,
 };
 use crate::propose::{Proposal, Setting, Wish, propose};
 
@@ -121,18 +122,53 @@ pub(crate) fn node_target() -> NodeTarget {
         control_plane: false,
         nodes: 4,
         others: 3,
+        pods: Vec::new(),
     }
 }
 
 /// A plan for node `n1`, cordoned by guard where that is to be undone.
 pub(crate) fn node_plan(action: ActionKind) -> Plan {
     let mut node = node_target();
+    if action == ActionKind::Drain {
+        node.pods = vec![node_pod("web-a"), node_pod("web-b")];
+    }
     if action == ActionKind::Uncordon {
         node.unschedulable = true;
         node.cordoned = Some(r#"{"at":"2026-11-22T13:00:00Z","by":"alice","plan":"0123456789ab"}"#.into());
     }
     let facts = Facts { owner: None, pods: Vec::new(), ..facts(TargetFacts::Node(node)) };
     match propose(&Wish { action: Some(action), ..Wish::default() }, None, &facts, setting()).unwrap() {
+        Proposal::Plan(plan) => *plan,
+        other => panic!("no plan: {other:?}"),
+    }
+}
+
+/// A ready pod of a ReplicaSet with another one elsewhere: a drain takes it. Its DaemonSet is there if it is given one.
+pub(crate) fn node_pod(name: &str) -> NodePod {
+    NodePod {
+        namespace: "shop".into(),
+        name: name.into(),
+        uid: format!("uid-{name}"),
+        finished: false,
+        pending: false,
+        deleting_since: None,
+        mirror: false,
+        controller: Some(("ReplicaSet".into(), "web-5d4".into())),
+        set_exists: true,
+        empty_dir: false,
+        ready: true,
+        others_ready: 1,
+        budgets: Vec::new(),
+        misfit: None,
+    }
+}
+
+/// A plan to drain node `n1` of two pods.
+pub(crate) fn drain_plan(options: DrainOptions) -> Plan {
+    let node = NodeTarget { pods: vec![node_pod("web-a"), node_pod("web-b")], ..node_target() };
+    let facts = Facts { owner: None, pods: Vec::new(), ..facts(TargetFacts::Node(node)) };
+    let wish = Wish { action: Some(ActionKind::Drain), drain: options, ..Wish::default() };
+    match propose(&wish, None, &facts, setting()).unwrap() {
         Proposal::Plan(plan) => *plan,
         other => panic!("no plan: {other:?}"),
     }

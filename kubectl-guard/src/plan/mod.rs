@@ -4,6 +4,7 @@
 //! out by [`crate::apply`]. Pure: nothing here looks at the clock or the cluster.
 
 mod digest;
+mod drain;
 mod evidence;
 mod render;
 mod target;
@@ -15,6 +16,7 @@ use serde_json::Value;
 use crate::error::Error;
 
 pub(crate) use digest::{hex, id};
+pub use drain::DrainOptions;
 pub use evidence::{Evidence, PodEvidence, Source, worst};
 pub use render::{Verdict, render};
 pub use target::{Kind, NotATarget, Target, TargetName, is_name};
@@ -47,6 +49,8 @@ pub enum ActionKind {
     Cordon,
     /// Take it back in.
     Uncordon,
+    /// Cordon a node and evict its pods.
+    Drain,
 }
 
 impl ActionKind {
@@ -57,6 +61,7 @@ impl ActionKind {
             ActionKind::Scale => "scale",
             ActionKind::Cordon => "cordon",
             ActionKind::Uncordon => "uncordon",
+            ActionKind::Drain => "drain",
         }
     }
 }
@@ -78,6 +83,13 @@ pub enum Action {
     Cordon,
     /// Lets new pods onto a node again.
     Uncordon,
+    /// Keeps new pods off a node; the steps behind it end the pods that are there.
+    Drain {
+        /// What it may do.
+        options: DrainOptions,
+    },
+    /// Deletes one pod without asking its disruption budget; only as part of a drain.
+    DeletePod,
 }
 
 impl Action {
@@ -88,6 +100,7 @@ impl Action {
             Action::Scale { .. } => ActionKind::Scale,
             Action::Cordon => ActionKind::Cordon,
             Action::Uncordon => ActionKind::Uncordon,
+            Action::Drain { .. } | Action::DeletePod => ActionKind::Drain,
         }
     }
 
@@ -97,8 +110,15 @@ impl Action {
             Action::RolloutRestart => format!("restart {target}"),
             Action::EvictPod => format!("evict {target}"),
             Action::Scale { replicas } => format!("scale {target} to {replicas}"),
-            Action::Cordon | Action::Uncordon => format!("{} {target}", self.phrase()),
+            Action::Cordon | Action::Uncordon | Action::Drain { .. } | Action::DeletePod => {
+                format!("{} {target}", self.phrase())
+            }
         }
+    }
+
+    /// It ends a pod, rather than changing an object.
+    pub fn ends_pod(&self) -> bool {
+        matches!(self, Action::EvictPod | Action::DeletePod)
     }
 
     /// A phrase for people: `restart`, `evict`, `scale to 3`.
@@ -109,6 +129,8 @@ impl Action {
             Action::Scale { replicas } => format!("scale to {replicas}"),
             Action::Cordon => "cordon".into(),
             Action::Uncordon => "uncordon".into(),
+            Action::Drain { .. } => "drain".into(),
+            Action::DeletePod => "delete".into(),
         }
     }
 }
@@ -302,6 +324,11 @@ impl Plan {
     /// The guard rail that refuses, if any.
     pub fn refused_by(&self) -> Option<&GuardRail> {
         self.guard_rails.iter().find(|rail| rail.state == RailState::Refused)
+    }
+
+    /// It drains a node.
+    pub fn is_drain(&self) -> bool {
+        self.steps.first().is_some_and(|step| matches!(step.action, Action::Drain { .. }))
     }
 
     /// The object that the plan is about: the target of its first step.

@@ -72,6 +72,17 @@ fn write_evidence(out: &mut String, evidence: Option<&Evidence>) -> std::fmt::Re
 
 fn write_step(out: &mut String, number: usize, step: &Step, verdict: &Verdict) -> std::fmt::Result {
     let target = &step.target;
+    if step.action.ends_pod() && number > 1 {
+        // A drain has many of them: one line each.
+        let verdict = if *verdict == Verdict::Allowed { "you may" } else { "you may NOT, or it was not asked" };
+        return writeln!(
+            out,
+            "Step {number}: {}{} ({}; {verdict})",
+            step.action.on(target),
+            target.place(),
+            step.preconditions.join(", ")
+        );
+    }
     writeln!(out, "Step {number}: {}{}", step.action.on(target), target.place())?;
     writeln!(out, "  only if   {}", step.preconditions.join(", "))?;
     let verdict = match verdict {

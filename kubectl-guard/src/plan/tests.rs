@@ -22,6 +22,11 @@ fn a_cordon_and_its_undoing_are_shown_with_the_signature_on_the_node() {
 }
 
 #[test]
+fn a_drain_is_shown_with_one_line_a_pod() {
+    insta::assert_snapshot!(render(&node_plan(ActionKind::Drain), &[Verdict::Allowed, Verdict::Allowed]));
+}
+
+#[test]
 fn the_heartbeats_of_a_node_leave_the_digest_as_it_is_and_another_node_does_not() {
     let original = node_plan(ActionKind::Cordon);
     let mut later = original.clone();

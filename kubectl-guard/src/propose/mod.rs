@@ -2,6 +2,7 @@
 //!
 //! What a guard rail ([`rails`]) refuses never becomes a plan.
 
+mod drain;
 mod node;
 mod rails;
 mod restart;
@@ -15,7 +16,7 @@ pub use rails::{MIN_SCHEDULABLE, PROTECTED};
 pub use suggest::{Suggestion, suggest};
 
 use crate::facts::{Facts, TargetFacts};
-use crate::plan::{self, ActionKind, Evidence, GuardRail, Place, Plan, Target};
+use crate::plan::{self, ActionKind, DrainOptions, Evidence, GuardRail, Place, Plan, Target};
 
 /// What the user asked for.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -35,6 +36,8 @@ pub struct Wish {
     pub min_schedulable: Option<u8>,
     /// `--foreign-cordon`.
     pub foreign_cordon: bool,
+    /// The flags of a drain.
+    pub drain: DrainOptions,
 }
 
 /// By whom, where and when a plan is made.
@@ -165,7 +168,7 @@ pub enum Refusal {
         action: &'static str,
     },
     /// Another action on a node.
-    #[error("{0} is a node: it can be cordoned or uncordoned, say which with --action")]
+    #[error("{0} is a node: it can be cordoned, uncordoned or drained, say which with --action")]
     OnlyNodeActions(String),
     /// No change.
     #[error("{0} is cordoned already")]
@@ -187,6 +190,41 @@ pub enum Refusal {
         least: u8,
         /// How many percent there would be.
         share: usize,
+    },
+    /// kubectl's filters say no.
+    #[error("{target} cannot be drained: {pods}; nothing was changed")]
+    Undrainable {
+        /// The node.
+        target: String,
+        /// Which pods, why, and the flag that accepts it.
+        pods: String,
+    },
+    /// Two budgets on one pod.
+    #[error(
+        "the API server evicts no pod that more than one disruption budget covers, so {target} cannot be drained: {pods}; \
+         correct the budgets, or --disable-eviction deletes without asking them"
+    )]
+    ManyBudgets {
+        /// The node.
+        target: String,
+        /// Which pods and budgets.
+        pods: String,
+    },
+    /// A spent budget.
+    #[error("disruption budgets keep pods on {target}: {pods}; --wait-for-budgets waits for them as long as --timeout")]
+    SpentBudgets {
+        /// The node.
+        target: String,
+        /// Which pods and budgets.
+        pods: String,
+    },
+    /// No room.
+    #[error("pods of {target} would fit on no other node: {pods}; --allow-pending accepts that they wait")]
+    NoRoom {
+        /// The node.
+        target: String,
+        /// Which pods, and why.
+        pods: String,
     },
     /// Not guard's.
     #[error(
@@ -224,15 +262,16 @@ pub fn propose(wish: &Wish, evidence: Option<Evidence>, facts: &Facts, setting: 
     if action != ActionKind::Scale && wish.replicas.is_some() {
         return Err(Refusal::ReplicasWithoutScale);
     }
-    let step = match action {
-        ActionKind::Restart => restart::step(facts, &mut making)?,
-        ActionKind::Scale => scale::step(facts, &mut making)?,
-        ActionKind::Cordon => node::cordon(node::node(&facts.target, action)?, &mut making)?,
-        ActionKind::Uncordon => node::uncordon(node::node(&facts.target, action)?, &mut making)?,
+    let steps = match action {
+        ActionKind::Restart => vec![restart::step(facts, &mut making)?],
+        ActionKind::Scale => vec![scale::step(facts, &mut making)?],
+        ActionKind::Cordon => vec![node::cordon(node::node(&facts.target, action)?, &mut making)?],
+        ActionKind::Uncordon => vec![node::uncordon(node::node(&facts.target, action)?, &mut making)?],
+        ActionKind::Drain => drain::steps(node::node(&facts.target, action)?, &mut making)?,
     };
     let Making { rails, advice, .. } = making;
     let Setting { place, identity, now } = setting;
-    Ok(Proposal::Plan(Box::new(Plan::new(now, place, identity, evidence, vec![step], rails, advice))))
+    Ok(Proposal::Plan(Box::new(Plan::new(now, place, identity, evidence, steps, rails, advice))))
 }
 
 /// A plan in the making: what was asked for, and what has been found so far.

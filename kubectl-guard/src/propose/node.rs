@@ -43,7 +43,7 @@ pub(super) fn uncordon(node: &NodeTarget, making: &mut Making<'_>) -> Result<Ste
 }
 
 /// The write that takes a node out of scheduling and says on the node who did it.
-fn cordoning(node: &NodeTarget, making: &Making<'_>) -> Step {
+pub(super) fn cordoning(node: &NodeTarget, making: &Making<'_>) -> Step {
     let signature = json!({ "plan": making.id, "by": making.identity, "at": making.now }).to_string();
     Step {
         action: Action::Cordon,

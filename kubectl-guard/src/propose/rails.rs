@@ -5,8 +5,8 @@
 //! would be done; [`crate::approve`] refuses it.
 
 use super::{Refusal, Wish};
-use crate::facts::{NodeTarget, Pause};
-use crate::plan::{GuardRail, RailState};
+use crate::facts::{BudgetFact, NodePod, NodeTarget, Pause};
+use crate::plan::{DrainOptions, GuardRail, RailState, Target};
 
 /// Namespaces whose workloads keep the cluster, or guard itself, alive.
 pub const PROTECTED: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "guard-system"];
@@ -72,6 +72,53 @@ pub(super) fn schedulable(node: &NodeTarget, wish: &Wish) -> Result<GuardRail, R
     }
     let below = share < usize::from(MIN_SCHEDULABLE);
     Ok(if below { overridden(name, detail) } else { held(name, detail) })
+}
+
+/// Every eviction can be taken: no pod has two budgets, which the API server never evicts, or one that is spent.
+pub(super) fn budgets(node: &Target, pods: &[&NodePod], options: &DrainOptions) -> Result<GuardRail, Refusal> {
+    let name = "disruption budgets";
+    if options.disable_eviction {
+        return Ok(overridden(name, "--disable-eviction deletes without asking them".into()));
+    }
+    let named = |budgets: &[&BudgetFact]| {
+        let names: Vec<String> =
+            budgets.iter().map(|budget| format!("{} (allows {} now)", budget.name, budget.allowed)).collect();
+        names.join(" and ")
+    };
+    let (mut many, mut spent, mut asked) = (Vec::new(), Vec::new(), 0_usize);
+    for pod in pods {
+        let budgets: Vec<&BudgetFact> = pod.asked_budgets().iter().collect();
+        asked += usize::from(!budgets.is_empty());
+        if budgets.len() > 1 {
+            many.push(format!("{} is covered by {}", pod.path(), named(&budgets)));
+        } else if budgets.iter().any(|budget| budget.allowed < 1 && !budget.spares) {
+            spent.push(format!("{} is covered by {}", pod.path(), named(&budgets)));
+        }
+    }
+    if !many.is_empty() {
+        return Err(Refusal::ManyBudgets { target: node.to_string(), pods: many.join("; ") });
+    }
+    match (spent.is_empty(), options.wait_for_budgets) {
+        (true, _) => Ok(held(
+            name,
+            format!("{asked} of {} pods are covered, none by a budget that allows nothing now", pods.len()),
+        )),
+        (false, true) => Ok(overridden(name, format!("waits: {}", spent.join("; ")))),
+        (false, false) => Err(Refusal::SpentBudgets { target: node.to_string(), pods: spent.join("; ") }),
+    }
+}
+
+/// Every pod that is made again finds room elsewhere, as far as requests, taints, node selectors and affinity tell.
+pub(super) fn room(node: &Target, pods: &[&NodePod], options: &DrainOptions) -> Result<GuardRail, Refusal> {
+    let name = "room elsewhere";
+    let made_again = pods.iter().filter(|pod| pod.controller.is_some());
+    let misfits: Vec<String> =
+        made_again.filter_map(|pod| Some(format!("{}: {}", pod.path(), pod.misfit.as_ref()?))).collect();
+    match (misfits.is_empty(), options.allow_pending) {
+        (true, _) => Ok(held(name, "by requests, taints, node selectors and node affinity each pod fits".into())),
+        (false, true) => Ok(overridden(name, misfits.join("; "))),
+        (false, false) => Err(Refusal::NoRoom { target: node.to_string(), pods: misfits.join("; ") }),
+    }
 }
 
 /// What somebody else cordoned they may have had a reason for.

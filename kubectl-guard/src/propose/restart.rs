@@ -123,7 +123,7 @@ fn roll(workload: &WorkloadFacts, now: Timestamp) -> Result<Step, Refusal> {
 
 /// kube's own `Api::evict` writes `delete_options`, which the API server drops together with its preconditions: the body
 /// is made here.
-fn evict(target: &Target) -> Step {
+pub(super) fn evict(target: &Target) -> Step {
     Step {
         action: Action::EvictPod,
         patch: json!({

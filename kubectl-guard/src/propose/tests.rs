@@ -2,8 +2,8 @@ use guard_model::cause::Cause;
 use guard_model::report::State;
 
 use super::*;
-use crate::facts::{Autoscaling, NodeTarget, Pause, PodTarget, Rollout, WorkloadFacts};
-use crate::plan::examples::{evidence, facts, node_target, pod_target, setting, workload};
+use crate::facts::{Autoscaling, BudgetFact, NodePod, NodeTarget, Pause, PodTarget, Rollout, WorkloadFacts};
+use crate::plan::examples::{evidence, facts, node_pod, node_target, pod_target, setting, workload};
 use crate::plan::{Action, Kind, RailState, Step, Undo};
 
 fn wish(action: ActionKind) -> Wish {
@@ -238,4 +238,89 @@ fn each_guard_rail_of_a_node_names_its_override() {
         let Ok(Proposal::Plan(plan)) = run(&accepted, &facts) else { panic!("{flag}") };
         assert!(plan.guard_rails.iter().any(|rail| rail.state == RailState::Overridden), "{flag}");
     }
+}
+
+fn drain(change: impl FnOnce(&mut NodePod)) -> Facts {
+    let mut pod = node_pod("web-a");
+    change(&mut pod);
+    node(|n| n.pods = vec![pod])
+}
+
+fn budget(name: &str, allowed: i32) -> BudgetFact {
+    BudgetFact { name: name.into(), allowed, spares: false }
+}
+
+/// Each thing that a drain would do to a pod: refused with the flag that accepts it, and then accepted by that flag alone.
+#[test]
+fn each_guard_rail_of_a_drain_names_its_override() {
+    type Flag = fn(&mut Wish);
+    let cases: [(&str, Facts, Flag); 8] = [
+        ("--ignore-daemonsets", drain(|p| p.controller = Some(("DaemonSet".into(), "ds".into()))), |w| {
+            w.drain.ignore_daemonsets = true;
+        }),
+        ("--delete-emptydir-data", drain(|p| p.empty_dir = true), |w| w.drain.delete_emptydir_data = true),
+        (
+            "--force",
+            drain(|p| {
+                p.controller = None;
+                p.ready = false;
+            }),
+            |w| w.drain.force = true,
+        ),
+        ("--wait-for-budgets", drain(|p| p.budgets = vec![budget("mine", 0)]), |w| w.drain.wait_for_budgets = true),
+        ("--disable-eviction", drain(|p| p.budgets = vec![budget("mine", 1), budget("all", 1)]), |w| {
+            w.drain.disable_eviction = true;
+        }),
+        (
+            "--allow-pending",
+            drain(|p| p.misfit = Some("of 3 other nodes 3 without room for its requests".into())),
+            |w| w.drain.allow_pending = true,
+        ),
+        ("--allow-downtime", drain(|p| p.others_ready = 0), |w| w.allow_downtime = true),
+        ("--allow-control-plane", node(|n| n.control_plane = true), |w| w.allow_control_plane = true),
+    ];
+    for (flag, facts, accept) in cases {
+        let mut wish = wish(ActionKind::Drain);
+        let refused = run(&wish, &facts).unwrap_err().to_string();
+        assert!(refused.contains(flag), "{refused}");
+        accept(&mut wish);
+        assert!(matches!(run(&wish, &facts), Ok(Proposal::Plan(_))), "{flag}");
+    }
+}
+
+#[test]
+fn a_refused_drain_names_pods_and_budgets() {
+    let refused = |facts: &Facts| run(&wish(ActionKind::Drain), facts).unwrap_err().to_string();
+    insta::assert_snapshot!(refused(&drain(|p| p.budgets = vec![budget("mine", 0)])));
+    insta::assert_snapshot!(refused(&drain(|p| p.budgets = vec![budget("mine", 1), budget("all", 2)])));
+    insta::assert_snapshot!(refused(&drain(|p| p.empty_dir = true)));
+    insta::assert_snapshot!(refused(&drain(|p| p.misfit = Some("no other node takes pods".into()))));
+    insta::assert_snapshot!(refused(&drain(|p| p.others_ready = 0)));
+}
+
+/// The API server asks no budget for a pod that does not run.
+#[test]
+fn budgets_of_pods_that_do_not_run_are_not_asked() {
+    let spent = |change: fn(&mut NodePod)| {
+        drain(|p| {
+            p.budgets = vec![budget("mine", 0), budget("all", 0)];
+            change(p);
+        })
+    };
+    for facts in
+        [spent(|p| p.finished = true), spent(|p| p.pending = true), spent(|p| p.deleting_since = Some(setting().now))]
+    {
+        assert!(run(&wish(ActionKind::Drain), &facts).is_ok());
+    }
+}
+
+#[test]
+fn a_cordoned_node_is_drained_and_keeps_the_signature_it_has() {
+    let facts = node(|n| {
+        cordoned(n);
+        n.pods = vec![node_pod("web-a")];
+    });
+    let step = step(run(&wish(ActionKind::Drain), &facts));
+    assert!(step.patch["metadata"].get("annotations").is_none(), "{}", step.patch);
+    assert_eq!(step.before, step.after);
 }

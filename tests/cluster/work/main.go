@@ -6,7 +6,8 @@
 //	                         or with the KIND none
 //
 // Environment: PEER (URL called RATE times a second), RATE, REPLY_BYTES and BURN_MICROSECONDS (the answer to one call
-// and the CPU it costs), HOLD_MIB (memory held), SINK (host:port) and SINK_BYTES (sent there each second by UDP).
+// and the CPU it costs), HOLD_MIB (memory held), SINK (host:port) and SINK_BYTES (sent there each second by UDP),
+// IGNORE_SIGTERM (if set, only a kill ends it).
 package main
 
 import (
@@ -16,8 +17,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -47,6 +50,9 @@ func main() {
 	case len(os.Args) == 3 && os.Args[1] == "get":
 		get(os.Args[2])
 		return
+	}
+	if os.Getenv("IGNORE_SIGTERM") != "" {
+		signal.Ignore(syscall.SIGTERM)
 	}
 	crashIfTold()
 	hold(number("HOLD_MIB", 8) << 20)

@@ -1,8 +1,11 @@
-//! Nodes: cordon and uncordon, by somebody who may no more than that.
+//! Nodes: cordon, uncordon and drain, with pods of their own on the second node.
+
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use guard_tests::cluster::Cluster;
+use guard_tests::cluster::{Cluster, WORK_IMAGE};
 use guard_tests::person::{Answer, Person};
+use guard_tests::wait;
 use serde_json::{Value, json};
 
 use crate::fix::stores_nothing;
@@ -99,4 +102,146 @@ pub(crate) fn a_node_is_cordoned_and_uncordoned_with_a_signature(cluster: &mut C
     let history = person.guard(&["history"])?;
     assert!(history.out.contains("uncordon") && history.out.contains(NODE), "{}", history.out);
     Ok(())
+}
+
+/// Where the pods of the drains live, and the label by which the drains take no others.
+const DRILL: &str = "drill";
+const SELECTOR: &str = "--pod-selector=drill=yes";
+
+/// Pods that only `node2` takes; `script` is what they run, given their grace period. Budgets by name and minAvailable.
+fn drill(cluster: &Cluster, environment: &Value, replicas: usize, budgets: &[(&str, usize)]) -> Result<()> {
+    let admin = cluster.admin();
+    let labels = json!({"drill": "yes"});
+    let mut items = vec![
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": DRILL}}),
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "drill", "namespace": DRILL},
+            "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": {
+                "metadata": {"labels": labels},
+                "spec": {"nodeSelector": {"kubernetes.io/hostname": "node2"}, "terminationGracePeriodSeconds": 20,
+                    "volumes": [{"name": "state", "emptyDir": {}}], "securityContext": {"fsGroup": 65532},
+                    "containers": [{"name": "work", "image": WORK_IMAGE, "imagePullPolicy": "Never",
+                        "env": environment, "volumeMounts": [{"name": "state", "mountPath": "/state"}],
+                        "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}}]}}}}),
+    ];
+    items.extend(budgets.iter().map(|(name, least)| {
+        json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name, "namespace": DRILL},
+            "spec": {"minAvailable": least, "selector": {"matchLabels": labels}}})
+    }));
+    admin.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())?;
+    admin.kubectl(&["-n", DRILL, "rollout", "status", "--timeout=90s", "deployment/drill"])?;
+    wait::until("the budgets to be observed", Duration::from_secs(30), || {
+        let seen = admin.kubectl(&["-n", DRILL, "get", "pdb", "-o", "json"])?;
+        let seen: Value = serde_json::from_str(&seen)?;
+        let ready = |pdb: &Value| pdb["status"]["currentHealthy"] == json!(replicas);
+        Ok(seen["items"].as_array().is_some_and(|all| all.iter().all(ready)).then_some(()))
+    })
+}
+
+/// Everything as it was, whatever a test did.
+fn clean(cluster: &Cluster) -> Result<()> {
+    cluster.admin().kubectl(&["delete", "namespace", DRILL, "--ignore-not-found", "--wait=true", "--timeout=90s"])?;
+    cluster.admin().kubectl(&["uncordon", "node2"]).map(drop)
+}
+
+fn pods(cluster: &Cluster) -> Result<Vec<String>> {
+    let all = cluster.admin().kubectl(&["-n", DRILL, "get", "pods", "-o", "json"])?;
+    let all: Value = serde_json::from_str(&all)?;
+    let on_node = all["items"].as_array().into_iter().flatten().filter(|pod| pod["spec"]["nodeName"] == "node2");
+    Ok(on_node.filter_map(|pod| pod["metadata"]["uid"].as_str().map(str::to_owned)).collect())
+}
+
+/// Nowhere else takes these pods, and they are all there are of their Deployment: three refusals, each named, then both
+/// go, by two evictions that bear their UIDs.
+pub(crate) fn a_drain_names_what_is_in_its_way_and_then_empties_the_node(cluster: &mut Cluster) -> Result<()> {
+    bind(cluster)?;
+    clean(cluster)?;
+    drill(cluster, &json!([]), 2, &[("one-may-go", 1)])?;
+    let person = cluster.person("node-operator");
+    let mut drain = vec!["fix", NODE, "--action=drain", SELECTOR, "--timeout=60s"];
+    for flag in ["--delete-emptydir-data", "--allow-pending", "--allow-downtime"] {
+        let refused = person.guard(&drain)?;
+        assert_eq!(refused.code, Some(6), "{flag}: {refused:?}");
+        assert!(refused.err.contains(flag) && refused.err.contains("drill/drill-"), "{flag}: {}", refused.err);
+        drain.push(flag);
+    }
+    assert!(node(cluster)?["spec"]["unschedulable"].is_null(), "a refused drain cordoned the node");
+
+    let (mark, before) = (cluster.audit_mark(), pods(cluster)?);
+    for flag in ["--dry-run", "--dry-run=server"] {
+        let dry = person.guard(&[&drain[..], &[flag]].concat())?;
+        assert_eq!(dry.code, Some(0), "{dry:?}");
+    }
+    let events = cluster.audit_since(mark, "node-operator")?;
+    let written: Vec<&Value> = events.iter().filter(|event| !stores_nothing(event)).collect();
+    assert!(written.is_empty(), "{written:?}");
+    assert_eq!(pods(cluster)?, before);
+
+    let automatic = person.guard(&[&drain[..], &["--yes", "--confidence-threshold=0"]].concat())?;
+    assert_eq!(automatic.code, Some(6), "{automatic:?}");
+    assert!(automatic.err.contains("--yes never drains"), "{}", automatic.err);
+
+    // The budget lets one go; the other has to wait for a successor that no node takes.
+    let mark = cluster.audit_mark();
+    drain[4] = "--timeout=15s";
+    let partly = approve_what_is_shown(&person, &[&drain[..], &["--wait-for-budgets"]].concat())?;
+    assert_eq!(partly.code, Some(7), "{partly:?}");
+    assert!(partly.err.contains("1 of 2 pods have gone"), "{}", partly.err);
+    assert!(partly.err.contains("disruption budget") && partly.err.contains("--action uncordon"), "{}", partly.err);
+    assert_eq!(node(cluster)?["spec"]["unschedulable"], true);
+    let events = cluster.audit_since(mark, "node-operator")?;
+    let evictions = events.iter().filter(|e| e["objectRef"]["subresource"] == "eviction" && !stores_nothing(e));
+    let agents: Vec<&str> = evictions.filter_map(|event| event["userAgent"].as_str()).collect();
+    assert!(agents.len() >= 2 && agents.iter().all(|agent| agent.contains("plan/")), "{agents:?}");
+
+    cluster.admin().kubectl(&["-n", DRILL, "delete", "pdb", "--all"])?;
+    drain[4] = "--timeout=60s";
+    let done = approve_what_is_shown(&person, &drain)?;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(pods(cluster)?.is_empty());
+    clean(cluster)
+}
+
+pub(crate) fn a_drain_that_budgets_forbid_is_refused_and_cordons_nothing(cluster: &mut Cluster) -> Result<()> {
+    bind(cluster)?;
+    clean(cluster)?;
+    let person = cluster.person("node-operator");
+    let accepted = ["--delete-emptydir-data", "--allow-pending", "--allow-downtime"];
+    let drain = [&["fix", NODE, "--action=drain", SELECTOR][..], &accepted].concat();
+    drill(cluster, &json!([]), 1, &[("nothing-may-go", 1)])?;
+    let refused = person.guard(&drain)?;
+    assert_eq!(refused.code, Some(6), "{refused:?}");
+    assert!(
+        refused.err.contains("nothing-may-go (allows 0 now)") && refused.err.contains("--wait-for-budgets"),
+        "{}",
+        refused.err
+    );
+
+    drill(cluster, &json!([]), 1, &[("nothing-may-go", 1), ("second", 0)])?;
+    let refused = person.guard(&[&drain[..], &["--wait-for-budgets"]].concat())?;
+    assert_eq!(refused.code, Some(6), "{refused:?}");
+    assert!(
+        refused.err.contains("more than one disruption budget") && refused.err.contains("second"),
+        "{}",
+        refused.err
+    );
+    assert!(node(cluster)?["spec"]["unschedulable"].is_null(), "a refused drain cordoned the node");
+    assert_eq!(pods(cluster)?.len(), 1);
+    clean(cluster)
+}
+
+/// It ends when the kubelet kills it, and until then a drain says that it is still ending.
+pub(crate) fn a_pod_that_ignores_sigterm_is_waited_for_or_named(cluster: &mut Cluster) -> Result<()> {
+    bind(cluster)?;
+    clean(cluster)?;
+    let person = cluster.person("node-operator");
+    drill(cluster, &json!([{"name": "IGNORE_SIGTERM", "value": "yes"}]), 1, &[])?;
+    let accepted = ["--delete-emptydir-data", "--allow-pending", "--allow-downtime"];
+    let drain = [&["fix", NODE, "--action=drain", SELECTOR][..], &accepted].concat();
+    let partly = approve_what_is_shown(&person, &[&drain[..], &["--timeout=3s"]].concat())?;
+    assert_eq!(partly.code, Some(7), "{partly:?}");
+    assert!(partly.err.contains("was evicted and is still ending"), "{}", partly.err);
+    let done = approve_what_is_shown(&person, &[&drain[..], &["--timeout=60s"]].concat())?;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(pods(cluster)?.is_empty());
+    clean(cluster)
 }

@@ -107,7 +107,7 @@ impl<S: ScoreSource> Session<'_, S> {
     ) -> Result<Case, Error> {
         let client = &self.connection.client;
         let identity = self.connection.identity().await?.username;
-        let facts = facts::read(client, &namespace, &target, wish.action).await?;
+        let facts = facts::read(client, &namespace, &target, wish).await?;
         let evidence = Evidence::of(Source::Exporter, reports, &namespace, &target);
         Ok(Case { namespace, target, evidence, facts, identity })
     }
@@ -145,6 +145,9 @@ impl<S: ScoreSource> Session<'_, S> {
         let approved = approve(plan, args.way(), (self.now)(), self.console)?;
         let approved = self.look_again(approved, wish, case).await?;
         let generation = self.write(&approved).await?;
+        if approved.plan().is_drain() {
+            return self.drain(args, &approved).await;
+        }
         let written = (self.now)();
         self.console.note(&format!("{}: done (plan {})", words(approved.plan()), approved.plan().id));
         self.verify(args, &approved, case.facts.owner.as_ref(), generation, written).await
@@ -164,36 +167,33 @@ impl<S: ScoreSource> Session<'_, S> {
         }
     }
 
-    /// The only way to a write: the intent is on the disk before, the outcome after.
+    /// Writes the first step: the intent is on the disk before, the outcome after. The other steps, which only a drain has,
+    /// are written in the same way by it.
     async fn write(&mut self, approved: &ApprovedPlan) -> Result<Option<i64>, Error> {
         let Ok(journal) = &self.journal else { return Err(JournalError::NoPlace.into()) };
-        let id = &approved.plan().id;
-        let mut last = None;
-        for step in 0..approved.plan().steps.len() {
-            let anchor = journal.append((self.now)(), id, Event::intent(approved, step))?;
-            let writer = match self.connection.with_user_agent_suffix(&anchor.user_agent(id)) {
-                Ok(writer) => writer,
-                Err(error) => {
-                    let outcome = StepOutcome::NotDone { why: error.to_string() };
-                    journal.append((self.now)(), id, Event::Outcome { step, outcome })?;
-                    return Err(error);
-                }
-            };
-            let result = apply::write(&writer.client, approved, step).await;
-            let outcome = match &result {
-                Ok(outcome) => outcome.clone(),
-                Err(error @ apply::ApplyError::Unknown { .. }) => StepOutcome::Unknown { why: error.to_string() },
-                Err(error) => StepOutcome::NotDone { why: error.to_string() },
-            };
-            if let Err(error) = journal.append((self.now)(), id, Event::Outcome { step, outcome: outcome.clone() }) {
-                self.console
-                    .warn(&format!("the write was sent, and its outcome ({outcome:?}) is not recorded: {error}"));
+        let (id, step) = (&approved.plan().id, 0);
+        let anchor = journal.append((self.now)(), id, Event::intent(approved, step))?;
+        let writer = match self.connection.with_user_agent_suffix(&anchor.user_agent(id)) {
+            Ok(writer) => writer,
+            Err(error) => {
+                let outcome = StepOutcome::NotDone { why: error.to_string() };
+                journal.append((self.now)(), id, Event::Outcome { step, outcome })?;
+                return Err(error);
             }
-            if let StepOutcome::Done { generation } = result? {
-                last = generation;
-            }
+        };
+        let result = apply::write(&writer.client, approved, step).await;
+        let outcome = match &result {
+            Ok(outcome) => outcome.clone(),
+            Err(error @ apply::ApplyError::Unknown { .. }) => StepOutcome::Unknown { why: error.to_string() },
+            Err(error) => StepOutcome::NotDone { why: error.to_string() },
+        };
+        if let Err(error) = journal.append((self.now)(), id, Event::Outcome { step, outcome: outcome.clone() }) {
+            self.console.warn(&format!("the write was sent, and its outcome ({outcome:?}) is not recorded: {error}"));
         }
-        Ok(last)
+        Ok(match result? {
+            StepOutcome::Done { generation } => generation,
+            StepOutcome::NotDone { .. } | StepOutcome::Unknown { .. } => None,
+        })
     }
 
     async fn verify(

@@ -1,0 +1,196 @@
+//! The evictions of an approved drain: a few at a time, each recorded before and after, repeated only where the API server
+//! said that it wrote nothing, and watched until the pod has gone.
+
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use http::{Request, StatusCode};
+use kube::client::Client;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{ApplyError, StepOutcome, exchange, write};
+use crate::approve::ApprovedPlan;
+use crate::plan::Step;
+
+/// How many pods are on their way at once.
+const AT_ONCE: usize = 5;
+/// How long a spent budget is left alone at least and at most; it doubles in between.
+const BUDGET_WAIT: (Duration, Duration) = if cfg!(test) {
+    (Duration::from_millis(1), Duration::from_millis(4))
+} else {
+    (Duration::from_secs(1), Duration::from_secs(10))
+};
+/// What an overloaded server is given where it names no time, and at most.
+const OVERLOAD_WAIT: (u64, u64) = (1, 60);
+/// How often a pod is looked at until it has gone.
+const LOOK: Duration = if cfg!(test) { Duration::from_millis(1) } else { Duration::from_secs(1) };
+
+/// Who is told before and after each write, and how it goes.
+pub trait Witness {
+    /// A step is about to be sent; what to send it with, so that the API server's audit log can be matched.
+    ///
+    /// # Errors
+    /// It could not be recorded: then it is not sent.
+    fn about_to(&self, step: usize) -> Result<Client, String>;
+    /// What it came to.
+    fn came_to(&self, step: usize, outcome: &StepOutcome);
+    /// A line for whoever watches.
+    fn tell(&self, line: &str);
+}
+
+/// How it ended for one pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodEnd {
+    /// It has gone, or another has its name.
+    Gone,
+    /// Its eviction was taken, and it is still there.
+    Ending,
+    /// It was not evicted: why.
+    Stays(String),
+}
+
+/// When a drain ends: at this time, or when somebody stops it.
+#[derive(Clone, Debug)]
+pub struct Until {
+    end: Option<Instant>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Until {
+    /// A limit of zero is none.
+    pub fn new(limit: Duration, stopped: watch::Receiver<bool>) -> Self {
+        Self { end: (!limit.is_zero()).then(|| Instant::now() + limit), stopped }
+    }
+
+    fn why(&self) -> Option<&'static str> {
+        if *self.stopped.borrow() {
+            return Some("the drain was stopped");
+        }
+        self.end.is_some_and(|end| Instant::now() >= end).then_some("the time was over")
+    }
+
+    /// Waits, or less if the drain ends before.
+    async fn pause(&mut self, wait: Duration) {
+        let until = Instant::now() + wait;
+        let until = self.end.map_or(until, |end| end.min(until));
+        tokio::select! {
+            () = tokio::time::sleep_until(until) => {}
+            // A sender that is gone will never stop it.
+            stopped = self.stopped.wait_for(|stopped| *stopped) => {
+                if stopped.is_err() { tokio::time::sleep_until(until).await; }
+            }
+        }
+    }
+}
+
+/// Writes every step after the first of an approved drain; one end for each, in the order of the steps. `client` only looks.
+pub async fn drain(client: &Client, approved: &ApprovedPlan, until: &Until, witness: &impl Witness) -> Vec<PodEnd> {
+    let steps = 1..approved.plan().steps.len();
+    let each = steps.map(|step| one(client, approved, step, until.clone(), witness));
+    stream::iter(each).buffered(AT_ONCE).collect().await
+}
+
+async fn one(
+    client: &Client,
+    approved: &ApprovedPlan,
+    index: usize,
+    mut until: Until,
+    witness: &impl Witness,
+) -> PodEnd {
+    let Some(step) = approved.plan().steps.get(index) else { return PodEnd::Stays("the plan has no such step".into()) };
+    if let Some(why) = until.why() {
+        return PodEnd::Stays(format!("{why} before its turn"));
+    }
+    let writer = match witness.about_to(index) {
+        Ok(writer) => writer,
+        Err(why) => return PodEnd::Stays(why),
+    };
+    let (outcome, end) = evict(&writer, approved, index, step, &mut until, witness).await;
+    witness.came_to(index, &outcome);
+    let end = match end {
+        Some(end) => end,
+        None => gone(client, step, &mut until).await,
+    };
+    witness.tell(&format!("{}: {}", path(step), words(&end)));
+    end
+}
+
+/// Sends the eviction until it is taken or will not be; no end yet means that the pod is on its way out.
+async fn evict(
+    client: &Client,
+    approved: &ApprovedPlan,
+    index: usize,
+    step: &Step,
+    until: &mut Until,
+    witness: &impl Witness,
+) -> (StepOutcome, Option<PodEnd>) {
+    let mut budget_wait = BUDGET_WAIT.0;
+    let stays = |why: String| (StepOutcome::NotDone { why: why.clone() }, Some(PodEnd::Stays(why)));
+    loop {
+        let (wait, why) = match write(client, approved, index).await {
+            Ok(outcome) => return (outcome, None),
+            Err(ApplyError::Budget { message, .. }) => {
+                let wait = budget_wait;
+                budget_wait = (wait * 2).min(BUDGET_WAIT.1);
+                (wait, format!("waits for its disruption budget: {message}"))
+            }
+            Err(ApplyError::Overloaded { retry_after, .. }) => {
+                let seconds = retry_after.unwrap_or(OVERLOAD_WAIT.0).clamp(OVERLOAD_WAIT.0, OVERLOAD_WAIT.1);
+                (Duration::from_secs(seconds), "waits: the API server is overloaded".to_owned())
+            }
+            // Missing, or another pod by now: what was to go has gone.
+            Err(ApplyError::Stale { message, .. }) if look(client, step).await == Some(false) => {
+                return (StepOutcome::NotDone { why: format!("it had gone already: {message}") }, Some(PodEnd::Gone));
+            }
+            Err(error @ ApplyError::Unknown { .. }) => {
+                let why = error.to_string();
+                return (StepOutcome::Unknown { why: why.clone() }, Some(PodEnd::Stays(why)));
+            }
+            Err(error) => return stays(error.to_string()),
+        };
+        witness.tell(&format!("{}: {why}", path(step)));
+        until.pause(wait).await;
+        if let Some(over) = until.why() {
+            return stays(format!("{over}, and it still {why}"));
+        }
+    }
+}
+
+async fn gone(client: &Client, step: &Step, until: &mut Until) -> PodEnd {
+    loop {
+        if look(client, step).await == Some(false) {
+            return PodEnd::Gone;
+        }
+        if until.why().is_some() {
+            return PodEnd::Ending;
+        }
+        until.pause(LOOK).await;
+    }
+}
+
+/// Is the very pod still there? `None` if that cannot be told now.
+async fn look(client: &Client, step: &Step) -> Option<bool> {
+    let answer = exchange(client, Request::get(step.target.path()).body(Vec::new()).ok()?).await.ok()?;
+    if answer.code == StatusCode::NOT_FOUND {
+        return Some(false);
+    }
+    let pod: Value = answer.code.is_success().then(|| serde_json::from_slice(&answer.body).ok())??;
+    pod.pointer("/metadata/uid").and_then(Value::as_str).map(|uid| uid == step.target.uid)
+}
+
+fn path(step: &Step) -> String {
+    format!("{}/{}", step.target.namespace, step.target.name)
+}
+
+fn words(end: &PodEnd) -> &str {
+    match end {
+        PodEnd::Gone => "gone",
+        PodEnd::Ending => "evicted, and still ending",
+        PodEnd::Stays(why) => why,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+use std::sync::{Arc, Mutex};
+
+use http::{Method, Response};
+use kube::client::Body;
+
+use super::*;
+use crate::approve::{Person, Way, approve};
+use crate::plan::DrainOptions;
+use crate::plan::examples::{drain_plan, now};
+
+/// An API server that answers evictions by this function, given their count; a pod is gone after it was taken.
+fn server(answer: impl Fn(usize) -> (u16, &'static str) + Send + Sync + 'static) -> (Client, Arc<Mutex<Vec<String>>>) {
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (log, answer) = (Arc::clone(&seen), Arc::new(answer));
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
+        async move {
+            let (code, body) = if request.method() == Method::POST {
+                let mut log = log.lock().unwrap();
+                log.push(request.uri().path().to_owned());
+                answer(log.len())
+            } else {
+                (404, "{}")
+            };
+            let response = Response::builder().status(code).header("retry-after", "1");
+            Ok::<_, std::convert::Infallible>(response.body(Body::from(body.as_bytes().to_vec())).unwrap())
+        }
+    });
+    (Client::new(service, "default"), seen)
+}
+
+struct Typist;
+
+impl Person for Typist {
+    fn is_there(&self) -> bool {
+        true
+    }
+
+    fn ask(&self, _: &str) -> Option<String> {
+        Some("n1".into())
+    }
+}
+
+/// Writes down what it is told; refuses to record where it shall.
+struct Notes {
+    client: Client,
+    full: bool,
+    lines: Mutex<Vec<String>>,
+}
+
+impl Notes {
+    fn of(client: &Client) -> Self {
+        Self { client: client.clone(), full: false, lines: Mutex::default() }
+    }
+}
+
+impl Witness for Notes {
+    fn about_to(&self, step: usize) -> Result<Client, String> {
+        self.lines.lock().unwrap().push(format!("about to {step}"));
+        if self.full { Err("the disk is full".into()) } else { Ok(self.client.clone()) }
+    }
+
+    fn came_to(&self, step: usize, outcome: &StepOutcome) {
+        let done = matches!(outcome, StepOutcome::Done { .. });
+        self.lines.lock().unwrap().push(format!("came to {step}: {}", if done { "done" } else { "not done" }));
+    }
+
+    fn tell(&self, line: &str) {
+        self.lines.lock().unwrap().push(line.to_owned());
+    }
+}
+
+async fn run(client: &Client, limit: Duration, notes: &Notes) -> Vec<PodEnd> {
+    let approved = approve(drain_plan(DrainOptions::default()), Way::Ask, now(), &Typist).unwrap();
+    let (_stop, stopped) = watch::channel(false);
+    drain(client, &approved, &Until::new(limit, stopped), notes).await
+}
+
+const BUDGET: &str = r#"{"message":"spent","details":{"causes":[{"reason":"DisruptionBudget"}]}}"#;
+
+#[tokio::test]
+async fn each_pod_is_evicted_once_recorded_before_and_after_and_seen_to_go() {
+    let (client, seen) = server(|_| (201, "{}"));
+    let notes = Notes::of(&client);
+    assert_eq!(run(&client, Duration::ZERO, &notes).await, [PodEnd::Gone, PodEnd::Gone]);
+    let mut seen = seen.lock().unwrap().clone();
+    seen.sort();
+    assert_eq!(seen, ["web-a", "web-b"].map(|pod| format!("/api/v1/namespaces/shop/pods/{pod}/eviction")));
+    let lines = notes.lines.lock().unwrap();
+    let place = |line: &str| lines.iter().position(|other| other == line).unwrap();
+    assert!(place("about to 1") < place("came to 1: done"));
+    assert!(place("came to 1: done") < place("shop/web-a: gone"));
+}
+
+#[tokio::test]
+async fn a_spent_budget_is_asked_again_and_an_overloaded_server_is_told_from_it() {
+    let (client, seen) = server(|count| match count {
+        1..=4 => (429, BUDGET),
+        5 => (429, r#"{"message":"too many requests"}"#),
+        _ => (201, "{}"),
+    });
+    let notes = Notes::of(&client);
+    assert_eq!(run(&client, Duration::ZERO, &notes).await, [PodEnd::Gone, PodEnd::Gone]);
+    assert_eq!(seen.lock().unwrap().len(), 7);
+    let lines = notes.lines.lock().unwrap().join("\n");
+    assert!(
+        lines.contains("waits for its disruption budget: spent") && lines.contains("the API server is overloaded"),
+        "{lines}"
+    );
+    assert_eq!(lines.matches("about to").count(), 2, "one intent a pod: {lines}");
+}
+
+#[tokio::test]
+async fn a_budget_that_never_allows_ends_with_the_time_and_says_so() {
+    let (client, _) = server(|_| (429, BUDGET));
+    let ends = run(&client, Duration::from_millis(20), &Notes::of(&client)).await;
+    for end in ends {
+        assert!(
+            matches!(&end, PodEnd::Stays(why) if why.contains("the time was over") && why.contains("spent")),
+            "{end:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_succeed_is_sent_once() {
+    for (code, body) in [
+        (
+            500,
+            r#"{"message":"This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."}"#,
+        ),
+        (403, r#"{"message":"no"}"#),
+        (422, r#"{"message":"no"}"#),
+    ] {
+        let (client, seen) = server(move |_| (code, body));
+        let ends = run(&client, Duration::ZERO, &Notes::of(&client)).await;
+        assert!(ends.iter().all(|end| matches!(end, PodEnd::Stays(_))), "{code} {ends:?}");
+        assert_eq!(seen.lock().unwrap().len(), 2, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_recorded_is_not_sent() {
+    let (client, seen) = server(|_| (201, "{}"));
+    let notes = Notes { full: true, ..Notes::of(&client) };
+    let ends = run(&client, Duration::ZERO, &notes).await;
+    assert_eq!(ends, [PodEnd::Stays("the disk is full".into()), PodEnd::Stays("the disk is full".into())]);
+    assert!(seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_stopped_drain_sends_nothing_more() {
+    let (client, seen) = server(|_| (201, "{}"));
+    let approved = approve(drain_plan(DrainOptions::default()), Way::Ask, now(), &Typist).unwrap();
+    let (stop, stopped) = watch::channel(false);
+    stop.send_replace(true);
+    let ends = drain(&client, &approved, &Until::new(Duration::ZERO, stopped), &Notes::of(&client)).await;
+    assert!(ends.iter().all(|end| matches!(end, PodEnd::Stays(why) if why.contains("stopped"))), "{ends:?}");
+    assert!(seen.lock().unwrap().is_empty());
+}
