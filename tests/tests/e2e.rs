@@ -60,6 +60,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("a_crash_loop_is_the_top_row", Any, faults::a_crash_loop_is_the_top_row),
     ("a_fix_is_shown_approved_and_verified", Any, fix::a_fix_is_shown_approved_and_verified),
     ("a_leak_ends_in_an_oom_kill_on_top", Any, faults::a_leak_ends_in_an_oom_kill_on_top),
+    ("each_role_does_exactly_its_part", Any, nodes::each_role_does_exactly_its_part),
     (
         "a_node_is_cordoned_and_uncordoned_with_a_signature",
         Own,

@@ -66,6 +66,9 @@ pub struct FixArgs {
     /// Uncordon a node that was not cordoned by guard
     #[arg(long)]
     foreign_cordon: bool,
+    /// Act although something was done to the same target less than ten minutes ago
+    #[arg(long)]
+    no_cool_down: bool,
     /// What a drain may do.
     #[command(flatten)]
     drain: DrainOptions,
@@ -110,6 +113,7 @@ impl FixArgs {
             allow_control_plane: self.allow_control_plane,
             min_schedulable: self.min_schedulable,
             foreign_cordon: self.foreign_cordon,
+            no_cool_down: self.no_cool_down,
             drain: self.drain.clone(),
         }
     }

@@ -6,6 +6,7 @@
 mod access;
 mod drain;
 mod node;
+mod owners;
 mod parse;
 mod read;
 pub mod recorded;
@@ -34,6 +35,27 @@ pub struct Facts {
     pub autoscaling: Autoscaling,
     /// The cluster-wide pause.
     pub pause: Pause,
+    /// What this machine's journal says was done to the target a short while ago.
+    pub recent: Recent,
+}
+
+/// An action on the same object that is not long ago, by this machine's journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recent {
+    /// None.
+    None,
+    /// This one.
+    Done {
+        /// What was done, in words.
+        what: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// The journal cannot be read, so nothing could be recorded either.
+    Unknown {
+        /// Why.
+        why: String,
+    },
 }
 
 impl Facts {
@@ -109,6 +131,8 @@ pub struct WorkloadFacts {
     pub rollout: Rollout,
     /// The value of kubectl's restart annotation on its pod template.
     pub restarted_at: Option<String>,
+    /// What deploys it: Argo CD, Flux or Helm, and under which name.
+    pub deployed_by: Option<String>,
 }
 
 /// How a workload replaces its pods when its template changes.

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Autoscaling, Owner, OwnerRule, Pause, PodFact, PodTarget, Rollout, WorkloadFacts};
+use super::{Autoscaling, Owner, OwnerRule, Pause, PodFact, PodTarget, Rollout, WorkloadFacts, owners};
 use crate::plan::{Kind, RESTARTED_AT, Target};
 
 /// A workload with what is needed to find its pods.
@@ -37,6 +37,7 @@ pub(super) fn deployment(object: Deployment) -> Option<Found> {
         paused: spec.paused.unwrap_or(false),
         rollout,
         restarted_at: restarted_at(&spec.template),
+        deployed_by: owners::deployed_by(&object.metadata),
     };
     Some(Found { workload, selector: spec.selector })
 }
@@ -58,6 +59,7 @@ pub(super) fn stateful_set(object: StatefulSet) -> Option<Found> {
         paused: false,
         rollout,
         restarted_at: restarted_at(&spec.template),
+        deployed_by: owners::deployed_by(&object.metadata),
     };
     Some(Found { workload, selector: spec.selector })
 }
@@ -80,6 +82,7 @@ pub(super) fn daemon_set(object: DaemonSet) -> Option<Found> {
         paused: false,
         rollout,
         restarted_at: restarted_at(&spec.template),
+        deployed_by: owners::deployed_by(&object.metadata),
     };
     Some(Found { workload, selector: spec.selector })
 }

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Api, ListParams};
 use kube::core::Selector;
 
-use super::{Autoscaling, Facts, Owner, Pause, PodFact, TargetFacts, incomplete, node, parse};
+use super::{Autoscaling, Facts, Owner, Pause, PodFact, Recent, TargetFacts, incomplete, node, parse};
 use crate::error::{Error, Request};
 use crate::plan::{ActionKind, Kind, TargetName};
 use crate::propose::Wish;
@@ -48,7 +48,14 @@ pub async fn read(client: &kube::Client, namespace: &str, name: &TargetName, wis
             }
         }
     };
-    Ok(Facts { pods, owner: Some(owner), target: TargetFacts::Workload(found.workload), autoscaling, pause })
+    Ok(Facts {
+        pods,
+        owner: Some(owner),
+        target: TargetFacts::Workload(found.workload),
+        autoscaling,
+        pause,
+        recent: Recent::None,
+    })
 }
 
 async fn pod(client: &kube::Client, namespace: &str, name: &TargetName, pause: Pause) -> Result<Facts, Error> {
@@ -61,6 +68,7 @@ async fn pod(client: &kube::Client, namespace: &str, name: &TargetName, pause: P
         owner: Some(owner),
         autoscaling: Autoscaling::Nobody,
         pause,
+        recent: Recent::None,
     })
 }
 

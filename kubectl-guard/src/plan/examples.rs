@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{ActionKind, DrainOptions, Evidence, Kind, Place, Plan, PodEvidence, Source, Target};
 use crate::facts::{
-    Autoscaling, Facts, NodePod, NodeTarget, Owner, OwnerRule, Pause, PodFact, PodTarget, Rollout, TargetFacts,
+    Autoscaling, Facts, NodePod, NodeTarget, Owner, OwnerRule, Pause, PodFact, PodTarget, Recent, Rollout, TargetFacts,
     WorkloadFacts,
 };
 use crate::propose::{Proposal, Setting, Wish, propose};
@@ -58,6 +58,7 @@ pub(crate) fn workload(kind: Kind) -> WorkloadFacts {
         paused: false,
         rollout: Rollout::Rolling { max_unavailable: 0, max_surge: 1, partition: 0 },
         restarted_at: None,
+        deployed_by: None,
     }
 }
 
@@ -70,6 +71,7 @@ pub(crate) fn facts(target: TargetFacts) -> Facts {
         pods: vec![pod("web-a"), pod("web-b")],
         autoscaling: Autoscaling::Nobody,
         pause: Pause::Off,
+        recent: Recent::None,
     }
 }
 

@@ -12,7 +12,7 @@ mod suggest;
 use guard_model::workload::Workload;
 use jiff::Timestamp;
 
-pub use rails::{MIN_SCHEDULABLE, PROTECTED};
+pub use rails::{COOL_DOWN, MIN_SCHEDULABLE, PROTECTED};
 pub use suggest::{Suggestion, suggest};
 
 use crate::facts::{Facts, TargetFacts};
@@ -36,6 +36,8 @@ pub struct Wish {
     pub min_schedulable: Option<u8>,
     /// `--foreign-cordon`.
     pub foreign_cordon: bool,
+    /// `--no-cool-down`.
+    pub no_cool_down: bool,
     /// The flags of a drain.
     pub drain: DrainOptions,
 }
@@ -191,6 +193,9 @@ pub enum Refusal {
         /// How many percent there would be.
         share: usize,
     },
+    /// Too soon.
+    #[error("{0}: what it did shows within ten minutes; --no-cool-down acts at once")]
+    CoolDown(String),
     /// kubectl's filters say no.
     #[error("{target} cannot be drained: {pods}; nothing was changed")]
     Undrainable {
@@ -262,6 +267,9 @@ pub fn propose(wish: &Wish, evidence: Option<Evidence>, facts: &Facts, setting: 
     if action != ActionKind::Scale && wish.replicas.is_some() {
         return Err(Refusal::ReplicasWithoutScale);
     }
+    let disturbs = matches!(action, ActionKind::Restart | ActionKind::Scale | ActionKind::Drain);
+    making.rails.push(rails::cool_down(&facts.recent, making.now, wish, disturbs)?);
+    making.advice.extend(deployer(&facts.target, action));
     let steps = match action {
         ActionKind::Restart => vec![restart::step(facts, &mut making)?],
         ActionKind::Scale => vec![scale::step(facts, &mut making)?],
@@ -302,6 +310,18 @@ fn choose(
         None => "its score has no reason to act on",
     };
     Ok(Err(Proposal::NothingHelps { why: format!("{target}: {advice}") }))
+}
+
+/// Who else sets what this action changes, and where to change it instead.
+fn deployer(target: &TargetFacts, action: ActionKind) -> Option<String> {
+    let TargetFacts::Workload(workload) = target else { return None };
+    let by = workload.deployed_by.as_ref()?;
+    Some(match action {
+        ActionKind::Scale => {
+            format!("{by} deploys it and may set the replicas back: change them in its source instead")
+        }
+        _ => format!("{by} deploys it and may report or take back the restart annotation; its source stays as it is"),
+    })
 }
 
 /// What the suggestion depends on: for a pod its own controller, since an eviction is what would be done to it.

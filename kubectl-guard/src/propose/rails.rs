@@ -4,12 +4,17 @@
 //! The cluster-wide pause is the one exception: its finding travels in the plan, so that a dry run can still show what
 //! would be done; [`crate::approve`] refuses it.
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::{Refusal, Wish};
-use crate::facts::{BudgetFact, NodePod, NodeTarget, Pause};
+use crate::facts::{BudgetFact, NodePod, NodeTarget, Pause, Recent};
 use crate::plan::{DrainOptions, GuardRail, RailState, Target};
 
 /// Namespaces whose workloads keep the cluster, or guard itself, alive.
 pub const PROTECTED: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "guard-system"];
+
+/// How long after an action the same object is left alone, so that its effect can show.
+pub const COOL_DOWN: SignedDuration = SignedDuration::from_mins(10);
 
 /// The share of all nodes, in percent, that must still take pods without the one that is cordoned.
 pub const MIN_SCHEDULABLE: u8 = 50;
@@ -38,6 +43,24 @@ pub(super) fn pause(pause: &Pause) -> GuardRail {
             ))
         }
         Pause::Unknown { why } => refused(format!("cannot tell whether guard is paused: {why}")),
+    }
+}
+
+/// The last action on the same object has had time to show what it did. What only takes back or prepares is let through.
+pub(super) fn cool_down(recent: &Recent, now: Timestamp, wish: &Wish, applies: bool) -> Result<GuardRail, Refusal> {
+    let name = "cool-down";
+    match recent {
+        Recent::Unknown { why } => {
+            let detail = format!("cannot tell what was done last: {why}");
+            Ok(GuardRail { name: name.into(), state: RailState::Refused, detail })
+        }
+        Recent::Done { what, at } if applies && now.duration_since(*at) < COOL_DOWN => {
+            let detail = format!("{what} at {at}");
+            if wish.no_cool_down { Ok(overridden(name, detail)) } else { Err(Refusal::CoolDown(detail)) }
+        }
+        Recent::None | Recent::Done { .. } => {
+            Ok(held(name, format!("nothing else was done to it in the last {} minutes", COOL_DOWN.as_mins())))
+        }
     }
 }
 

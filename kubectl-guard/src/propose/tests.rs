@@ -1,8 +1,9 @@
 use guard_model::cause::Cause;
 use guard_model::report::State;
+use jiff::ToSpan;
 
 use super::*;
-use crate::facts::{Autoscaling, BudgetFact, NodePod, NodeTarget, Pause, PodTarget, Rollout, WorkloadFacts};
+use crate::facts::{Autoscaling, BudgetFact, NodePod, NodeTarget, Pause, PodTarget, Recent, Rollout, WorkloadFacts};
 use crate::plan::examples::{evidence, facts, node_pod, node_target, pod_target, setting, workload};
 use crate::plan::{Action, Kind, RailState, Step, Undo};
 
@@ -323,4 +324,215 @@ fn a_cordoned_node_is_drained_and_keeps_the_signature_it_has() {
     let step = step(run(&wish(ActionKind::Drain), &facts));
     assert!(step.patch["metadata"].get("annotations").is_none(), "{}", step.patch);
     assert_eq!(step.before, step.after);
+}
+
+#[test]
+fn the_same_target_is_left_alone_for_a_while() {
+    let ago =
+        |minutes: i64| Recent::Done { what: "restart deployment/web".into(), at: setting().now - minutes.minutes() };
+    let with = |recent| Facts { recent, ..deployment(|_| ()) };
+    let refused = run(&wish(ActionKind::Restart), &with(ago(9))).unwrap_err().to_string();
+    assert!(refused.contains("restart deployment/web") && refused.contains("--no-cool-down"), "{refused}");
+    let accepted = run(&Wish { no_cool_down: true, ..wish(ActionKind::Restart) }, &with(ago(9)));
+    assert!(
+        matches!(accepted, Ok(Proposal::Plan(plan)) if plan.guard_rails.iter().any(|r| r.state == RailState::Overridden))
+    );
+    assert!(run(&wish(ActionKind::Restart), &with(ago(10))).is_ok());
+    let Ok(Proposal::Plan(plan)) = run(&wish(ActionKind::Restart), &with(Recent::Unknown { why: "torn".into() }))
+    else {
+        panic!("no plan")
+    };
+    assert_eq!(plan.refused_by().unwrap().name, "cool-down");
+}
+
+#[test]
+fn whoever_deploys_a_workload_is_named_with_where_to_change_it() {
+    let facts = deployment(|w| w.deployed_by = Some("Argo CD application shop".into()));
+    let Ok(Proposal::Plan(plan)) = run(&wish(ActionKind::Scale), &facts) else { panic!("no plan") };
+    assert!(plan.advice.iter().any(|line| line.contains("Argo CD application shop") && line.contains("in its source")));
+}
+
+mod property {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_wish() -> impl Strategy<Value = Wish> {
+        let kinds =
+            [ActionKind::Restart, ActionKind::Scale, ActionKind::Cordon, ActionKind::Uncordon, ActionKind::Drain];
+        let flags = proptest::collection::vec(any::<bool>(), 12);
+        (
+            proptest::option::of(proptest::sample::select(kinds.to_vec())),
+            proptest::option::of(-1..5_i32),
+            proptest::option::of(0..=100_u8),
+            flags,
+        )
+            .prop_map(|(action, replicas, min_schedulable, flag)| Wish {
+                action,
+                replicas,
+                min_schedulable,
+                named: flag[0],
+                allow_downtime: flag[1],
+                allow_control_plane: flag[2],
+                foreign_cordon: flag[3],
+                no_cool_down: flag[4],
+                drain: DrainOptions {
+                    ignore_daemonsets: flag[5],
+                    delete_emptydir_data: flag[6],
+                    force: flag[7],
+                    disable_eviction: flag[8],
+                    wait_for_budgets: flag[9],
+                    allow_pending: flag[10],
+                    ..DrainOptions::default()
+                },
+            })
+    }
+
+    fn any_pod() -> impl Strategy<Value = NodePod> {
+        (
+            proptest::collection::vec(any::<bool>(), 7),
+            0..3_usize,
+            proptest::collection::vec(0..2_i32, 0..3),
+            proptest::sample::select(vec![None, Some("ReplicaSet"), Some("DaemonSet"), Some("Job")]),
+            ".{0,20}",
+        )
+            .prop_map(|(flag, others_ready, budgets, kind, text)| NodePod {
+                finished: flag[0],
+                pending: flag[1],
+                mirror: flag[2],
+                set_exists: flag[3],
+                empty_dir: flag[4],
+                ready: flag[5],
+                misfit: flag[6].then(|| text.clone()),
+                others_ready,
+                controller: kind.map(|kind| (kind.to_owned(), text.clone())),
+                budgets: budgets.into_iter().map(|allowed| budget(&text, allowed)).collect(),
+                ..node_pod("web-a")
+            })
+    }
+
+    fn any_facts() -> impl Strategy<Value = Facts> {
+        let names = vec!["shop", "kube-system", "kube-public", "kube-node-lease", "guard-system"];
+        (
+            0..3_u8,
+            proptest::sample::select(names),
+            proptest::collection::vec(any::<bool>(), 8),
+            1..5_usize,
+            0..5_usize,
+            proptest::collection::vec(any_pod(), 0..4),
+            0..20_i64,
+            ".{0,30}",
+        )
+            .prop_map(|(kind, namespace, flag, nodes, others, pods, minutes, text)| {
+                let mut facts = match kind {
+                    0 => node(|n| {
+                        n.unschedulable = flag[0];
+                        n.control_plane = flag[1];
+                        n.cordoned = flag[2].then(|| text.clone());
+                        n.nodes = nodes;
+                        n.others = others.min(nodes - 1);
+                        n.pods = pods;
+                    }),
+                    1 => deployment(|w| {
+                        w.target.namespace = namespace.into();
+                        w.paused = flag[0];
+                        w.deployed_by = Some(text.clone());
+                        if flag[1] {
+                            w.rollout = Rollout::Recreate;
+                        }
+                    }),
+                    _ => pod(|p| {
+                        p.target.namespace = namespace.into();
+                        p.mirror = flag[0];
+                        p.ready = flag[1];
+                        if flag[2] {
+                            p.controller = None;
+                        }
+                    }),
+                };
+                facts.pods.iter_mut().for_each(|pod| pod.ready = flag[3]);
+                if flag[4] {
+                    facts.pause = Pause::On { reason: Some(text.clone()) };
+                }
+                if flag[5] {
+                    facts.autoscaling = Autoscaling::Unknown { why: text.clone() };
+                }
+                if flag[6] {
+                    facts.recent = Recent::Done { what: text, at: setting().now - minutes.minutes() };
+                }
+                facts
+            })
+    }
+
+    /// What a plan would break, by a second and plainer reading of the facts.
+    fn broken(wish: &Wish, facts: &Facts, plan: &Plan) -> Option<&'static str> {
+        let action = &plan.steps[0].action;
+        let mut rules = vec![
+            ("protected", PROTECTED.contains(&plan.steps[0].target.namespace.as_str()) && !wish.named),
+            ("pause", facts.pause != Pause::Off && plan.refused_by().is_none()),
+            ("zero", *action == Action::Scale { replicas: 0 } && wish.replicas != Some(0)),
+            ("autoscaler", matches!(action, Action::Scale { .. }) && facts.autoscaling != Autoscaling::Nobody),
+        ];
+        if let Recent::Done { at, .. } = &facts.recent {
+            let soon = setting().now.duration_since(*at) < COOL_DOWN;
+            rules.push((
+                "cool-down",
+                soon && !wish.no_cool_down && !matches!(action, Action::Cordon | Action::Uncordon),
+            ));
+        }
+        match &facts.target {
+            TargetFacts::Node(node) => {
+                let off = !matches!(action, Action::Uncordon);
+                let least = usize::from(wish.min_schedulable.unwrap_or(MIN_SCHEDULABLE));
+                rules.push(("control plane", off && node.control_plane && !wish.allow_control_plane));
+                rules.push(("share", off && node.others * 100 / node.nodes < least));
+                rules.push(("foreign", !off && node.cordoned.is_none() && !wish.foreign_cordon));
+                for pod in node.pods.iter().filter(|_| plan.steps.len() > 1) {
+                    let options = &wish.drain;
+                    let runs = !pod.finished;
+                    let set = pod.controller.as_ref().is_some_and(|(kind, _)| kind == "DaemonSet");
+                    let kept = set && runs && pod.set_exists;
+                    let goes = !(pod.mirror || kept);
+                    let asked = goes && runs && !pod.pending && !options.disable_eviction;
+                    rules.push(("emptyDir", goes && !set && runs && pod.empty_dir && !options.delete_emptydir_data));
+                    rules.push(("bare", goes && runs && pod.controller.is_none() && !options.force));
+                    rules.push((
+                        "DaemonSet",
+                        set && runs && pod.set_exists && !options.ignore_daemonsets && !pod.mirror,
+                    ));
+                    rules.push(("two budgets", asked && pod.budgets.len() > 1));
+                    let spent = pod.budgets.iter().any(|budget| budget.allowed < 1);
+                    rules.push(("spent budget", asked && spent && !options.wait_for_budgets));
+                    rules.push((
+                        "room",
+                        goes && pod.controller.is_some() && pod.misfit.is_some() && !options.allow_pending,
+                    ));
+                    rules.push(("last", goes && runs && pod.ready && pod.others_ready == 0 && !wish.allow_downtime));
+                }
+            }
+            TargetFacts::Workload(workload) => {
+                let recreates = workload.rollout == Rollout::Recreate && facts.ready() > 0;
+                rules.push(("downtime", *action == Action::RolloutRestart && recreates && !wish.allow_downtime));
+                rules.push(("paused", *action == Action::RolloutRestart && workload.paused));
+            }
+            TargetFacts::Pod(pod) => {
+                let others = facts.pods.iter().any(|other| other.uid != pod.target.uid && other.serves());
+                rules.push(("last", pod.ready && !others && !wish.allow_downtime));
+                rules.push(("bare or mirror", pod.controller.is_none() || pod.mirror));
+            }
+        }
+        rules.into_iter().find_map(|(name, is)| is.then_some(name))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn no_plan_breaks_a_guard_rail_without_its_override(wish in any_wish(), facts in any_facts(), sick in any::<bool>()) {
+            let evidence = sick.then(|| evidence(Cause::Memory));
+            if let Ok(Proposal::Plan(plan)) = propose(&wish, evidence, &facts, setting()) {
+                prop_assert_eq!(broken(&wish, &facts, &plan), None);
+            }
+        }
+    }
 }

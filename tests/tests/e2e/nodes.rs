@@ -245,3 +245,35 @@ pub(crate) fn a_pod_that_ignores_sigterm_is_waited_for_or_named(cluster: &mut Cl
     assert!(pods(cluster)?.is_empty());
     clean(cluster)
 }
+
+/// Each role does its part and no more; a plan says which rule is missing.
+pub(crate) fn each_role_does_exactly_its_part(cluster: &mut Cluster) -> Result<()> {
+    crate::rights::bind(cluster)?;
+    bind(cluster)?;
+    let may: [(&str, &[&str]); 5] = [
+        ("patch deployments.apps", &["operator", "node-operator"]),
+        ("patch deployments.apps --subresource=scale", &["operator", "node-operator"]),
+        ("create pods --subresource=eviction", &["operator", "node-operator"]),
+        ("patch nodes", &["node-operator"]),
+        ("delete pods", &[]),
+    ];
+    for (what, who) in may {
+        for person in ["viewer", "operator", "node-operator"] {
+            let asked = [&["auth", "can-i"][..], &what.split(' ').collect::<Vec<_>>()].concat();
+            let answer = cluster.person(person).try_kubectl(&asked)?;
+            assert_eq!(answer.out.trim() == "yes", who.contains(&person), "{person}: {what}: {answer:?}");
+        }
+    }
+    for person in ["viewer", "operator", "node-operator"] {
+        // Whoever may not read the pause could never be sure that there is none.
+        let pause = ["auth", "can-i", "get", "configmaps/guard-pause", "-n", "guard-system"];
+        assert_eq!(cluster.person(person).try_kubectl(&pause)?.out.trim(), "yes", "{person}");
+    }
+    let cordon = ["fix", NODE, "--action=cordon"];
+    let shown = cluster.person("operator").guard(&[&cordon[..], &["--dry-run"]].concat())?;
+    assert!(shown.out.contains("patch nodes (you may NOT"), "{shown:?}");
+    let refused = cluster.person("operator").guard(&cordon)?;
+    assert_eq!(refused.code, Some(3), "{refused:?}");
+    assert!(refused.err.contains("may not patch nodes"), "{}", refused.err);
+    Ok(())
+}

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::status::rows;
 
 /// Binds the roles that `install` made to the people of the test.
-fn bind(cluster: &Cluster) -> Result<()> {
+pub(crate) fn bind(cluster: &Cluster) -> Result<()> {
     let binding = |kind: &str, name: &str, role: &str, person: &str| {
         let namespace = (kind == "RoleBinding").then_some("guard-system");
         let role_kind = if namespace.is_some() { "Role" } else { "ClusterRole" };

@@ -13,7 +13,7 @@ use crate::connect::Connection;
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::facts::{self, Facts, Owner};
+use crate::facts::{self, Facts, Owner, Recent};
 use crate::plan::{Action, Evidence, Need, Place, Plan, Source, TargetName, Verdict, render, worst};
 use crate::propose::{Proposal, Setting, Wish, propose};
 use crate::verify::{self, Outcome, ScoreSource, Wait};
@@ -107,9 +107,32 @@ impl<S: ScoreSource> Session<'_, S> {
     ) -> Result<Case, Error> {
         let client = &self.connection.client;
         let identity = self.connection.identity().await?.username;
-        let facts = facts::read(client, &namespace, &target, wish).await?;
+        let mut facts = facts::read(client, &namespace, &target, wish).await?;
+        facts.recent = self.recent(&facts.target.target().uid);
         let evidence = Evidence::of(Source::Exporter, reports, &namespace, &target);
         Ok(Case { namespace, target, evidence, facts, identity })
+    }
+
+    /// What the journal says was last done to this object. What was not written does not count.
+    fn recent(&self, uid: &str) -> Recent {
+        let lines = match self.journal.as_ref().map(Journal::read) {
+            Ok(Ok(lines)) => lines,
+            Ok(Err(error)) => return Recent::Unknown { why: error.to_string() },
+            Err(error) => return Recent::Unknown { why: error.to_string() },
+        };
+        let undone: Vec<&str> = lines
+            .iter()
+            .filter(|line| matches!(&line.event, Event::Outcome { step: 0, outcome: StepOutcome::NotDone { .. } }))
+            .map(|line| line.plan_id.as_str())
+            .collect();
+        let last = lines.iter().rev().find_map(|line| match &line.event {
+            Event::Intent { plan, .. } if !undone.contains(&line.plan_id.as_str()) => {
+                let step = plan.steps.iter().find(|step| step.target.uid == uid && disturbs(&step.action))?;
+                Some(Recent::Done { what: step.action.on(&step.target), at: line.at })
+            }
+            _ => None,
+        });
+        last.unwrap_or(Recent::None)
     }
 
     fn propose(&self, wish: &Wish, case: &Case) -> Result<Proposal, Error> {
@@ -221,6 +244,11 @@ impl<S: ScoreSource> Session<'_, S> {
         console.note(&format!("{}: {}", words(plan), judged(outcome)));
         Ok(if outcome == Outcome::Recovered { Exit::Done } else { Exit::NotRecovered })
     }
+}
+
+/// What a cool-down counts: not what only keeps pods off a node or lets them on again.
+fn disturbs(action: &Action) -> bool {
+    !matches!(action, Action::Cordon | Action::Uncordon)
 }
 
 fn words(plan: &Plan) -> String {

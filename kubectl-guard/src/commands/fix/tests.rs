@@ -384,7 +384,7 @@ async fn every_refusal_writes_nothing() {
 #[tokio::test]
 async fn without_a_journal_nothing_is_written() {
     let run = run_with(cluster(|_| ()), SICK, yes(), std::path::Path::to_path_buf).await;
-    assert_eq!(run.exit(), Exit::Error);
+    assert_eq!(run.exit(), Exit::Refused);
     assert!(run.result.as_ref().unwrap_err().to_string().contains("must be a plain file"));
     assert_eq!(run.writes(), [""; 0]);
 }
@@ -394,4 +394,19 @@ async fn nothing_over_the_line_is_nothing_to_do() {
     let run = run(cluster(|_| ()), &[(State::Ok, 0.2)], yes()).await;
     assert_eq!(run.exit(), Exit::Done);
     run.wrote_nothing();
+}
+
+/// The journal tells what was done last, and the same target is left alone for a while.
+#[tokio::test]
+async fn what_was_just_fixed_is_not_fixed_again() {
+    let shared = cluster(|_| ());
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal.jsonl");
+    let args = || FixArgs { timeout: Duration::ZERO, ..yes() };
+    let first = run_with(Arc::clone(&shared), SICK, args(), |_| journal.clone()).await;
+    assert_eq!(first.exit(), Exit::Done, "{:?}", first.result);
+    let second = run_with(Arc::clone(&shared), SICK, args(), |_| journal.clone()).await;
+    assert_eq!(second.exit(), Exit::Refused);
+    assert!(second.result.as_ref().unwrap_err().to_string().contains("--no-cool-down"), "{:?}", second.result);
+    assert_eq!(second.writes().len(), 1);
 }
