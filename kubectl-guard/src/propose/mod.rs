@@ -267,7 +267,8 @@ pub fn propose(wish: &Wish, evidence: Option<Evidence>, facts: &Facts, setting: 
     if action != ActionKind::Scale && wish.replicas.is_some() {
         return Err(Refusal::ReplicasWithoutScale);
     }
-    let disturbs = matches!(action, ActionKind::Restart | ActionKind::Scale | ActionKind::Drain);
+    // A drain may go on where one ended, and a cordon is no change that a score could show.
+    let disturbs = matches!(action, ActionKind::Restart | ActionKind::Scale);
     making.rails.push(rails::cool_down(&facts.recent, making.now, wish, disturbs)?);
     making.advice.extend(deployer(&facts.target, action));
     let steps = match action {

@@ -475,10 +475,7 @@ mod property {
         ];
         if let Recent::Done { at, .. } = &facts.recent {
             let soon = setting().now.duration_since(*at) < COOL_DOWN;
-            rules.push((
-                "cool-down",
-                soon && !wish.no_cool_down && !matches!(action, Action::Cordon | Action::Uncordon),
-            ));
+            rules.push(("cool-down", soon && !wish.no_cool_down && !matches!(facts.target, TargetFacts::Node(_))));
         }
         match &facts.target {
             TargetFacts::Node(node) => {
