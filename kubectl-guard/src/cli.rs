@@ -42,6 +42,8 @@ pub enum Command {
     Demo(commands::demo::DemoArgs),
     /// Propose what may safely be done about a pod or workload, and do it once it is approved
     Fix(commands::fix::FixArgs),
+    /// Take back what was done, by the id that history shows, if nobody has changed it since
+    Undo(commands::fix::undo::UndoArgs),
     /// Show what was done from this machine, and what came of it
     History(commands::history::HistoryArgs),
     /// Verify the journal of what was done from this machine

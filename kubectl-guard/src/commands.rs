@@ -38,6 +38,7 @@ pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
         Command::Status(args) => status::run(args, &cli.kube, console).await,
         Command::Install(args) => install::run(&args, &cli.kube, console).await,
         Command::Uninstall(args) => uninstall::run(&args, &cli.kube, console).await,
+        Command::Undo(args) => fix::undo::run(&args, &cli.kube, console).await,
         Command::Version(args) => version::run(&args, &cli.kube, console).await,
     }
 }

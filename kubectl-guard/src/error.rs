@@ -174,6 +174,9 @@ pub enum Error {
     /// A plan was not approved.
     #[error(transparent)]
     NotApproved(#[from] crate::approve::NotApproved),
+    /// It is not taken back.
+    #[error(transparent)]
+    NotUndone(#[from] crate::commands::fix::undo::NotUndone),
     /// A write, or its dry run, did not succeed.
     #[error(transparent)]
     Write(crate::apply::ApplyError),
@@ -213,6 +216,7 @@ impl Error {
             Error::Interrupted => Exit::Interrupted,
             Error::Refused(_) => Exit::Refused,
             Error::NotApproved(error) => error.exit(),
+            Error::NotUndone(error) => error.exit(),
             Error::Write(error) => error.exit(),
             Error::Journal(_)
             | Error::Io { .. }
@@ -242,6 +246,7 @@ impl Error {
             | Error::Recording(_)
             | Error::Refused(_)
             | Error::NotApproved(_)
+            | Error::NotUndone(_)
             | Error::Write(_)
             | Error::Journal(_) => {
                 return None;

@@ -23,6 +23,7 @@ use crate::verify::ScoreSource;
 
 mod drain;
 mod session;
+pub mod undo;
 
 use session::Session;
 
@@ -154,6 +155,7 @@ pub async fn run(args: &FixArgs, kube: &KubeFlags, console: &Console) -> Result<
         journal: Journal::of_user(|name| std::env::var_os(name)),
         scores: Exporters { connection: &connection, console },
         now: jiff::Timestamp::now,
+        undoing: None,
     };
     session.run(args, target, named).await
 }

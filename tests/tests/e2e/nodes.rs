@@ -74,7 +74,7 @@ pub(crate) fn a_node_is_cordoned_and_uncordoned_with_a_signature(cluster: &mut C
     assert_eq!(done.code, Some(0), "{done:?}");
     let write = only_write(cluster, mark, "node-operator")?;
     let agent = write["userAgent"].as_str().unwrap_or("");
-    let plan = agent.split("plan/").nth(1).context("no plan in the User-Agent")?;
+    let plan = agent.split("plan/").nth(1).and_then(|rest| rest.get(..12)).context("no plan in the User-Agent")?;
     assert!(write["requestURI"].as_str().is_some_and(|uri| uri.contains("fieldManager=kubectl-guard")), "{write}");
     let seen = node(cluster)?;
     assert_eq!(seen["spec"]["unschedulable"], true);
@@ -82,6 +82,15 @@ pub(crate) fn a_node_is_cordoned_and_uncordoned_with_a_signature(cluster: &mut C
     assert!(signature.contains(plan) && signature.contains("node-operator"), "{signature}");
     let again = person.guard(&cordon)?;
     assert_eq!(again.code, Some(6), "{again:?}");
+
+    // Taken back by its id; a second time there is nothing of ours to take back.
+    let done = approve_what_is_shown(&person, &["undo", plan])?;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(node(cluster)?["spec"]["unschedulable"].is_null());
+    let stale = person.guard(&["undo", plan, "--dry-run"])?;
+    assert_eq!(stale.code, Some(4), "{stale:?}");
+    let done = approve_what_is_shown(&person, &cordon)?;
+    assert_eq!(done.code, Some(0), "{done:?}");
 
     let uncordon = ["fix", NODE, "--action=uncordon"];
     let done = approve_what_is_shown(&person, &uncordon)?;

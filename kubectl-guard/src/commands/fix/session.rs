@@ -4,6 +4,7 @@ use guard_model::report::NodeReport;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::undo::Undoing;
 use super::{FixArgs, Format};
 use crate::apply::{self, StepOutcome};
 use crate::approve::{ApprovedPlan, approve, confirm};
@@ -24,6 +25,8 @@ pub(super) struct Session<'a, S> {
     pub(super) journal: Result<Journal, JournalError>,
     pub(super) scores: S,
     pub(super) now: fn() -> Timestamp,
+    /// What is to be taken back, if this is an `undo`.
+    pub(super) undoing: Option<Undoing>,
 }
 
 /// What is to be fixed, and what is known of it.
@@ -91,7 +94,7 @@ impl<S: ScoreSource> Session<'_, S> {
     }
 
     fn aim(&self, args: &FixArgs, target: Option<TargetName>, reports: &[NodeReport]) -> Option<(String, TargetName)> {
-        let own = &self.connection.namespace;
+        let own = self.undoing.as_ref().map_or(&self.connection.namespace, |undoing| &undoing.step.target.namespace);
         match target {
             Some(target) => Some((own.clone(), target)),
             None => worst(reports, |namespace| args.all_namespaces || namespace == own),
@@ -108,6 +111,9 @@ impl<S: ScoreSource> Session<'_, S> {
         let client = &self.connection.client;
         let identity = self.connection.identity().await?.username;
         let mut facts = facts::read(client, &namespace, &target, wish).await?;
+        if let Some(undoing) = &self.undoing {
+            undoing.holds(&facts)?;
+        }
         facts.recent = self.recent(&facts.target.target().uid);
         let evidence = Evidence::of(Source::Exporter, reports, &namespace, &target);
         Ok(Case { namespace, target, evidence, facts, identity })

@@ -258,6 +258,7 @@ async fn run_with(
         journal: Ok(journal.clone()),
         scores: Fake { states: states.to_vec(), looks: 0 },
         now: Timestamp::now,
+        undoing: None,
     };
     let target = args.target().unwrap();
     let result = session.run(&args, target, false).await;

@@ -1,0 +1,258 @@
+//! `undo ID`: the stored inverse of what was done, as a plan of its own, if the field still holds what was written.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::session::Session;
+use super::{Exporters, FixArgs, Format};
+use crate::apply::StepOutcome;
+use crate::audit::{Event, Journal, Line};
+use crate::cli::KubeFlags;
+use crate::cli::dry_run::DryRunFlag;
+use crate::connect::{Connection, Environment};
+use crate::console::Console;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::facts::{Facts, TargetFacts};
+use crate::plan::{Action, Place, Plan, Step, TargetName, Undo};
+
+/// Arguments of `undo`.
+#[derive(Args, Clone, Debug)]
+pub struct UndoArgs {
+    /// What to take back, by the id that history shows
+    #[arg(value_name = "ID")]
+    id: String,
+    /// How far to go.
+    #[command(flatten)]
+    dry_run: DryRunFlag,
+    /// Approve the plan that a dry run showed with this digest, at most ten minutes ago
+    #[arg(long, value_name = "sha256:DIGEST")]
+    approve: Option<String>,
+    /// Print the plan in this format
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    output: Option<Format>,
+}
+
+/// Why something is not undone.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotUndone {
+    /// Not in the journal of this machine.
+    #[error("no action {0} is in this machine's journal; kubectl guard history shows those that are")]
+    Missing(String),
+    /// It was never written.
+    #[error("{0} was not carried out, or not as far as the journal knows: there is nothing to take back")]
+    NotDone(String),
+    /// It can't be.
+    #[error("{what} cannot be undone: {why}")]
+    Irreversible {
+        /// What was done.
+        what: String,
+        /// Why not.
+        why: String,
+    },
+    /// Another cluster.
+    #[error("{id} was done in {there}, and this context leads to {here}")]
+    Elsewhere {
+        /// The plan.
+        id: String,
+        /// The API server it was for.
+        there: String,
+        /// The API server of the context.
+        here: String,
+    },
+    /// Somebody has changed it since.
+    #[error("{0}: it is left as it is now")]
+    Changed(String),
+}
+
+impl NotUndone {
+    /// The exit code of the process.
+    pub fn exit(&self) -> Exit {
+        match self {
+            NotUndone::Missing(_) => Exit::Error,
+            NotUndone::NotDone(_) | NotUndone::Irreversible { .. } => Exit::Refused,
+            NotUndone::Elsewhere { .. } | NotUndone::Changed(_) => Exit::Stale,
+        }
+    }
+}
+
+/// Something that was done and can be taken back.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Undoing {
+    id: String,
+    pub(super) step: Step,
+    inverse: Action,
+}
+
+/// Takes back what was done, if it is approved.
+///
+/// # Errors
+/// It cannot be undone, or whatever ends the way of the plan that undoes it.
+pub async fn run(args: &UndoArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
+    let connection = Connection::open(kube, &Environment::of_process())?;
+    let journal = Journal::of_user(|name| std::env::var_os(name))?;
+    let undoing = undoing(&journal.read()?, &args.id, &connection.server)?;
+    let target = TargetName { kind: undoing.step.target.kind, name: undoing.step.target.name.clone() };
+    let fix = undoing.fix(args);
+    let mut session = Session {
+        connection: &connection,
+        console,
+        journal: Ok(journal),
+        scores: Exporters { connection: &connection, console },
+        now: jiff::Timestamp::now,
+        undoing: Some(undoing),
+    };
+    session.run(&fix, Some(target), true).await
+}
+
+/// What the journal holds of this plan, if it was done here and has an inverse.
+fn undoing(lines: &[Line], id: &str, here: &str) -> Result<Undoing, NotUndone> {
+    let plan = lines.iter().find_map(|line| match &line.event {
+        Event::Intent { plan, .. } if line.plan_id == id => Some(plan),
+        _ => None,
+    });
+    let Plan { place: Place { server, .. }, steps, .. } = &**plan.ok_or_else(|| NotUndone::Missing(id.into()))?;
+    let step = steps.first().ok_or_else(|| NotUndone::NotDone(id.into()))?;
+    let what = step.action.on(&step.target);
+    let inverse = match &step.undo {
+        Undo::Inverse { action } => action.clone(),
+        Undo::Irreversible { why } => return Err(NotUndone::Irreversible { what, why: why.clone() }),
+    };
+    let done = lines.iter().any(|line| {
+        line.plan_id == id && matches!(&line.event, Event::Outcome { outcome: StepOutcome::Done { .. }, .. })
+    });
+    if !done {
+        return Err(NotUndone::NotDone(id.into()));
+    }
+    if server != here {
+        return Err(NotUndone::Elsewhere { id: id.into(), there: server.clone(), here: here.into() });
+    }
+    Ok(Undoing { id: id.into(), step: step.clone(), inverse })
+}
+
+impl Undoing {
+    /// The arguments with which `fix` would do the inverse. It takes back, so there is nothing to cool down from.
+    fn fix(&self, args: &UndoArgs) -> FixArgs {
+        FixArgs {
+            action: Some(self.inverse.kind()),
+            replicas: match self.inverse {
+                Action::Scale { replicas } => Some(replicas),
+                _ => None,
+            },
+            no_cool_down: true,
+            dry_run: args.dry_run,
+            approve: args.approve.clone(),
+            output: args.output,
+            timeout: Duration::ZERO,
+            ..FixArgs::default()
+        }
+    }
+
+    /// The very object still holds what was written.
+    pub(super) fn holds(&self, facts: &Facts) -> Result<(), NotUndone> {
+        let (now, then) = (facts.target.target(), &self.step.target);
+        if now.uid != then.uid {
+            return Err(NotUndone::Changed(format!("{then} was deleted and made again since")));
+        }
+        let ours = match (&facts.target, &self.step.action) {
+            (TargetFacts::Workload(workload), Action::Scale { replicas }) => workload.replicas == *replicas,
+            (TargetFacts::Node(node), Action::Cordon) => {
+                node.unschedulable && node.cordoned.as_ref().is_some_and(|signature| signature.contains(&self.id))
+            }
+            (TargetFacts::Node(node), Action::Uncordon) => !node.unschedulable,
+            _ => false,
+        };
+        let changed = || NotUndone::Changed(format!("{then} no longer holds what {} wrote", self.id));
+        if ours { Ok(()) } else { Err(changed()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::approve::{Person, Way, approve};
+    use crate::plan::ActionKind;
+    use crate::plan::Kind;
+    use crate::plan::examples::{facts, node_plan, node_target, now, plan, workload};
+
+    struct Typist(&'static str);
+
+    impl Person for Typist {
+        fn is_there(&self) -> bool {
+            true
+        }
+
+        fn ask(&self, _: &str) -> Option<String> {
+            Some(self.0.into())
+        }
+    }
+
+    fn lines(plan: Plan, name: &'static str, outcome: Option<StepOutcome>) -> (String, Vec<Line>) {
+        let approved = approve(plan, Way::Ask, now(), &Typist(name)).unwrap();
+        let id = approved.plan().id.clone();
+        let line = |event| Line { version: 1, at: now(), plan_id: id.clone(), event, prev: None };
+        let mut lines = vec![line(Event::intent(&approved, 0))];
+        lines.extend(outcome.map(|outcome| line(Event::Outcome { step: 0, outcome })));
+        (id, lines)
+    }
+
+    const DONE: StepOutcome = StepOutcome::Done { generation: None };
+    const SERVER: &str = "https://10.0.0.1:6443";
+
+    fn undone(plan: Plan, name: &'static str) -> Undoing {
+        let (id, lines) = lines(plan, name, Some(DONE));
+        undoing(&lines, &id, SERVER).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_taken_back_says_why() {
+        let refused = |plan, name, outcome, server| {
+            let (id, lines) = lines(plan, name, outcome);
+            undoing(&lines, &id, server).unwrap_err()
+        };
+        let restart = refused(plan(ActionKind::Restart), "web", Some(DONE), SERVER);
+        assert_eq!(
+            restart.to_string(),
+            "restart deployment/web cannot be undone: pods that have ended cannot be brought back"
+        );
+        let drain = refused(node_plan(ActionKind::Drain), "n1", Some(DONE), SERVER);
+        assert!(drain.to_string().starts_with("drain node/n1 cannot be undone"), "{drain}");
+        let scale = || plan(ActionKind::Scale);
+        assert!(matches!(refused(scale(), "web", None, SERVER), NotUndone::NotDone(_)));
+        let not_done = StepOutcome::NotDone { why: String::new() };
+        assert!(matches!(refused(scale(), "web", Some(not_done), SERVER), NotUndone::NotDone(_)));
+        assert!(matches!(refused(scale(), "web", Some(DONE), "https://other"), NotUndone::Elsewhere { .. }));
+        assert_eq!(undoing(&[], "x", SERVER), Err(NotUndone::Missing("x".into())));
+    }
+
+    #[test]
+    fn a_scale_is_undone_only_while_the_number_is_ours() {
+        let undoing = undone(plan(ActionKind::Scale), "web");
+        assert_eq!(undoing.inverse, Action::Scale { replicas: 2 });
+        let with = |replicas, uid: &str| {
+            let mut seen = workload(Kind::Deployment);
+            seen.replicas = replicas;
+            seen.target.uid = uid.into();
+            undoing.holds(&facts(TargetFacts::Workload(seen)))
+        };
+        assert_eq!(with(3, "uid-web"), Ok(()));
+        assert_eq!(with(4, "uid-web").unwrap_err().exit(), Exit::Stale);
+        assert_eq!(with(3, "another").unwrap_err().exit(), Exit::Stale);
+    }
+
+    #[test]
+    fn a_cordon_is_undone_only_while_the_signature_is_ours() {
+        let undoing = undone(node_plan(ActionKind::Cordon), "n1");
+        let with = |unschedulable, cordoned: Option<String>| {
+            let mut seen = node_target();
+            seen.unschedulable = unschedulable;
+            seen.cordoned = cordoned;
+            undoing.holds(&facts(TargetFacts::Node(seen)))
+        };
+        assert_eq!(with(true, Some(format!(r#"{{"plan":"{}"}}"#, undoing.id))), Ok(()));
+        assert!(with(true, Some(r#"{"plan":"another"}"#.into())).is_err());
+        assert!(with(true, None).is_err());
+        assert!(with(false, None).is_err());
+    }
+}
