@@ -165,7 +165,7 @@ fn scored(pod: &PodFacts, report: &PodReport) -> Row {
 
 /// A pod that no exporter scores: what Kubernetes itself states still counts.
 fn by_facts(pod: &PodFacts, why: String, line: f64, now: Timestamp) -> Row {
-    let reasons = rules::reasons(pod, &Measures::default(), Custom::default(), now.as_millisecond() as f64 / 1000.0);
+    let reasons = rules::reasons(pod, &Measures::default(), Custom::default(), rules::seconds(now));
     let score = reasons.first().map(|reason| reason.score);
     let mut alert = Alert::default();
     alert.step(now, score, pod.opt_out.threshold.unwrap_or(line), &reasons);

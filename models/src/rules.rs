@@ -240,7 +240,7 @@ fn drops(measures: &Measures) -> Option<Reason> {
 }
 
 /// Seconds of Unix time.
-pub(crate) fn seconds(at: Timestamp) -> f64 {
+pub fn seconds(at: Timestamp) -> f64 {
     at.as_millisecond() as f64 / 1000.0
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use csv::StringRecord;
 use jiff::Timestamp;
 
+use crate::rules;
 use crate::sample::{Measures, Phase, PodFacts, PodSample};
 use crate::workload::Workload;
 
@@ -169,7 +170,7 @@ impl Row {
             memory_limit_bytes: limit(measures.memory_bytes, measures.memory_limit_share),
             ..PodFacts::default()
         };
-        let at = self.at.as_millisecond() as f64 / 1000.0;
+        let at = rules::seconds(self.at);
         PodSample { at, fresh: true, reset: false, facts, measures }
     }
 }

@@ -306,8 +306,8 @@ fn insight(from: Timestamp, report: &PodReport) -> Insight {
     }
 }
 
-/// A state or severity as it stands in JSON.
-fn name(value: impl std::fmt::Debug) -> String {
+/// A state or severity as it stands in JSON and CSV.
+pub(super) fn name(value: impl std::fmt::Debug) -> String {
     format!("{value:?}").to_lowercase()
 }
 

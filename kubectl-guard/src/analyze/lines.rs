@@ -6,6 +6,8 @@ use guard_model::report::PodReport;
 use guard_model::table::guard;
 use jiff::Timestamp;
 
+use super::insights::name;
+
 /// The first line.
 const HEADER: [&str; 6] = ["timestamp", "namespace", "pod", "score", "severity", "top_feature"];
 
@@ -31,10 +33,14 @@ impl<W: Write> Lines<W> {
     /// If writing fails.
     pub fn write(&mut self, at: Timestamp, namespace: &str, pod: &str, report: Option<&PodReport>) -> io::Result<()> {
         let score = report.and_then(|report| report.score).map(|score| format!("{score:.6}")).unwrap_or_default();
-        let severity = report.map(|report| format!("{:?}", report.severity).to_lowercase()).unwrap_or_default();
+        let severity = report.map(|report| name(report.severity)).unwrap_or_default();
         let feature = report.and_then(|report| report.reasons.first()).map_or("", |reason| reason.cause.name());
-        self.csv.write_record([&at.to_string(), &guard(namespace), &guard(pod), &score, &severity, feature])?;
-        Ok(())
+        let line = [&at.to_string(), &guard(namespace), &guard(pod), &score, &severity, feature];
+        // What failed is told by its kind: a reader that has gone is no error.
+        self.csv.write_record(line).map_err(|error| match error.into_kind() {
+            csv::ErrorKind::Io(source) => source,
+            other => io::Error::other(format!("{other:?}")),
+        })
     }
 
     /// Hands everything to the writer beneath.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use guard_model::quantity;
 use guard_model::recording::Tick;
+use guard_model::rules;
 use guard_model::sample::{Measures, Phase, PodFacts, PodSample};
 use guard_model::table::Row;
 use jiff::Timestamp;
@@ -75,6 +76,5 @@ fn row(at: Timestamp, facts: &PodFacts, used: Option<&PodMetrics>) -> Row {
         memory_limit_share: share(memory, facts.memory_limit_bytes),
         ..Measures::default()
     };
-    let at_seconds = at.as_millisecond() as f64 / 1000.0;
-    Row::of(at, &PodSample { at: at_seconds, fresh: true, reset: false, facts: facts.clone(), measures })
+    Row::of(at, &PodSample { at: rules::seconds(at), fresh: true, reset: false, facts: facts.clone(), measures })
 }

@@ -106,7 +106,8 @@ pub async fn run(args: &AnalyzeArgs, console: &Console) -> Result<Exit, Error> {
     let path = args.input_file.clone().unwrap_or_else(|| args.file.clone());
     let kind = kind(&path).map_err(|source| unreadable(&path, source))?;
     let settings = Settings { threshold, interval_seconds: INTERVAL_SECONDS };
-    let info = model()?.info().clone();
+    let engine = model()?;
+    let info = engine.info().clone();
     if args.test {
         let what = if kind == Kind::Table { "a table" } else { "a recording" };
         console.line(&format!("{} can be read: {what}", path.display()))?;
@@ -115,20 +116,21 @@ pub async fn run(args: &AnalyzeArgs, console: &Console) -> Result<Exit, Error> {
     }
     let run = Run { args, path, model: info, settings, console, insights: Insights::default() };
     match kind {
-        Kind::Table if args.follow => run.follow(model()?).await,
+        Kind::Table if args.follow => run.follow(engine).await,
         Kind::Recording if args.follow => Err(Error::Usage {
             message: "a recording does not grow: it cannot be followed".to_owned(),
             hint: "leave --follow out".to_owned(),
         }),
         Kind::Table => run.once(|run, sink, input| {
-            let mut table = Table::new(run, Some(model()?));
+            let mut table = Table::new(run, Some(engine));
             let read = table.read(input, sink).map_err(Failure::from);
             read.map(|()| table.counts())
         }),
         Kind::Recording => run.once(|run, sink, input| {
-            // Made before the first tick, and again for every further node.
-            let engine = || model().ok();
-            Ok(analyze::recording(input, run, engine, sink)?)
+            // Every further node needs one of its own.
+            let mut first = Some(engine);
+            let engines = || first.take().or_else(|| model().ok());
+            Ok(analyze::recording(input, run, engines, sink)?)
         }),
     }
 }
@@ -174,7 +176,7 @@ impl Run<'_> {
             Err(Failure::Analyze(error)) => {
                 // What was understood is worth having.
                 self.write()?;
-                Err(self.failed(&error))
+                Err(self.failed(error))
             }
         }
     }
@@ -191,7 +193,7 @@ impl Run<'_> {
                 let mut sink = Sink { lines: lines.take(), insights: &mut self.insights };
                 let read = table.read(input.as_slice(), &mut sink);
                 lines = sink.lines;
-                read.map_err(|error| self.failed(&error))?;
+                read.map_err(|error| self.failed(error))?;
                 new = true;
             }
             if new {
@@ -269,12 +271,10 @@ impl Run<'_> {
         Ok(if self.args.exit_code && !worst.is_empty() { Exit::Anomalies } else { Exit::Done })
     }
 
-    fn failed(&self, error: &AnalyzeError) -> Error {
+    fn failed(&self, error: AnalyzeError) -> Error {
         match error {
-            AnalyzeError::Write(source) => {
-                self.unwritable(self.args.scores.as_deref(), io::Error::other(source.to_string()))
-            }
-            AnalyzeError::Table(_) | AnalyzeError::Recording(_) => Error::BadFile {
+            AnalyzeError::Write(source) => self.unwritable(self.args.scores.as_deref(), source),
+            error @ (AnalyzeError::Table(_) | AnalyzeError::Recording(_)) => Error::BadFile {
                 path: self.path.clone(),
                 problem: sanitise::line(&error.to_string()),
                 hint: "correct the line, or have the file written anew; what stands before it was scored".to_owned(),
@@ -283,8 +283,11 @@ impl Run<'_> {
     }
 
     fn unwritable(&self, path: Option<&Path>, source: io::Error) -> Error {
-        let file = path.unwrap_or(&self.args.output_file).display();
-        Error::Io { doing: sanitise::line(&format!("write {file}")), source }
+        let path = path.unwrap_or(&self.args.output_file);
+        if path == Path::new("-") && source.kind() == io::ErrorKind::BrokenPipe {
+            return Error::OutputClosed;
+        }
+        Error::Io { doing: sanitise::line(&format!("write {}", path.display())), source }
     }
 }
 
