@@ -14,8 +14,8 @@ const STEP_SECONDS: f64 = 120.0;
 const CALM_SHARE: f64 = 0.6;
 /// ... and known to be able to, after this long.
 const CALM_SECONDS: f64 = 60.0;
-/// A pod that has not been calm yet is starting, for at most this long.
-const START_SECONDS: f64 = 180.0;
+/// A pod that has not been calm yet is starting, for at most this long: what it does until then is no news.
+pub(crate) const START_SECONDS: f64 = 180.0;
 
 /// Running mean of a share of a limit, and whether the pod was ever under it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -19,6 +19,7 @@ pub mod memory;
 pub mod pod;
 pub mod quantity;
 pub mod recording;
+mod recurrence;
 pub mod replay;
 pub mod report;
 pub mod rows;

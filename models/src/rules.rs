@@ -33,14 +33,39 @@ pub enum Habit {
     SinceFirstSeen,
     /// It is starting.
     WhileStarting,
+    /// It came back at equal intervals of this many seconds, no worse than before.
+    Every(u32),
+    /// It is there to do one piece of work and end: that takes what it may.
+    Batch,
 }
 
 impl Habit {
-    fn words(self) -> &'static str {
+    /// As what follows a comma.
+    pub(crate) fn words(self) -> String {
         match self {
-            Habit::Always => "as always",
-            Habit::SinceFirstSeen => "as ever since it was first seen",
-            Habit::WhileStarting => "while it starts",
+            Habit::Always => "as always".to_owned(),
+            Habit::SinceFirstSeen => "as ever since it was first seen".to_owned(),
+            Habit::WhileStarting => "while it starts".to_owned(),
+            Habit::Every(seconds) => format!("as every {}", words::duration(f64::from(seconds))),
+            Habit::Batch => "as batch work may".to_owned(),
+        }
+    }
+}
+
+impl Custom {
+    /// The same with all load excused that this habit explains. Batch work may take its CPU, but its memory limit kills
+    /// it like any other.
+    #[must_use]
+    pub(crate) fn excused_by(self, habit: Habit) -> Self {
+        let cpu_at_limit = self.cpu_at_limit.or(Some(habit));
+        match habit {
+            Habit::Every(_) => Self {
+                cpu_at_limit,
+                memory_near_limit: self.memory_near_limit.or(Some(habit)),
+                memory_growth: None,
+                ..self
+            },
+            _ => Self { cpu_at_limit, ..self },
         }
     }
 }
@@ -59,7 +84,7 @@ const OOM_NEWS_SECONDS: f64 = 300.0;
 const OOM_FADE_SECONDS: f64 = 600.0;
 
 /// A level that is a habit keeps this share of its score: below the line, still shown.
-const HABIT_SHARE: f64 = 0.5;
+pub(crate) const HABIT_SHARE: f64 = 0.5;
 
 /// Every fact that speaks against the pod at `now` (seconds of Unix time), the strongest first.
 pub fn reasons(facts: &PodFacts, measures: &Measures, custom: Custom, now: f64) -> Vec<Reason> {

@@ -92,6 +92,13 @@ pub struct PodFacts {
     pub opt_out: OptOut,
 }
 
+impl PodFacts {
+    /// It is there to do one piece of work and end.
+    pub fn is_batch(&self) -> bool {
+        self.workload.as_ref().is_some_and(|owner| matches!(owner.kind.as_str(), "Job" | "CronJob"))
+    }
+}
+
 /// What was measured over one tick. Missing is `None`, never 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measures {

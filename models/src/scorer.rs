@@ -8,12 +8,12 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use crate::cause::Reason;
+use crate::cause::{Cause, Reason};
 use crate::engine::{Engine, HIDDEN};
 use crate::explain::{self, Forecast, SIGNAL_CAUSES};
 use crate::features::{self, Features, INPUTS, SIGNALS};
 use crate::report::{ModelInfo, PodReport, State};
-use crate::rules;
+use crate::rules::{self, Habit};
 use crate::sample::{Phase, PodSample};
 use crate::saturation::either;
 use crate::series::{Baseline, Seen, Series};
@@ -164,12 +164,20 @@ impl Scorer {
         let series = self.series.entry(facts.uid.clone()).or_insert_with(|| Series::new(sample, None));
         let silent = series.last_fresh.is_some_and(|at| seconds - at > stale_after);
         let learnt = series.learnt().filter(|_| !silent);
-        let mut reasons = rules::reasons(facts, &sample.measures, series.custom(), seconds);
+        let custom = series.custom();
+        let mut reasons = rules::reasons(facts, &sample.measures, custom, seconds);
+        let excuse = series.excuse(sample, load(learnt, &reasons), line);
+        if let Some(habit) = excuse {
+            reasons = rules::reasons(facts, &sample.measures, custom.excused_by(habit), seconds);
+        }
+        let learnt = learnt.map(|p| if excuse.is_some() { p * rules::HABIT_SHARE } else { p });
         let fact = reasons.first().map(|reason| reason.score);
-        reasons.extend(learnt_reasons(series, learnt));
+        reasons.extend(learnt_reasons(series, learnt, excuse));
         let stated = |r: &Reason| r.cause.is_fact() && r.score >= line;
         reasons.sort_by(|a, b| stated(b).cmp(&stated(a)).then(b.score.total_cmp(&a.score)));
         let score = match (learnt, fact) {
+            // Two excuses are no suspicion.
+            (Some(p), Some(fact)) if excuse.is_some() => Some(p.max(fact)),
             (Some(p), fact) => Some(either(p, fact.unwrap_or(0.0))),
             (None, fact) => fact,
         };
@@ -237,18 +245,25 @@ fn seen(sample: &PodSample, series: &Series, features: &Features, last: Option<&
     }
 }
 
-fn learnt_reasons(series: &Series, learnt: Option<f64>) -> Vec<Reason> {
+/// How much the pod's load alone speaks against it.
+fn load(learnt: Option<f64>, facts: &[Reason]) -> f64 {
+    let at_limit = |r: &&Reason| matches!(r.cause, Cause::CpuAtLimit | Cause::MemoryNearLimit);
+    either(learnt.unwrap_or(0.0), facts.iter().find(at_limit).map_or(0.0, |r| r.score))
+}
+
+fn learnt_reasons(series: &Series, learnt: Option<f64>, excuse: Option<Habit>) -> Vec<Reason> {
     let Some(probability) = learnt.filter(|&p| p >= NAMED_PROBABILITY) else { return Vec::new() };
     let seen = &series.seen;
     let top = seen.share.iter().copied().fold(0.0, f64::max);
     let named = |signal: &usize| seen.share[*signal] >= NAMED_SHARE;
     let reason = |signal: usize| {
         let value = seen.values[signal]?;
-        Some(Reason {
-            cause: SIGNAL_CAUSES[signal],
-            score: probability * seen.share[signal] / top,
-            text: explain::text(signal, value, seen.expected[signal]),
-        })
+        let mut text = explain::text(signal, value, seen.expected[signal]);
+        if let Some(habit) = excuse {
+            text += ", ";
+            text += &habit.words();
+        }
+        Some(Reason { cause: SIGNAL_CAUSES[signal], score: probability * seen.share[signal] / top, text })
     };
     (0..SIGNALS).filter(named).filter_map(reason).collect()
 }

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::alert::Alert;
 use crate::engine::HIDDEN;
 use crate::explain::Forecast;
-use crate::features::{Normaliser, SIGNALS};
-use crate::level::Level;
+use crate::features::{self, Normaliser, SIGNALS};
+use crate::level::{Level, START_SECONDS};
+use crate::recurrence::Recurrence;
 use crate::report::{HISTORY, HistoryPoint};
-use crate::rules::{Custom, Habit, RESTART_WINDOW_SECONDS};
+use crate::rules::{self, Custom, Habit, RESTART_WINDOW_SECONDS};
 use crate::sample::PodSample;
 use crate::trend::Trend;
 
@@ -30,6 +31,8 @@ pub(crate) struct Baseline {
     pub(crate) normaliser: Normaliser,
     pub(crate) cpu_level: Level,
     pub(crate) memory_level: Level,
+    #[serde(default)]
+    pub(crate) recurrence: Recurrence,
     pub(crate) revision: Option<String>,
     /// Unix seconds of its last update.
     pub(crate) at: f64,
@@ -58,6 +61,8 @@ pub(crate) struct Series {
     pub(crate) cpu_level: Level,
     pub(crate) memory_level: Level,
     memory_trend: Trend,
+    #[serde(default)]
+    recurrence: Recurrence,
     pub(crate) history: VecDeque<HistoryPoint>,
     pub(crate) last_fresh: Option<f64>,
     /// Its template differs from the one its workload's baseline was learnt from.
@@ -83,6 +88,7 @@ impl Series {
             cpu_level: baseline.map(|b| b.cpu_level.inherited()).unwrap_or_default(),
             memory_level: baseline.map(|b| b.memory_level.inherited()).unwrap_or_default(),
             memory_trend: Trend::default(),
+            recurrence: baseline.map(|b| b.recurrence.clone()).unwrap_or_default(),
             history: VecDeque::new(),
             last_fresh: None,
             rollout: baseline.is_some_and(other_template),
@@ -121,6 +127,19 @@ impl Series {
         }
     }
 
+    /// Why load that brings the score to `load` is no news, if that is none; asked once for each sample.
+    pub(crate) fn excuse(&mut self, sample: &PodSample, load: f64, line: f64) -> Option<Habit> {
+        if sample.facts.is_batch() {
+            return Some(Habit::Batch);
+        }
+        if sample.facts.created.is_some_and(|created| sample.at - rules::seconds(created) < START_SECONDS) {
+            return Some(Habit::WhileStarting);
+        }
+        let values = features::signals(sample).values.map(|v| (!v.is_nan()).then_some(v));
+        let period = (load >= line).then(|| self.recurrence.excursion(sample.at, &values)).flatten()?;
+        Some(Habit::Every(period.round() as u32))
+    }
+
     /// The learnt probability, once it may speak.
     pub(crate) fn learnt(&self) -> Option<f64> {
         self.probability.filter(|_| self.learning_left == 0)
@@ -153,6 +172,7 @@ impl Series {
             self.probability = None;
             self.learning_left = self.learning_left.max(LEARNING_INHERITED);
         }
+        self.recurrence.fit();
         self.history.truncate(HISTORY);
         self.restarted_at.truncate(8);
     }
@@ -163,6 +183,7 @@ impl Series {
             normaliser: self.normaliser.clone(),
             cpu_level: self.cpu_level,
             memory_level: self.memory_level,
+            recurrence: self.recurrence.clone(),
             revision: sample.facts.revision.clone(),
             at: now,
         }

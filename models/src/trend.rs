@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::level::START_SECONDS;
+
 /// The past that is looked at ...
 const WINDOW_SECONDS: f64 = 300.0;
 /// ... and how many readings of it are kept.
@@ -13,10 +15,11 @@ const LEAST_POINTS: usize = 4;
 const LEAST_SECONDS: f64 = 30.0;
 /// A reading this much lower than the one before ends a growth.
 const FALL: f64 = 0.99;
-/// Containers fill their memory while they start: that is no growth yet.
-const START_SECONDS: f64 = 180.0;
 /// In a growth that goes on, the second half of the time has at least this share of the rise: a step has none there.
 const LATER_SHARE: f64 = 0.25;
+
+/// A rise of which one reading alone brings more than this share is a step, whenever it came.
+const STEP_SHARE: f64 = 0.6;
 
 /// The latest readings of a pod's memory.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -71,7 +74,12 @@ impl Trend {
         let (&(start, first), &(end, last)) = self.points.front().zip(self.points.back())?;
         let risen = last - first;
         let long_enough = self.points.len() >= LEAST_POINTS && end - start >= LEAST_SECONDS;
+        // Containers fill their memory while they start: that is no growth yet.
         if end - self.start? < START_SECONDS || !long_enough || risen <= 0.0 {
+            return None;
+        }
+        let steps = self.points.iter().zip(self.points.iter().skip(1)).map(|((_, before), (_, after))| after - before);
+        if steps.fold(0.0, f64::max) > STEP_SHARE * risen {
             return None;
         }
         let middle = f64::midpoint(start, end);
@@ -105,6 +113,7 @@ mod tests {
     #[test]
     fn a_step_a_saw_and_a_few_readings_are_no_growth() {
         assert_eq!(after(&[40.0, 80.0, 80.0, 80.0, 80.0, 80.0]), None);
+        assert_eq!(after(&[40.0, 41.0, 40.9, 41.0, 80.0, 80.5, 81.0]), None);
         assert_eq!(after(&[40.0, 50.0, 60.0, 30.0, 40.0, 50.0]), None);
         assert_eq!(after(&[40.0, 50.0, 60.0]), None);
         assert_eq!(after(&[40.0; 9]), None);
