@@ -11,6 +11,8 @@ use crate::sample::PodSample;
 
 /// CPU, memory, received and sent traffic.
 pub const SIGNALS: usize = 4;
+/// The place of CPU among them.
+pub const CPU: usize = 0;
 /// Names of the signals, in their order everywhere.
 pub const NAMES: [&str; SIGNALS] = ["cpu", "memory", "receive", "transmit"];
 /// Width of the network's input.

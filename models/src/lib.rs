@@ -11,6 +11,7 @@
 pub mod alert;
 pub mod cadvisor;
 pub mod cause;
+mod confirm;
 pub mod engine;
 pub mod explain;
 pub mod features;

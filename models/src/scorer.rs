@@ -150,7 +150,7 @@ impl Scorer {
             next.mean.copy_from_slice(&outputs.mean[row * SIGNALS..][..SIGNALS]);
             next.log_variance.copy_from_slice(&outputs.log_variance[row * SIGNALS..][..SIGNALS]);
             let last = series.forecast.replace(next);
-            series.probability = Some(f64::from(outputs.probability[row]));
+            series.suspect(f64::from(outputs.probability[row]));
             series.seen = seen(sample, series, features, last.as_ref());
         }
     }

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
+use crate::confirm::confirmed;
 use crate::engine::HIDDEN;
 use crate::explain::Forecast;
-use crate::features::{self, Normaliser, SIGNALS};
+use crate::features::{self, CPU, Normaliser, SIGNALS};
 use crate::level::{Level, START_SECONDS};
 use crate::recurrence::Recurrence;
 use crate::report::{HISTORY, HistoryPoint};
@@ -55,6 +56,9 @@ pub(crate) struct Series {
     pub(crate) c: Vec<f32>,
     pub(crate) forecast: Option<Forecast>,
     pub(crate) probability: Option<f64>,
+    /// That of the fresh sample before.
+    #[serde(default)]
+    probability_before: Option<f64>,
     pub(crate) seen: Seen,
     pub(crate) learning_left: u32,
     pub(crate) alert: Alert,
@@ -82,6 +86,7 @@ impl Series {
             c: vec![0.0; HIDDEN],
             forecast: None,
             probability: None,
+            probability_before: None,
             seen: Seen::default(),
             learning_left: if baseline.is_some() { LEARNING_INHERITED } else { LEARNING },
             alert: Alert::default(),
@@ -140,9 +145,15 @@ impl Series {
         Some(Habit::Every(period.round() as u32))
     }
 
+    /// Takes what the net says of a fresh sample.
+    pub(crate) fn suspect(&mut self, probability: f64) {
+        self.probability_before = self.probability.replace(probability);
+    }
+
     /// The learnt probability, once it may speak.
     pub(crate) fn learnt(&self) -> Option<f64> {
-        self.probability.filter(|_| self.learning_left == 0)
+        let probability = self.probability.filter(|_| self.learning_left == 0)?;
+        Some(confirmed(probability, self.probability_before.unwrap_or(0.0), self.seen.share[CPU]))
     }
 
     /// Keeps this tick for sparklines and trends.
@@ -170,6 +181,7 @@ impl Series {
             self.c = vec![0.0; HIDDEN];
             self.forecast = None;
             self.probability = None;
+            self.probability_before = None;
             self.learning_left = self.learning_left.max(LEARNING_INHERITED);
         }
         self.recurrence.fit();

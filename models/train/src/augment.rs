@@ -220,7 +220,12 @@ impl Pod {
     }
 
     fn memory_step(&mut self, span: &Range<usize>, edge: &[f64], draw: &mut Draw) -> Verdict {
-        let rise = draw.uniform(0.15, 1.0);
+        // By its own size, or by its limit: a small pod may rise many times over.
+        let rise = if draw.chance(0.5) {
+            self.track.memory_limit * draw.uniform(0.1, 0.6) / self.typical[MEMORY]
+        } else {
+            draw.uniform(0.15, 1.0)
+        };
         self.scale(span, edge, MEMORY, 1.0 + rise);
         self.memory_matters(span, rise)
     }

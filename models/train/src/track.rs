@@ -9,7 +9,7 @@ use guard_model::features::{SIGNALS, Signals, log_values, raw_value};
 use crate::draw::Draw;
 use crate::statistics::{larger, median};
 
-pub(crate) const CPU: usize = 0;
+pub(crate) use guard_model::features::CPU;
 pub(crate) const MEMORY: usize = 1;
 pub(crate) const RECEIVE: usize = 2;
 pub(crate) const TRANSMIT: usize = 3;
