@@ -48,13 +48,16 @@ pub enum Command {
     History(commands::history::HistoryArgs),
     /// Verify the journal of what was done from this machine
     Audit(commands::audit::AuditArgs),
-    /// Print a script that completes commands and flags in a shell
+    /// Complete commands and flags in a shell, or in kubectl
     Completion(commands::completion::CompletionArgs),
     /// Look for what keeps guard from working, and say what to do
     Doctor(commands::doctor::DoctorArgs),
     /// Answer kubectl's questions about what may be typed
     #[command(hide = true)]
     Complete(commands::completion::CompleteArgs),
+    /// Write the manual, a page for each command
+    #[command(hide = true)]
+    Man(commands::man::ManArgs),
     /// Put the exporter into the cluster, or bring it up to this version
     Install(commands::install::InstallArgs),
     /// Take away from the cluster what install put there

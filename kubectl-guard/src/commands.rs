@@ -15,6 +15,7 @@ pub mod explain;
 pub mod fix;
 pub mod history;
 pub mod install;
+pub mod man;
 pub mod status;
 pub mod uninstall;
 pub mod version;
@@ -35,6 +36,7 @@ pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
         Command::Explain(args) => explain::run(&args, &cli.kube, console).await,
         Command::Fix(args) => fix::run(&args, &cli.kube, console).await,
         Command::History(args) => history::run(&args, console),
+        Command::Man(args) => man::run(&args, console),
         Command::Status(args) => status::run(args, &cli.kube, console).await,
         Command::Install(args) => install::run(&args, &cli.kube, console).await,
         Command::Uninstall(args) => uninstall::run(&args, &cli.kube, console).await,

@@ -282,6 +282,7 @@ fn link_commands(folder: &Path) -> Result<()> {
     let commands = folder.join("bin");
     fs::create_dir_all(&commands)?;
     std::os::unix::fs::symlink(tools()?.join("kube"), commands.join("kubectl"))?;
+    std::os::unix::fs::symlink(tools()?.join("helm"), commands.join("helm"))?;
     std::os::unix::fs::symlink(guard_binary("kubectl-guard")?, commands.join("kubectl-guard"))?;
     Ok(())
 }

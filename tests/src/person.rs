@@ -73,6 +73,16 @@ impl Person {
         Ok(answer.out)
     }
 
+    /// Types `helm ...` and gives what it printed.
+    ///
+    /// # Errors
+    /// If it fails, with what it said.
+    pub fn helm(&self, arguments: &[&str]) -> Result<String> {
+        let answer = self.type_command("helm", arguments, "")?;
+        ensure!(answer.code == Some(0), "helm {}: {}{}", arguments.join(" "), answer.out, answer.err);
+        Ok(answer.out)
+    }
+
     /// Types `kubectl ...`, whatever comes of it.
     ///
     /// # Errors

@@ -19,6 +19,8 @@ mod collect;
 mod faults;
 #[path = "e2e/fix.rs"]
 mod fix;
+#[path = "e2e/helm.rs"]
+mod helm;
 #[path = "e2e/install.rs"]
 mod install;
 #[path = "e2e/nodes.rs"]
@@ -84,6 +86,8 @@ const TESTS: &[Test<Cluster>] = &[
     ("a_killed_exporter_costs_a_warning_at_most", Any, outages::a_killed_exporter_costs_a_warning_at_most),
     ("without_its_kubelet_a_node_is_not_guessed_at", Own, outages::without_its_kubelet_a_node_is_not_guessed_at),
     ("an_api_outage_restarts_no_exporter", Own, outages::an_api_outage_restarts_no_exporter),
+    // The last one: it takes the installation away.
+    ("helm_installs_upgrades_and_leaves_nothing", Own, helm::helm_installs_upgrades_and_leaves_nothing),
 ];
 
 fn main() -> Result<ExitCode> {

@@ -1,7 +1,8 @@
 //! `completion SHELL`: a script that completes commands and flags, and the answers for kubectl, which completes its
-//! plugins by calling `kubectl_complete-NAME` with the words typed so far.
+//! plugins by calling `kubectl_complete-NAME` with the words typed so far; `completion install` puts that there.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use clap::{Args, Command, CommandFactory, ValueEnum};
 use clap_complete::Shell;
@@ -11,13 +12,18 @@ use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
 
+mod shim;
+
 /// Arguments of `completion`.
 #[derive(Args)]
 #[command(after_help = INSTALL)]
 pub struct CompletionArgs {
-    /// Where to complete
+    /// Where to complete; `install` puts what kubectl asks on the PATH
     #[arg(value_enum)]
     place: Place,
+    /// Folder of the PATH to install into [default: the first below your home, else that of kubectl-guard]
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
 }
 
 /// Arguments of the hidden command that the shim calls.
@@ -41,24 +47,22 @@ enum Place {
     Powershell,
     /// For `kubectl guard`, in every shell that kubectl completes in
     Kubectl,
+    /// The same, written to a folder of your PATH
+    Install,
 }
 
 const INSTALL: &str = "\
 How to install it:
-  kubectl guard completion kubectl > ~/.local/bin/kubectl_complete-guard &&
-      chmod +x ~/.local/bin/kubectl_complete-guard      (any folder of $PATH)
+  kubectl guard completion install                      for `kubectl guard`
   kubectl guard completion bash > ~/.local/share/bash-completion/completions/kubectl-guard
   kubectl guard completion zsh > \"${fpath[1]}/_kubectl-guard\"
   kubectl guard completion fish > ~/.config/fish/completions/kubectl-guard.fish
   kubectl guard completion powershell >> $PROFILE";
 
-/// What kubectl calls: it hands over the words typed so far.
-const SHIM: &str = "#!/bin/sh\nexec kubectl-guard complete -- \"$@\"\n";
-
-/// Prints the script.
+/// Prints the script, or installs it.
 ///
 /// # Errors
-/// If stdout cannot be written.
+/// If stdout or the folder cannot be written, or there is none.
 pub fn run(args: &CompletionArgs, console: &Console) -> Result<Exit, Error> {
     let shell = match args.place {
         Place::Bash => Shell::Bash,
@@ -66,7 +70,12 @@ pub fn run(args: &CompletionArgs, console: &Console) -> Result<Exit, Error> {
         Place::Fish => Shell::Fish,
         Place::Powershell => Shell::PowerShell,
         Place::Kubectl => {
-            console.print(SHIM)?;
+            console.print(shim::TEXT)?;
+            return Ok(Exit::Done);
+        }
+        Place::Install => {
+            let file = shim::install(args.folder.as_deref())?;
+            console.note(&format!("{} completes `kubectl guard` wherever kubectl is completed", file.display()));
             return Ok(Exit::Done);
         }
     };

@@ -182,7 +182,7 @@ fn interval(text: &str) -> Result<String, String> {
     if !(Duration::from_secs(1)..=Duration::from_mins(1)).contains(&value) {
         return Err("must lie between 1s and 60s".into());
     }
-    Ok(format!("{}ms", value.as_millis()))
+    Ok(if value.subsec_millis() == 0 { format!("{}s", value.as_secs()) } else { format!("{}ms", value.as_millis()) })
 }
 
 /// The end of the wait, as an error unless every exporter is ready.
@@ -223,7 +223,7 @@ mod tests {
     fn the_yaml_needs_no_cluster_and_holds_the_choices() {
         let text =
             output("-o yaml --image x/y:1 --image-pull-policy Never --interval 5s --kubelet-insecure-tls").unwrap();
-        for part in ["image: x/y:1", "imagePullPolicy: Never", "value: 5000ms", "GUARD_KUBELET_INSECURE_TLS"] {
+        for part in ["image: x/y:1", "imagePullPolicy: Never", "value: 5s", "GUARD_KUBELET_INSECURE_TLS"] {
             assert!(text.contains(part), "{part}");
         }
         assert_eq!(text.matches("\nkind: ").count() + usize::from(text.starts_with("kind: ")), 11);
@@ -239,8 +239,9 @@ mod tests {
 
     #[test]
     fn intervals_are_those_that_the_exporter_takes() {
-        assert_eq!(interval("15s").as_deref(), Ok("15000ms"));
-        assert_eq!(interval("1m").as_deref(), Ok("60000ms"));
+        assert_eq!(interval("15s").as_deref(), Ok("15s"));
+        assert_eq!(interval("1m").as_deref(), Ok("60s"));
+        assert_eq!(interval("2500ms").as_deref(), Ok("2500ms"));
         for text in ["0", "500ms", "61s", "soon"] {
             assert!(interval(text).is_err(), "{text}");
         }

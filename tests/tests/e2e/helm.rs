@@ -1,0 +1,67 @@
+//! The chart on a real cluster, after `kubectl guard uninstall` has taken away what `install` put there.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use guard_tests::cluster::{Cluster, EXPORTER_IMAGE};
+use guard_tests::person::Person;
+use guard_tests::{http, wait};
+
+use crate::scrape::{NAME, authority, exporters, make_accounts, token};
+
+/// All kinds that an installation has objects of.
+const KINDS: &str =
+    "daemonsets,serviceaccounts,services,secrets,configmaps,roles,clusterroles,clusterrolebindings,priorityclasses";
+
+/// What is in the cluster of ours, but for the namespace.
+fn left(admin: &Person) -> Result<String> {
+    let mut found = String::new();
+    for label in ["app.kubernetes.io/part-of=kubectl-guard", "owner=helm"] {
+        found += &admin.kubectl(&["get", KINDS, "-A", "-l", label, "-o", "name", "--ignore-not-found"])?;
+    }
+    // The scrape tests' own, from manifests/monitoring.
+    Ok(found.lines().filter(|name| !name.ends_with("/guard-metrics-reader")).collect::<Vec<_>>().join(" "))
+}
+
+/// `helm COMMAND any-release` for the chart of the repository.
+fn helm(admin: &Person, command: &str, more: &[&str]) -> Result<String> {
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/helm/guard-exporter");
+    let chart = chart.to_string_lossy().into_owned();
+    let mut words = vec![command, "any-release", "--namespace", "guard-system"];
+    if command == "upgrade" {
+        words.extend([chart.as_str(), "--install", "--create-namespace", "--wait", "--timeout=2m"]);
+    }
+    words.extend(more);
+    admin.helm(&words)
+}
+
+pub(crate) fn helm_installs_upgrades_and_leaves_nothing(cluster: &mut Cluster) -> Result<()> {
+    let admin = cluster.admin();
+    let gone = admin.guard(&["uninstall", "--yes"])?;
+    ensure!(gone.code == Some(0), "{gone:?}");
+    admin.kubectl(&["wait", "--for=delete", "namespace/guard-system", "--timeout=60s"])?;
+    assert_eq!(left(&admin)?, "");
+
+    let image = format!("image={EXPORTER_IMAGE}");
+    let choices = ["--set", &image, "--set", "imagePullPolicy=Never", "--set", "kubeletInsecureTLS=true"];
+    let said = helm(&admin, "upgrade", &choices)?;
+    assert!(said.contains("kubectl guard doctor"), "{said}");
+    make_accounts(cluster)?;
+    let (issued, scraper) = (authority(cluster)?, token(cluster, "scraper")?);
+    helm(&admin, "upgrade", &[&choices[..], &["--set", "interval=10s"]].concat())?;
+    assert_eq!(authority(cluster)?, issued, "a certificate that is good for two years is kept");
+    for (node, address) in exporters(cluster)? {
+        wait::until(&format!("metrics of {node} by the chart's certificate"), Duration::from_mins(1), || {
+            let (status, body) = http::get_tls(&address, NAME, &issued, "/metrics", Some(&scraper))?;
+            ensure!(status == 200, "{status}: {body}");
+            Ok(Some(()))
+        })?;
+    }
+    let status = admin.guard(&["status", "-A"])?;
+    assert_eq!(status.code, Some(0), "{status:?}");
+
+    helm(&admin, "uninstall", &["--wait"])?;
+    assert_eq!(left(&admin)?, "");
+    Ok(())
+}
