@@ -19,6 +19,7 @@ use crate::error::{Error, Request, Unanswered, innermost};
 use crate::sanitise;
 
 mod environment;
+pub(crate) mod foreign;
 mod kubeconfig;
 mod proxy;
 mod target;

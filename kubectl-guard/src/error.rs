@@ -177,6 +177,9 @@ pub enum Error {
     /// It is not taken back.
     #[error(transparent)]
     NotUndone(#[from] crate::commands::fix::undo::NotUndone),
+    /// A language model cannot be asked.
+    #[error(transparent)]
+    Llm(#[from] crate::llm::LlmError),
     /// A write, or its dry run, did not succeed.
     #[error(transparent)]
     Write(crate::apply::ApplyError),
@@ -218,7 +221,9 @@ impl Error {
             Error::NotApproved(error) => error.exit(),
             Error::NotUndone(error) => error.exit(),
             Error::Write(error) => error.exit(),
-            Error::Journal(_)
+            Error::Llm(error) if error.is_usage() => Exit::Usage,
+            Error::Llm(_)
+            | Error::Journal(_)
             | Error::Io { .. }
             | Error::BadFile { .. }
             | Error::NoKubeconfig { .. }
@@ -277,6 +282,7 @@ impl Error {
                 "`kubectl guard install` sets it up; --guard-namespace names another namespace".into()
             }
             Error::NoScores { .. } => "`kubectl guard doctor` looks for the cause".into(),
+            Error::Llm(error) => error.hint().into(),
         };
         Some(hint)
     }

@@ -23,6 +23,7 @@ pub mod error;
 pub mod events;
 pub mod exit;
 pub mod facts;
+pub mod llm;
 pub mod logs;
 pub mod nodes;
 pub mod output;

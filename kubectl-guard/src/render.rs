@@ -12,6 +12,7 @@ use crate::rows::{Group, Row};
 use crate::sanitise;
 
 pub mod explain;
+pub mod prose;
 pub mod sparkline;
 
 /// The column that gives way is never narrower than this.

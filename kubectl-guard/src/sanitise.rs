@@ -46,6 +46,21 @@ pub fn fit(text: &str, columns: usize) -> String {
     kept
 }
 
+/// The text in lines of at most `columns`, broken at blanks where there are any.
+pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if width(line) + 1 + width(word) <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// Terminal columns that the text takes; a tab counts as one.
 pub fn width(text: &str) -> usize {
     text.chars().map(columns_of).sum()

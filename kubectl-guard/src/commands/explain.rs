@@ -15,11 +15,14 @@ use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::{Error, Request};
 use crate::exit::Exit;
+use crate::llm::LlmArgs;
 use crate::render::explain::{Detail, Rollout};
 use crate::render::{self, More, Style};
 use crate::rows::{self, Row};
 use crate::scores::{Scores, portforward};
 use crate::{events, logs, nodes, pods, sanitise};
+
+mod opinion;
 
 /// Arguments of `explain`.
 #[derive(Args)]
@@ -32,6 +35,8 @@ pub struct ExplainArgs {
     /// Also the last lines that a container wrote before it last ended; they can hold anything
     #[arg(long)]
     logs: bool,
+    #[command(flatten)]
+    llm: LlmArgs,
 }
 
 /// What is to be explained.
@@ -84,15 +89,17 @@ fn target(words: &[String]) -> Result<Target, Error> {
 /// If there is no such target, the user may not see it, or no exporter answers.
 pub async fn run(args: &ExplainArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
     let target = target(&args.target)?;
-    if args.logs && matches!(target, Target::Node(_)) {
-        let message = "--logs is for pods and workloads".to_owned();
-        return Err(Error::Usage { message, hint: "name the pod whose logs you want".into() });
+    if (args.logs || args.llm.asks() || args.llm.shows()) && matches!(target, Target::Node(_)) {
+        let message = "--logs and --llm are for pods and workloads".to_owned();
+        return Err(Error::Usage { message, hint: "name the pod that you mean".into() });
     }
     let connection = Connection::open(kube, &Environment::of_process())?;
     let everywhere = matches!(target, Target::Node(_));
     let selection = Selection {
         all_namespaces: everywhere,
         field_selector: match &target {
+            // Its neighbours tell whether it is the pod or what they share.
+            Target::Pod(_) if args.llm.asks() || args.llm.shows() => None,
             Target::Pod(name) => Some(format!("metadata.name={name}")),
             Target::Node(name) => Some(format!("spec.nodeName={name}")),
             Target::Workload { .. } => None,
@@ -108,13 +115,25 @@ pub async fn run(args: &ExplainArgs, kube: &KubeFlags, console: &Console) -> Res
     let rows = rows::join(&scores, &found.facts, now);
     let style = Style { columns: console.columns(), colour: console.colour(), headless: false, now };
     let seen = Seen { connection: &connection, scores: &scores, rows: &rows, style, logs: args.logs };
-    let text = match target {
+    let page = match target {
         Target::Pod(name) => seen.pod(&name).await?,
         Target::Workload { kind, name } => seen.workload(&Workload::new(kind, name)).await?,
         Target::Node(name) => seen.node(&name).await?,
     };
-    console.print(&text)?;
+    if args.llm.shows() {
+        return opinion::show_prompt(&args.llm, &page, &rows, console);
+    }
+    console.print(&page.text)?;
+    if args.llm.asks() {
+        opinion::add(&args.llm, &page, &rows, console).await?;
+    }
     Ok(Exit::Done)
+}
+
+/// What is shown, and the pod that it is about in the end.
+struct Page {
+    text: String,
+    subject: Option<(Row, Detail)>,
 }
 
 /// What was read of the cluster.
@@ -131,22 +150,24 @@ impl Seen<'_> {
         Error::NotFound { what: format!("{} in namespace {}", sanitise::line(what), self.connection.namespace) }
     }
 
-    async fn pod(&self, name: &str) -> Result<String, Error> {
+    async fn pod(&self, name: &str) -> Result<Page, Error> {
         let row = self.rows.iter().find(|row| row.name == name);
         let row = row.ok_or_else(|| self.missing(&format!("pod/{name} (not yet succeeded)")))?;
-        Ok(render::explain::pod(row, &self.detail(row).await?, self.style))
+        let detail = self.detail(row).await?;
+        let text = render::explain::pod(row, &detail, self.style);
+        Ok(Page { text, subject: Some((row.clone(), detail)) })
     }
 
-    async fn workload(&self, workload: &Workload) -> Result<String, Error> {
+    async fn workload(&self, workload: &Workload) -> Result<Page, Error> {
         let rows: Vec<Row> = self.rows.iter().filter(|row| row.owner() == *workload).cloned().collect();
         let worst = rows.first().ok_or_else(|| self.missing(&format!("{workload} with pods")))?;
         let groups = render::groups(&rows::workloads(&rows), "WORKLOAD", false, self.style);
         let table = render::pods(&rows, More::default(), self.style);
-        let worst = render::explain::pod(worst, &self.detail(worst).await?, self.style);
-        Ok(format!("{groups}\n{table}\n{worst}"))
+        let worst = self.pod(&worst.name).await?;
+        Ok(Page { text: format!("{groups}\n{table}\n{}", worst.text), ..worst })
     }
 
-    async fn node(&self, name: &str) -> Result<String, Error> {
+    async fn node(&self, name: &str) -> Result<Page, Error> {
         let facts = match nodes::list(self.connection).await {
             // Without the right to see nodes, their pods still tell.
             Err(Error::Forbidden { .. }) => Vec::new(),
@@ -158,10 +179,8 @@ impl Seen<'_> {
             return Err(Error::NotFound { what: format!("node/{}", sanitise::line(name)) });
         }
         let groups = render::groups(&groups, "NODE", false, self.style);
-        Ok(format!(
-            "{groups}\n{}",
-            render::pods(self.rows, More { wide: true, namespaces: true, labels: false }, self.style)
-        ))
+        let pods = render::pods(self.rows, More { wide: true, namespaces: true, labels: false }, self.style);
+        Ok(Page { text: format!("{groups}\n{pods}"), subject: None })
     }
 
     async fn detail(&self, row: &Row) -> Result<Detail, Error> {

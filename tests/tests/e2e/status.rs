@@ -115,5 +115,17 @@ pub(crate) fn explain_shows_why_a_container_ended(cluster: &mut Cluster) -> Resu
     let shown = admin.guard(&["explain", &feed, "-n", load::NAMESPACE])?;
     assert!(shown.out.contains("rollout    revision 1 (ReplicaSet feed-"), "{shown:?}");
     assert!(!shown.out.contains("logs"), "nobody asked for logs: {shown:?}");
+
+    // What a language model would get: a request without a name in it. Nobody elsewhere is asked without a key.
+    let prompt = admin.guard(&["explain", &feed, "-n", load::NAMESPACE, "--show-prompt"])?;
+    let request: serde_json::Value = serde_json::from_str(&prompt.out).with_context(|| format!("{prompt:?}"))?;
+    assert_eq!(request["messages"].as_array().map(Vec::len), Some(2), "{prompt:?}");
+    for name in ["feed", load::NAMESPACE, "node1", "node2", "guard.test"] {
+        assert!(!prompt.out.contains(name), "{name}: {prompt:?}");
+    }
+    let told = admin.guard(&["explain", &feed, "-n", load::NAMESPACE, "--llm"])?;
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(told.out.contains("In plain words\nPod feed-"), "{told:?}");
+    assert!(told.err.contains("no key for api.openai.com") && told.err.contains("OPENAI_API_KEY"), "{told:?}");
     Ok(())
 }

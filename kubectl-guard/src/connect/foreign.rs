@@ -1,0 +1,58 @@
+//! Clients for servers that are no cluster: kube's own client carries the requests, so that no second TLS, proxy or
+//! token code is needed.
+
+use http::{Uri, header};
+use kube::client::ClientBuilder;
+use kube::config::AuthInfo;
+use kube::{Client, Config};
+
+use super::{CONNECT_TIMEOUT, Environment, proxy, user_agent};
+use crate::error::innermost;
+
+/// A client for `url` that shows `auth`; without retries, with the proxy of the environment.
+///
+/// # Errors
+/// In words, if it cannot be made, or if `auth` would travel in the clear.
+pub(crate) fn client(url: &Uri, auth: AuthInfo, environment: &Environment) -> Result<Client, String> {
+    let shows = auth.token.is_some() || auth.token_file.is_some() || auth.password.is_some();
+    if shows && url.scheme_str() == Some("http") && !is_here(url) {
+        return Err("the credentials would travel in the clear; use https://".to_owned());
+    }
+    let mut config = Config::new(url.clone());
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.default_retry = false;
+    config.auth_info = auth;
+    config.proxy_url = match proxy::of_environment(url, environment) {
+        Some(proxy) => Some(proxy.parse().map_err(|_| "the proxy's URL cannot be understood".to_owned())?),
+        None => None,
+    };
+    let agent = user_agent(None).parse().map_err(|_| "the User-Agent cannot be sent".to_owned())?;
+    config.headers.push((header::USER_AGENT, agent));
+    Ok(ClientBuilder::try_from(config).map_err(|error| innermost(&error))?.build())
+}
+
+/// True if what is sent to `url` does not leave this machine.
+pub(crate) fn is_here(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(url: &str, token: bool) -> Option<String> {
+        let auth = AuthInfo { token: token.then(|| "geheim".to_owned().into()), ..AuthInfo::default() };
+        client(&url.parse().unwrap(), auth, &Environment::default()).err()
+    }
+
+    #[tokio::test]
+    async fn credentials_leave_the_machine_by_tls_only() {
+        for good in ["https://api.example.org/v1", "http://localhost:11434/v1", "http://127.0.0.1", "http://[::1]:80"] {
+            assert_eq!(problem(good, true), None, "{good}");
+        }
+        assert!(problem("http://api.example.org", true).unwrap().contains("in the clear"));
+        assert!(problem("http://127.0.0.1.example.org", true).is_some());
+        assert_eq!(problem("http://api.example.org", false), None);
+    }
+}

@@ -1,0 +1,178 @@
+//! Which model to ask, by flags and environment.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use http::Uri;
+use kube::config::AuthInfo;
+
+use super::{Budget, LlmError};
+use crate::cli::duration;
+use crate::connect::foreign;
+use crate::sanitise;
+
+const HEADING: &str = "Language model";
+/// Where `OPENAI_API_KEY` belongs.
+const DEFAULT_URL: &str = "https://api.openai.com/v1";
+
+/// Flags about the language model.
+#[derive(Args)]
+#[command(next_help_heading = HEADING)]
+pub struct LlmArgs {
+    /// Also ask a language model; it gets numbers and pseudonyms, and what it says is never carried out
+    #[arg(long)]
+    llm: bool,
+    /// Print exactly what would be sent to the model, and send nothing
+    #[arg(long)]
+    show_prompt: bool,
+    /// Base of an OpenAI-compatible server
+    #[arg(long, value_name = "URL", env = "OPENAI_BASE_URL", default_value = DEFAULT_URL, hide_env_values = true)]
+    llm_url: String,
+    /// Model to ask
+    #[arg(long, value_name = "NAME", env = "OPENAI_MODEL", default_value = "gpt-4o-mini")]
+    llm_model: String,
+    /// File with the key, instead of $OPENAI_API_KEY; a server on this machine needs none
+    #[arg(long, value_name = "FILE")]
+    openai_api_key_file: Option<PathBuf>,
+    /// Time for all tries together
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
+    llm_timeout: Duration,
+    /// Tokens that the answer may have
+    #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u32).range(50..=8_000))]
+    llm_max_tokens: u32,
+    /// US dollars for a million tokens sent and received, such as 0.15,0.60: the cost is then shown
+    #[arg(long, value_name = "IN,OUT", env = "GUARD_LLM_PRICE", value_parser = price)]
+    llm_price: Option<Price>,
+    /// The older tool took the key itself, which every user of the machine can then see in the list of processes
+    #[arg(long, value_name = "KEY", hide = true, value_parser = no_key)]
+    openai_api_key: Option<String>,
+}
+
+/// US dollars for a million tokens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Price {
+    /// Of tokens sent.
+    pub sent: f64,
+    /// Of tokens received.
+    pub received: f64,
+}
+
+/// A model that can be asked.
+pub struct Endpoint {
+    /// The server's base, without `/chat/completions`.
+    pub(super) url: Uri,
+    /// The name of the model.
+    pub model: String,
+    pub(super) auth: AuthInfo,
+    /// What tokens cost there, if it is known.
+    pub price: Option<Price>,
+}
+
+impl LlmArgs {
+    /// True if a model is to be asked.
+    pub fn asks(&self) -> bool {
+        self.llm && !self.show_prompt
+    }
+
+    /// True if the request is to be shown.
+    pub fn shows(&self) -> bool {
+        self.show_prompt
+    }
+
+    /// What an answer may cost.
+    pub fn budget(&self) -> Budget {
+        Budget { time: self.llm_timeout, tokens: self.llm_max_tokens }
+    }
+
+    /// The model that the flags name, with the key of the file or of the environment.
+    ///
+    /// # Errors
+    /// If the address or the file cannot be used.
+    pub fn endpoint(&self) -> Result<Endpoint, LlmError> {
+        let url = address(&self.llm_url)?;
+        let server = place(&url);
+        let key = match &self.openai_api_key_file {
+            Some(file) => Some(
+                std::fs::read_to_string(file)
+                    .map_err(|error| LlmError::Unusable { server, problem: format!("{}: {error}", file.display()) })?,
+            ),
+            None => std::env::var("OPENAI_API_KEY").ok(),
+        };
+        let key = key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
+        let auth = AuthInfo { token: key.map(Into::into), ..AuthInfo::default() };
+        Ok(Endpoint { url, model: self.llm_model.clone(), auth, price: self.llm_price })
+    }
+}
+
+impl Endpoint {
+    /// Where it is, for words.
+    pub fn server(&self) -> String {
+        place(&self.url)
+    }
+
+    /// # Errors
+    /// If a server elsewhere would be asked without a key.
+    pub(super) fn check_key(&self) -> Result<(), LlmError> {
+        if self.auth.token.is_some() || foreign::is_here(&self.url) {
+            return Ok(());
+        }
+        Err(LlmError::NoKey { server: self.server() })
+    }
+}
+
+fn place(url: &Uri) -> String {
+    sanitise::line(url.authority().map_or("", |authority| authority.as_str()))
+}
+
+fn address(text: &str) -> Result<Uri, LlmError> {
+    let wrong = |problem| LlmError::Address { url: sanitise::line(text), problem };
+    let url: Uri = text.trim_end_matches('/').parse().map_err(|_| wrong("it is no URL"))?;
+    if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none_or(str::is_empty) {
+        return Err(wrong("it must begin with http:// or https:// and name a host"));
+    }
+    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) || url.query().is_some() {
+        let problem = "it holds more than a host and a path";
+        return Err(LlmError::Address { url: place(&url).split('@').next_back().unwrap_or_default().into(), problem });
+    }
+    Ok(url)
+}
+
+fn price(text: &str) -> Result<Price, String> {
+    let read = || {
+        let (sent, received) = text.split_once(',')?;
+        let number = |text: &str| text.trim().parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0);
+        Some(Price { sent: number(sent)?, received: number(received)? })
+    };
+    read().ok_or_else(|| "two prices are needed, such as 0.15,0.60".to_owned())
+}
+
+fn no_key(_: &str) -> Result<String, String> {
+    Err("a key on the command line is seen by every user of this machine, and stays in the shell's history: put it into a file and \
+         name that with --openai-api-key-file, or into OPENAI_API_KEY"
+        .to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_bases_of_servers() {
+        for good in ["https://api.openai.com/v1", "http://localhost:11434/v1/", "https://[::1]:8000"] {
+            assert!(address(good).is_ok(), "{good}");
+        }
+        for bad in ["", "localhost:1", "ftp://x", "https://", "https://u:geheim@x/v1", "https://x/v1?key=geheim"] {
+            let error = address(bad).unwrap_err();
+            assert!(error.is_usage() && !error.to_string().contains("u:geheim"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn prices_are_two_numbers() {
+        assert_eq!(price("0.15,0.60"), Ok(Price { sent: 0.15, received: 0.6 }));
+        for bad in ["", "1", "1,x", "-1,2", "1,inf"] {
+            assert!(price(bad).is_err(), "{bad}");
+        }
+    }
+}

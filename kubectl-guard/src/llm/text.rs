@@ -1,0 +1,49 @@
+//! An answer as text, marked as what it is.
+
+use super::{Answer, Endpoint, Reply};
+use crate::rows::Row;
+use crate::sanitise;
+
+/// Columns of the labels.
+const LABEL: usize = 10;
+
+/// What the model says of `row`, wrapped to `columns`; the command is made here, from the typed action.
+pub fn show(answer: &Answer, reply: &Reply, endpoint: &Endpoint, row: &Row, columns: usize) -> String {
+    let model = sanitise::line(&endpoint.model);
+    let mut out = format!("\n{model} at {} says (an opinion: nothing of it is carried out)\n", endpoint.server());
+    let mut say = |label: &str, text: &str| {
+        for (i, line) in sanitise::wrap(text, columns.saturating_sub(LABEL + 1)).iter().enumerate() {
+            out.push_str(format!("{:<LABEL$} {line}\n", if i == 0 { label } else { "" }).trim_start_matches('\n'));
+        }
+    };
+    say("cause", &answer.root_cause);
+    say("because", &answer.explanation);
+    for (i, check) in answer.checks.iter().enumerate() {
+        say(if i == 0 { "to check" } else { "" }, check);
+    }
+    let sure = format!("{:.0} % sure, by its own account", answer.confidence * 100.0);
+    match answer.action {
+        Some(action) => {
+            let owner = row.owner();
+            let target = format!("{}/{}", owner.kind.to_lowercase(), owner.name);
+            say("it would", &format!("{} ({sure})", action.name()));
+            say("", &format!("kubectl guard fix {target} -n {} --action {} --dry-run", row.namespace, action.name()));
+        }
+        None => say("it would", &format!("do nothing of what guard can do ({sure})")),
+    }
+    say("cost", &cost(reply, endpoint));
+    out
+}
+
+fn cost(reply: &Reply, endpoint: &Endpoint) -> String {
+    let Some(took) = reply.took else { return "none: it answered this before".to_owned() };
+    let mut parts = vec![format!("{:.1} s", took.as_secs_f64())];
+    if let Some(usage) = reply.usage {
+        parts.push(format!("{} tokens sent, {} received", usage.prompt_tokens, usage.completion_tokens));
+        if let Some(price) = endpoint.price {
+            let (sent, received) = (f64::from(usage.prompt_tokens), f64::from(usage.completion_tokens));
+            parts.push(format!("{:.5} US dollars", (sent * price.sent + received * price.received) / 1e6));
+        }
+    }
+    parts.join(", ")
+}
