@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod http;
 pub mod image;
 pub mod load;
+pub mod manifests;
 pub mod node;
 pub mod person;
 pub mod pki;

@@ -23,6 +23,8 @@ mod fix;
 mod helm;
 #[path = "e2e/install.rs"]
 mod install;
+#[path = "e2e/manifests.rs"]
+mod manifests;
 #[path = "e2e/nodes.rs"]
 mod nodes;
 #[path = "e2e/outages.rs"]
@@ -45,6 +47,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("a_certificate_is_made_once", Any, install::a_certificate_is_made_once),
     ("metrics_are_for_those_who_may", Own, scrape::metrics_are_for_those_who_may),
     ("a_real_prometheus_scrapes_with_its_token", Own, prometheus::a_real_prometheus_scrapes_with_its_token),
+    ("every_manifest_is_taken_by_a_strict_api_server", Own, manifests::every_manifest_is_taken_by_a_strict_api_server),
     ("every_pod_has_a_row", Any, status::every_pod_has_a_row),
     ("formats_are_kubectls", Any, status::formats_are_kubectls),
     ("explain_shows_why_a_container_ended", Any, status::explain_shows_why_a_container_ended),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use guard_tests::manifests;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -70,6 +71,17 @@ fn the_operator_gets_the_same_rules() -> Result<()> {
         groups(&read("manifests/monitoring/prometheusrule.yaml")?, "spec:\n  groups:\n").context("no spec")?;
     let indented: Vec<String> = plain.lines().map(|line| format!("  {line}")).collect();
     assert_eq!(indented, wrapped.lines().collect::<Vec<_>>());
+    Ok(())
+}
+
+#[test]
+fn the_operator_gets_all_objects_of_the_folder() -> Result<()> {
+    let kustomization = read("manifests/monitoring/kustomization.yaml")?;
+    let mut named: Vec<&str> = kustomization.lines().filter_map(|line| line.strip_prefix("  - ")).collect();
+    named.sort_unstable();
+    let files = manifests::objects(&manifests::folder().join("monitoring"))?;
+    let files: Vec<String> = files.iter().filter_map(|file| Some(file.file_name()?.to_str()?.to_owned())).collect();
+    assert_eq!(named, files);
     Ok(())
 }
 
