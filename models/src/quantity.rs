@@ -1,4 +1,9 @@
-//! Kubernetes quantities, such as `250m`, `1.5Gi` or `12e6`, as numbers.
+//! Kubernetes quantities, such as `250m`, `1.5Gi` or `12e6`: as the nearest number for what is measured ([`value`]), and
+//! exact for what is written to a cluster ([`Quantity`]).
+
+mod exact;
+
+pub use exact::{NotAQuantity, Quantity};
 
 /// A quantity in its base unit: cores for CPU, bytes for memory. The nearest `f64` to what the text says; `None` if it is
 /// not a quantity or not finite.

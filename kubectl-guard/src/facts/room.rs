@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use guard_model::quantity::Quantity as Exact;
 use k8s_openapi::api::core::v1::{Container, Node, NodeSelectorRequirement, NodeSelectorTerm, Pod, Taint, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -22,12 +23,9 @@ struct Amount {
 
 impl Amount {
     fn of(quantities: Option<&Quantities>) -> Self {
-        let read = |name: &str| quantities.and_then(|all| all.get(name)).and_then(|q| thousandths(&q.0));
-        Self {
-            memory: read("memory").unwrap_or(0) / 1000,
-            cpu: read("cpu").unwrap_or(0),
-            pods: read("pods").unwrap_or(0) / 1000,
-        }
+        let read =
+            |name: &str| quantities.and_then(|all| all.get(name)?.0.parse::<Exact>().ok()).unwrap_or(Exact::ZERO);
+        Self { memory: read("memory").in_ones(), cpu: read("cpu").in_thousandths(), pods: read("pods").in_ones() }
     }
 
     fn plus(self, other: Self) -> Self {
@@ -182,70 +180,11 @@ fn requests(pod: &Pod) -> Amount {
     Amount { pods: 1, ..running.max(largest).plus(overhead) }
 }
 
-/// A quantity in thousandths of its unit, rounded up; `None` if it is none.
-fn thousandths(text: &str) -> Option<i128> {
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '-' && c != '+').unwrap_or(text.len());
-    let (number, suffix) = text.split_at(end);
-    let scale: i128 = match suffix {
-        "n" => return decimal(number, 1).map(|value| value.div_euclid(1_000_000) + i128::from(value % 1_000_000 != 0)),
-        "u" => return decimal(number, 1).map(|value| value.div_euclid(1000) + i128::from(value % 1000 != 0)),
-        "m" => 1,
-        "" => 1000,
-        "k" => 1_000_000,
-        "M" => 1_000_000_000,
-        "G" => 1_000_000_000_000,
-        "T" => 1_000_000_000_000_000,
-        "P" => 1_000_000_000_000_000_000,
-        "E" => 1_000_000_000_000_000_000_000,
-        "Ki" => 1000 << 10,
-        "Mi" => 1000 << 20,
-        "Gi" => 1000 << 30,
-        "Ti" => 1000 << 40,
-        "Pi" => 1000 << 50,
-        "Ei" => 1000 << 60,
-        exponent => {
-            let power = exponent.strip_prefix(['e', 'E'])?.parse::<u32>().ok().filter(|power| *power <= 18)?;
-            1000 * 10_i128.pow(power)
-        }
-    };
-    decimal(number, scale)
-}
-
-/// A decimal number times `scale`, rounded up to a whole; more digits than any quantity has are no number.
-fn decimal(number: &str, scale: i128) -> Option<i128> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if fraction.len() > 12 || whole.len() > 15 {
-        return None;
-    }
-    let power = 10_i128.pow(u32::try_from(fraction.len()).ok()?);
-    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
-    let product = digits.checked_mul(scale)?;
-    Some(product.div_euclid(power) + i128::from(product.rem_euclid(power) != 0))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-
-    #[test]
-    fn quantities_are_read_exactly() {
-        for (text, value) in [
-            ("1", 1000),
-            ("100m", 100),
-            ("1.5", 1500),
-            ("1.5Gi", 1_610_612_736_000),
-            ("1e3", 1_000_000),
-            ("12E", 12_000_000_000_000_000_000_000),
-            ("1500u", 2),
-        ] {
-            assert_eq!(thousandths(text), Some(value), "{text}");
-        }
-        for text in ["", "x", "1x", "Mi", "1e99", "99999999999999999999", "--1"] {
-            assert_eq!(thousandths(text), None, "{text}");
-        }
-    }
 
     fn node(name: &str, change: &Value) -> Node {
         let mut node = json!({
