@@ -171,6 +171,14 @@ pub enum Error {
     /// A guard rail ended the way to a plan.
     #[error(transparent)]
     Refused(#[from] crate::propose::Refusal),
+    /// The plan of a file is not carried out.
+    #[error("{}: {source}", path.display())]
+    PlanFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: crate::plan::PlanFileError,
+    },
     /// A plan was not approved.
     #[error(transparent)]
     NotApproved(#[from] crate::approve::NotApproved),
@@ -220,6 +228,7 @@ impl Error {
             Error::Refused(_) => Exit::Refused,
             Error::NotApproved(error) => error.exit(),
             Error::NotUndone(error) => error.exit(),
+            Error::PlanFile { source, .. } => source.exit(),
             Error::Write(error) => error.exit(),
             Error::Llm(error) if error.is_usage() => Exit::Usage,
             Error::Llm(_)
@@ -283,6 +292,9 @@ impl Error {
             }
             Error::NoScores { .. } => "`kubectl guard doctor` looks for the cause".into(),
             Error::Llm(error) => error.hint().into(),
+            Error::PlanFile { .. } => {
+                "nothing was changed; make the plan again: kubectl guard fix ... --dry-run -o yaml".into()
+            }
         };
         Some(hint)
     }

@@ -29,6 +29,8 @@ mod manifests;
 mod nodes;
 #[path = "e2e/outages.rs"]
 mod outages;
+#[path = "e2e/plans.rs"]
+mod plans;
 #[path = "e2e/prometheus.rs"]
 mod prometheus;
 #[path = "e2e/rights.rs"]
@@ -57,6 +59,11 @@ const TESTS: &[Test<Cluster>] = &[
     ("an_operator_cannot_read_secrets", Any, rights::an_operator_cannot_read_secrets),
     ("a_dry_run_changes_nothing", Own, fix::a_dry_run_changes_nothing),
     ("the_journal_can_be_verified", Own, fix::the_journal_can_be_verified),
+    (
+        "a_plan_is_reviewed_as_a_file_and_carried_out_as_it_was",
+        Own,
+        plans::a_plan_is_reviewed_as_a_file_and_carried_out_as_it_was,
+    ),
     ("a_broken_set_up_is_explained", Own, setups::a_broken_set_up_is_explained),
     ("a_kubelet_that_lies_is_reported", Own, outages::a_kubelet_that_lies_is_reported),
     ("a_broken_model_is_told", Own, outages::a_broken_model_is_told),

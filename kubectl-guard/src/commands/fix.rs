@@ -3,6 +3,8 @@
 //! facts -> proposal -> shown plan -> access reviews -> server dry run -> approval -> facts again -> journal -> write ->
 //! journal -> verification. Every check that fails ends the way; nothing after it runs.
 
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -16,7 +18,7 @@ use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::plan::{ActionKind, DrainOptions, TargetName};
+use crate::plan::{Action, ActionKind, DrainOptions, MAX_FILE_BYTES, PlanFile, TargetName};
 use crate::propose::Wish;
 use crate::scores::portforward;
 use crate::verify::ScoreSource;
@@ -37,6 +39,9 @@ pub struct FixArgs {
     /// Look for the worst workload in all namespaces
     #[arg(short = 'A', long, conflicts_with = "target")]
     all_namespaces: bool,
+    /// Carry out the plan of a file that `--dry-run -o yaml` wrote, - for stdin: it is made again and must come out the same
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "all_namespaces", "action", "replicas"])]
+    plan: Option<PathBuf>,
     /// What to do; without it, what the reasons of the score suggest
     #[arg(long, value_enum, value_name = "ACTION")]
     action: Option<ActionKind>,
@@ -119,6 +124,21 @@ impl FixArgs {
         }
     }
 
+    /// The same arguments with what the plan of a file asks for.
+    fn of_file(&self, file: &PlanFile) -> Result<Self, Error> {
+        if self.drain != DrainOptions::default() {
+            return Err(Error::Usage {
+                message: "the flags of a drain are part of its plan".into(),
+                hint: "leave them out with --plan, or make another plan with them".into(),
+            });
+        }
+        let replicas = match file.action() {
+            Action::Scale { replicas } => Some(*replicas),
+            _ => None,
+        };
+        Ok(Self { action: Some(file.action().kind()), replicas, drain: file.drain(), ..self.clone() })
+    }
+
     fn way(&self) -> Way<'_> {
         match &self.approve {
             Some(digest) => Way::Digest(digest),
@@ -144,9 +164,13 @@ impl FixArgs {
 /// Whatever ends the way; the error's exit code says which kind it was.
 pub async fn run(args: &FixArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
     args.check()?;
-    let target = args.target()?;
+    let expected = args.plan.as_deref().map(read).transpose()?;
+    let (args, target) = match &expected {
+        Some(file) => (&args.of_file(file)?, Some(file.target())),
+        None => (args, args.target()?),
+    };
     let connection = Connection::open(kube, &Environment::of_process())?;
-    // A namespace from the environment was not typed for this command: it names nothing.
+    // A namespace from the environment was not typed for this command: it names nothing. Nor does that of a file.
     let from_environment = std::env::var("K8S_NAMESPACE").ok();
     let named = target.is_some() && kube.namespace.is_some() && kube.namespace != from_environment;
     let mut session = Session {
@@ -156,8 +180,22 @@ pub async fn run(args: &FixArgs, kube: &KubeFlags, console: &Console) -> Result<
         scores: Exporters { connection: &connection, console },
         now: jiff::Timestamp::now,
         undoing: None,
+        expected: args.plan.clone().zip(expected.clone()),
     };
     session.run(args, target, named).await
+}
+
+/// Reads the plan of a file, or of stdin; never more than a plan can have.
+fn read(path: &Path) -> Result<PlanFile, Error> {
+    let failed = |source| Error::Io { doing: format!("read {}", path.display()), source };
+    let input: Box<dyn Read> = match path.to_str() {
+        Some("-") => Box::new(std::io::stdin()),
+        _ => Box::new(std::fs::File::open(path).map_err(failed)?),
+    };
+    let mut bytes = Vec::new();
+    input.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    PlanFile::read(&String::from_utf8_lossy(&bytes), jiff::Timestamp::now())
+        .map_err(|source| Error::PlanFile { path: path.to_owned(), source })
 }
 
 /// The exporters of the cluster, asked anew each time.

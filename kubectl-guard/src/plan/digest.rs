@@ -45,7 +45,7 @@ pub(crate) fn id(created: Timestamp, place: &Place, identity: &str, target: &Tar
 
 /// The step without what differs each time the same plan is made: the time of a restart, the id and time in a cordon's
 /// annotation, and a node's resourceVersion, which moves with its heartbeats.
-fn without_time(step: &Step) -> Value {
+pub(super) fn without_time(step: &Step) -> Value {
     let mut value = json!(step);
     for annotations in ["/spec/template/metadata/annotations", "/metadata/annotations"] {
         for key in [RESTARTED_AT, CORDONED] {

@@ -6,6 +6,7 @@
 mod digest;
 mod drain;
 mod evidence;
+mod file;
 mod render;
 mod target;
 
@@ -18,6 +19,7 @@ use crate::error::Error;
 pub(crate) use digest::{hex, id};
 pub use drain::DrainOptions;
 pub use evidence::{Evidence, PodEvidence, Source, worst};
+pub use file::{MAX_BYTES as MAX_FILE_BYTES, PlanFile, PlanFileError};
 pub use render::{Verdict, render};
 pub use target::{Kind, NotATarget, Target, TargetName, is_name};
 

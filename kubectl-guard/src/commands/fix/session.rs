@@ -1,5 +1,7 @@
 //! One run of `fix`, with everything it touches given from outside.
 
+use std::path::PathBuf;
+
 use guard_model::report::NodeReport;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -15,7 +17,7 @@ use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::facts::{self, Facts, Owner, Recent};
-use crate::plan::{Action, Evidence, Need, Place, Plan, Source, TargetName, Verdict, render, worst};
+use crate::plan::{Action, Evidence, Need, Place, Plan, PlanFile, Source, TargetName, Verdict, render, worst};
 use crate::propose::{Proposal, Setting, Wish, propose};
 use crate::verify::{self, Outcome, ScoreSource, Wait};
 
@@ -27,6 +29,8 @@ pub(super) struct Session<'a, S> {
     pub(super) now: fn() -> Timestamp,
     /// What is to be taken back, if this is an `undo`.
     pub(super) undoing: Option<Undoing>,
+    /// The plan that must come out, if one was given as a file.
+    pub(super) expected: Option<(PathBuf, PlanFile)>,
 }
 
 /// What is to be fixed, and what is known of it.
@@ -58,6 +62,9 @@ impl<S: ScoreSource> Session<'_, S> {
                 return Ok(Exit::NotRecovered);
             }
         };
+        if let Some((path, file)) = &self.expected {
+            file.fits(&plan).map_err(|source| Error::PlanFile { path: path.clone(), source })?;
+        }
         let needs: Vec<&Need> = plan.steps.iter().map(|step| &step.need).collect();
         let verdicts = facts::ask_access(&self.connection.client, &needs).await?;
         self.show(args, &plan, &verdicts)?;
@@ -94,9 +101,14 @@ impl<S: ScoreSource> Session<'_, S> {
     }
 
     fn aim(&self, args: &FixArgs, target: Option<TargetName>, reports: &[NodeReport]) -> Option<(String, TargetName)> {
-        let own = self.undoing.as_ref().map_or(&self.connection.namespace, |undoing| &undoing.step.target.namespace);
+        let given = match (&self.undoing, &self.expected) {
+            (Some(undoing), _) => Some(undoing.step.target.namespace.as_str()),
+            (None, Some((_, file))) => Some(file.namespace()),
+            (None, None) => None,
+        };
+        let own = given.unwrap_or(&self.connection.namespace);
         match target {
-            Some(target) => Some((own.clone(), target)),
+            Some(target) => Some((own.to_owned(), target)),
             None => worst(reports, |namespace| args.all_namespaces || namespace == own),
         }
     }

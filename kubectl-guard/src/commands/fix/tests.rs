@@ -259,6 +259,7 @@ async fn run_with(
         scores: Fake { states: states.to_vec(), looks: 0 },
         now: Timestamp::now,
         undoing: None,
+        expected: None,
     };
     let target = args.target().unwrap();
     let result = session.run(&args, target, false).await;

@@ -102,6 +102,7 @@ pub async fn run(args: &UndoArgs, kube: &KubeFlags, console: &Console) -> Result
         scores: Exporters { connection: &connection, console },
         now: jiff::Timestamp::now,
         undoing: Some(undoing),
+        expected: None,
     };
     session.run(&fix, Some(target), true).await
 }

@@ -1,0 +1,219 @@
+//! A plan as a file: what `fix --dry-run -o yaml` printed, reviewed, and given back by `fix --plan`.
+//!
+//! Only its target, action and parameters are taken. All else in it - facts, guard rails, patches - is made anew from the cluster by
+//! the same road, and must come out the same: so a file cannot carry what guard would not propose. Pure.
+
+use jiff::Timestamp;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+use super::digest::without_time;
+use super::{Action, DrainOptions, Plan, Step, Target, TargetName, VERSION, is_name};
+use crate::exit::Exit;
+use crate::sanitise;
+
+/// Bytes of a file; the plan of a drain of 500 pods has a tenth of them.
+pub const MAX_BYTES: usize = 4 << 20;
+
+/// What `fix` adds to a plan that it prints.
+const ADDED: [&str; 2] = ["digest", "allowed"];
+
+/// A plan that was read from a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlanFile {
+    plan: Plan,
+    digest: String,
+}
+
+/// Why a plan of a file is not carried out. Foreign text in it is sanitised.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanFileError {
+    /// More than any plan has.
+    #[error("it is larger than {} MiB", MAX_BYTES >> 20)]
+    TooLarge,
+    /// It is no plan.
+    #[error("it is no plan: {0}")]
+    NoPlan(String),
+    /// A key that no plan has.
+    #[error("a plan has no {0}")]
+    UnknownKey(String),
+    /// Another version of guard wrote it.
+    #[error("it is a plan of version {found}, this guard reads version {VERSION}")]
+    Version {
+        /// The file's.
+        found: u64,
+    },
+    /// It does not hold what its digest was made of.
+    #[error("it was changed after it was written: it says {says}, and its content makes {makes}")]
+    Edited {
+        /// The digest in the file.
+        says: String,
+        /// The digest of what it holds.
+        makes: String,
+    },
+    /// Too late.
+    #[error("it expired at {0}")]
+    Expired(Timestamp),
+    /// The same plan cannot be made from the cluster as it is.
+    #[error("it is not what guard would do now: {0}")]
+    Differs(String),
+}
+
+impl PlanFileError {
+    /// The exit code of the process.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::TooLarge | Self::NoPlan(_) | Self::UnknownKey(_) | Self::Version { .. } => Exit::Error,
+            Self::Edited { .. } => Exit::Refused,
+            Self::Expired(_) | Self::Differs(_) => Exit::Stale,
+        }
+    }
+}
+
+impl PlanFile {
+    /// Reads what `fix -o yaml` or `-o json` printed.
+    ///
+    /// # Errors
+    /// It is no plan, one of another version, one that was edited, or too old at `now`.
+    pub fn read(text: &str, now: Timestamp) -> Result<Self, PlanFileError> {
+        if text.len() > MAX_BYTES {
+            return Err(PlanFileError::TooLarge);
+        }
+        let no_plan = |problem: &dyn ToString| PlanFileError::NoPlan(sanitise::line(&problem.to_string()));
+        // JSON is YAML, but for what few files hold.
+        let value = Value::deserialize(serde_norway::Deserializer::from_str(text)).map_err(|error| no_plan(&error))?;
+        match value["version"].as_u64() {
+            Some(found) if found != u64::from(VERSION) => return Err(PlanFileError::Version { found }),
+            _ => {}
+        }
+        let plan: Plan = serde_json::from_value(value.clone()).map_err(|error| no_plan(&error))?;
+        known(&value, &plan)?;
+        let digest = value["digest"].as_str().ok_or_else(|| no_plan(&"it has no digest"))?;
+        let step = plan.steps.first().ok_or_else(|| no_plan(&"it has no step"))?;
+        if !is_name(&step.target.name) || !(step.target.namespace.is_empty() || is_name(&step.target.namespace)) {
+            return Err(no_plan(&"its target cannot be a name in Kubernetes"));
+        }
+        if digest != plan.digest() {
+            return Err(PlanFileError::Edited { says: sanitise::line(digest), makes: plan.digest() });
+        }
+        if now >= plan.expires || now < plan.created {
+            return Err(PlanFileError::Expired(plan.expires));
+        }
+        Ok(Self { digest: digest.to_owned(), plan })
+    }
+
+    /// What it is about.
+    pub fn target(&self) -> TargetName {
+        let target = self.first().map(|step| &step.target).expect("a plan without steps is not read");
+        TargetName { kind: target.kind, name: target.name.clone() }
+    }
+
+    /// The namespace of that; empty for a node.
+    pub fn namespace(&self) -> &str {
+        self.first().map_or("", |step| &step.target.namespace)
+    }
+
+    /// What is done.
+    pub fn action(&self) -> &Action {
+        &self.first().expect("a plan without steps is not read").action
+    }
+
+    /// The flags of a drain.
+    pub fn drain(&self) -> DrainOptions {
+        match self.action() {
+            Action::Drain { options } => options.clone(),
+            _ => DrainOptions::default(),
+        }
+    }
+
+    fn first(&self) -> Option<&Step> {
+        self.plan.steps.first()
+    }
+
+    /// Compares it with the plan that was made anew.
+    ///
+    /// # Errors
+    /// They differ: in what.
+    pub fn fits(&self, again: &Plan) -> Result<(), PlanFileError> {
+        if again.answers_to(&self.digest) {
+            return Ok(());
+        }
+        Err(PlanFileError::Differs(difference(&self.plan, again)))
+    }
+}
+
+/// What differs first, in words.
+fn difference(old: &Plan, new: &Plan) -> String {
+    if old.place != new.place {
+        return format!(
+            "it is for context {} ({}), this is {} ({})",
+            sanitise::line(&old.place.context),
+            sanitise::line(&old.place.server),
+            new.place.context,
+            new.place.server
+        );
+    }
+    if old.identity != new.identity {
+        return format!("it was made for {:?}, you are {:?}", sanitise::line(&old.identity), new.identity);
+    }
+    for (old, new) in old.steps.iter().zip(&new.steps) {
+        if let Some(what) = changed(&old.target, &new.target) {
+            return what;
+        }
+        let (was, is) = (without_time(old), without_time(new));
+        let parts = ["action", "patch", "preconditions", "before", "after", "need", "undo"];
+        if let Some(part) = parts.into_iter().find(|part| was[part] != is[part]) {
+            return format!("{part} of the step on {} is another", new.target);
+        }
+    }
+    if old.steps.len() != new.steps.len() {
+        return format!("it has {} steps, now there are {}", old.steps.len(), new.steps.len());
+    }
+    let rail = old.guard_rails.iter().find(|rail| !new.guard_rails.contains(rail));
+    match rail.or_else(|| new.guard_rails.iter().find(|rail| !old.guard_rails.contains(rail))) {
+        Some(rail) => format!("guard rail {:?} has another finding", sanitise::line(&rail.name)),
+        None => "it is older than ten minutes, or a part of it is another".to_owned(),
+    }
+}
+
+fn changed(old: &Target, new: &Target) -> Option<String> {
+    if (old.kind, &old.namespace, &old.name) != (new.kind, &new.namespace, &new.name) {
+        return Some(format!("it is about {}, now it would be {new}", sanitise::line(&old.to_string())));
+    }
+    if old.uid != new.uid {
+        return Some(format!("{new} was deleted and made again since"));
+    }
+    let moves = new.kind == super::Kind::Node;
+    (!moves && old.resource_version != new.resource_version).then(|| format!("{new} has changed since"))
+}
+
+/// Refuses keys that no plan has: a misspelt one would be ignored, and somebody may rely on it.
+fn known(value: &Value, plan: &Plan) -> Result<(), PlanFileError> {
+    let mut whole = json!(plan);
+    for key in ADDED {
+        whole[key] = value[key].clone();
+    }
+    match stranger(value, &whole) {
+        Some(path) => Err(PlanFileError::UnknownKey(sanitise::line(&path))),
+        None => Ok(()),
+    }
+}
+
+/// The path of the first key of `value` that `whole` does not have.
+fn stranger(value: &Value, whole: &Value) -> Option<String> {
+    match (value, whole) {
+        (Value::Object(keys), Value::Object(all)) => keys.iter().find_map(|(key, value)| match all.get(key) {
+            Some(whole) => stranger(value, whole).map(|rest| format!("{key}.{rest}")),
+            None => Some(key.clone()),
+        }),
+        (Value::Array(items), Value::Array(all)) => items
+            .iter()
+            .zip(all)
+            .enumerate()
+            .find_map(|(i, (value, whole))| stranger(value, whole).map(|rest| format!("{i}.{rest}"))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
