@@ -250,7 +250,9 @@ fn within_rails(plan: &Plan) -> Result<(), NotApproved> {
     // A drain covers its one node, and nothing but the pods on it.
     let (first, rest) = plan.steps.split_first().ok_or(NotApproved::TooMuch(0))?;
     let one_drain = matches!(first.action, Action::Drain { .. }) && rest.iter().all(|step| step.action.ends_pod());
-    if !one_drain && plan.steps.len() > MOST_WORKLOADS {
+    // Its pods are resized in place before a workload's own template.
+    let workloads = plan.steps.iter().filter(|step| !matches!(step.action, Action::ResizePod { .. })).count();
+    if !one_drain && workloads != MOST_WORKLOADS {
         return Err(NotApproved::TooMuch(plan.steps.len()));
     }
     match source(plan) {
@@ -272,7 +274,7 @@ fn ask(plan: &Plan, person: &impl Person) -> Result<Approval, NotApproved> {
     if !person.is_there() {
         return Err(NotApproved::NobodyThere);
     }
-    let Some(step) = plan.steps.first() else { return Err(NotApproved::Declined) };
+    let Some(step) = plan.lead() else { return Err(NotApproved::Declined) };
     let target = &step.target;
     let question = format!(
         "{}{} of context {} ({}) as {}?\nType its name ({}) to approve, anything else to leave it:",

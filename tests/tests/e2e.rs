@@ -33,6 +33,8 @@ mod outages;
 mod plans;
 #[path = "e2e/prometheus.rs"]
 mod prometheus;
+#[path = "e2e/resources.rs"]
+mod resources;
 #[path = "e2e/rights.rs"]
 mod rights;
 #[path = "e2e/scrape.rs"]
@@ -63,6 +65,11 @@ const TESTS: &[Test<Cluster>] = &[
         "a_plan_is_reviewed_as_a_file_and_carried_out_as_it_was",
         Own,
         plans::a_plan_is_reviewed_as_a_file_and_carried_out_as_it_was,
+    ),
+    (
+        "limits_are_changed_in_place_refused_and_taken_back",
+        Own,
+        resources::limits_are_changed_in_place_refused_and_taken_back,
     ),
     ("a_broken_set_up_is_explained", Own, setups::a_broken_set_up_is_explained),
     ("a_kubelet_that_lies_is_reported", Own, outages::a_kubelet_that_lies_is_reported),

@@ -46,6 +46,10 @@ pub(super) fn read(step: &Step, answer: &Answer) -> Result<StepOutcome, ApplyErr
     Err(match code.as_u16() {
         403 => ApplyError::Forbidden { need: Box::new(step.need.clone()), message },
         404 | 409 => ApplyError::Stale { target, message },
+        // A pod is not compared by UID before it is validated: another of the same name answers so.
+        422 if matches!(step.action, Action::ResizePod { .. }) && message.contains("metadata.uid:") => {
+            ApplyError::Stale { target, message }
+        }
         429 if is_budget(&status) => ApplyError::Budget { target, message },
         // The eviction API answers so, before it writes, when several budgets cover a pod: no retry can help.
         500 if step.action == Action::EvictPod && message.contains("more than one PodDisruptionBudget") => {
@@ -84,7 +88,9 @@ pub(super) fn reconcile(step: &Step, object: Option<&Value>) -> StepOutcome {
     if holds(object, &step.after) {
         return StepOutcome::Done { generation };
     }
-    if text("/metadata/resourceVersion") == step.target.resource_version.as_deref() {
+    // Without a version to hold, a write still under way may arrive whatever the object says.
+    let version = step.target.resource_version.as_deref();
+    if version.is_none() || text("/metadata/resourceVersion") == version {
         return unknown(&step.target);
     }
     // The precondition fails from now on: a write still under way can no longer arrive.
@@ -95,13 +101,17 @@ fn unknown(target: &Target) -> StepOutcome {
     StepOutcome::Unknown { why: format!("{target} shows no trace of it yet; it may still arrive") }
 }
 
-/// Every field of `part` has the same value in `whole`; one that is false may be missing there.
+/// Every field of `part` has the same value in `whole`; one that is false or null may be missing there, and of a list of
+/// named objects only those count that `part` names.
 fn holds(whole: &Value, part: &Value) -> bool {
     match (whole, part) {
         (Value::Object(whole), Value::Object(part)) => part.iter().all(|(key, value)| match whole.get(key) {
             Some(other) => holds(other, value),
-            None => *value == Value::Bool(false),
+            None => *value == Value::Bool(false) || value.is_null(),
         }),
+        (Value::Array(whole), Value::Array(part)) if part.iter().all(|item| item["name"].is_string()) => {
+            part.iter().all(|item| whole.iter().any(|other| other["name"] == item["name"] && holds(other, item)))
+        }
         (whole, part) => whole == part,
     }
 }
@@ -112,7 +122,7 @@ mod tests {
 
     use super::*;
     use crate::plan::ActionKind;
-    use crate::plan::examples::{node_plan, plan, pod_plan};
+    use crate::plan::examples::{node_plan, plan, pod_plan, resources_plan};
 
     fn answer(step: &Step, code: u16, body: &Value) -> Result<StepOutcome, ApplyError> {
         let code = http::StatusCode::from_u16(code).unwrap();
@@ -186,5 +196,31 @@ mod tests {
         assert_eq!(reconcile(&step, Some(&json!({ "metadata": { "uid": "other" } }))), done);
         let alive = json!({ "metadata": { "uid": "uid-web-a" } });
         assert!(matches!(reconcile(&step, Some(&alive)), StepOutcome::Unknown { .. }));
+    }
+
+    #[test]
+    fn a_resize_without_an_answer_is_done_only_if_the_pod_says_so() {
+        let step = resources_plan(true).steps.remove(0);
+        let pod = |memory: &str| {
+            json!({ "metadata": { "uid": "uid-web-a", "resourceVersion": "9", "generation": 2 }, "spec": { "containers": [
+                { "name": "log" },
+                { "name": "web", "image": "web:1", "resources": { "limits": { "cpu": "200m", "memory": memory } } }] } })
+        };
+        assert_eq!(reconcile(&step, Some(&pod("128Mi"))), StepOutcome::Done { generation: Some(2) });
+        assert!(matches!(reconcile(&step, Some(&pod("96Mi"))), StepOutcome::Unknown { .. }), "it may still arrive");
+        let other = answer(
+            &step,
+            422,
+            &json!({ "message": "Pod is invalid: metadata.uid: Invalid value: field is immutable" }),
+        );
+        assert!(matches!(other, Err(ApplyError::Stale { .. })), "{other:?}");
+    }
+
+    #[test]
+    fn what_was_to_be_taken_away_must_be_gone() {
+        let whole = json!({ "limits": { "cpu": "1" } });
+        assert!(holds(&whole, &json!({ "limits": { "memory": null } })));
+        assert!(!holds(&whole, &json!({ "limits": { "cpu": null } })));
+        assert!(!holds(&json!([1, 2]), &json!([1])), "a plain list is held as a whole");
     }
 }

@@ -8,9 +8,12 @@ use crate::plan::{Action, FIELD_MANAGER, Step};
 pub(super) fn request(step: &Step, dry_run: bool) -> Request<Vec<u8>> {
     let path = step.target.path();
     let (method, path, content_type) = match step.action {
-        Action::RolloutRestart | Action::Cordon | Action::Uncordon | Action::Drain { .. } => {
-            (Method::PATCH, path, "application/strategic-merge-patch+json")
-        }
+        Action::RolloutRestart
+        | Action::SetResources { .. }
+        | Action::Cordon
+        | Action::Uncordon
+        | Action::Drain { .. } => (Method::PATCH, path, "application/strategic-merge-patch+json"),
+        Action::ResizePod { .. } => (Method::PATCH, format!("{path}/resize"), "application/strategic-merge-patch+json"),
         Action::Scale { .. } => (Method::PATCH, format!("{path}/scale"), "application/merge-patch+json"),
         Action::DeletePod => (Method::DELETE, path, "application/json"),
         Action::EvictPod => (Method::POST, format!("{path}/eviction"), "application/json"),
@@ -33,7 +36,7 @@ pub(super) fn request(step: &Step, dry_run: bool) -> Request<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::examples::{drain_plan, node_plan, plan, pod_plan};
+    use crate::plan::examples::{drain_plan, node_plan, plan, pod_plan, resources_plan};
     use crate::plan::{ActionKind, DrainOptions, Plan};
 
     fn wire(plan: &Plan, dry_run: bool) -> String {
@@ -59,6 +62,14 @@ mod tests {
         application/merge-patch+json
         {"metadata":{"resourceVersion":"4711","uid":"uid-web"},"spec":{"replicas":3}}
         "#);
+    }
+
+    #[test]
+    fn limits_are_merged_into_the_template_or_into_the_resize_of_a_pod() {
+        let mut plan = resources_plan(true);
+        insta::assert_snapshot!(wire(&plan, false));
+        plan.steps.drain(..2);
+        insta::assert_snapshot!(wire(&plan, false));
     }
 
     #[test]

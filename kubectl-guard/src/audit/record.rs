@@ -110,8 +110,8 @@ pub fn entries(lines: &[Line]) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     for line in lines {
         match &line.event {
-            Event::Intent { plan, digest, approval, step } => {
-                let Some(step) = plan.steps.get(*step) else { continue };
+            Event::Intent { plan, digest, approval, .. } => {
+                let Some(step) = plan.lead() else { continue };
                 entries.push(Entry {
                     id: line.plan_id.clone(),
                     at: line.at,

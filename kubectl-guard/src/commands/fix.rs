@@ -18,12 +18,13 @@ use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::plan::{Action, ActionKind, DrainOptions, MAX_FILE_BYTES, PlanFile, TargetName};
-use crate::propose::Wish;
+use crate::plan::{self, Action, ActionKind, Amounts, DrainOptions, MAX_FILE_BYTES, PlanFile, TargetName};
+use crate::propose::{ResourceWish, Wish};
 use crate::scores::portforward;
 use crate::verify::ScoreSource;
 
 mod drain;
+mod in_place;
 mod session;
 pub mod undo;
 
@@ -48,6 +49,18 @@ pub struct FixArgs {
     /// How many replicas to scale to; without it, one more
     #[arg(long, value_name = "N", requires = "action", allow_negative_numbers = true)]
     replicas: Option<i32>,
+    /// Whose limits and requests to change; may be left out where there is only one container
+    #[arg(long, value_name = "NAME", requires = "action")]
+    container: Option<String>,
+    /// Limits to set, where 0 takes one away; without --limits and --requests, what recorded use suggests
+    #[arg(long, value_name = "cpu=N,memory=N", requires = "action", value_parser = plan::amounts)]
+    limits: Option<Amounts>,
+    /// Requests to set, where 0 takes one away
+    #[arg(long, value_name = "cpu=N,memory=N", requires = "action", value_parser = plan::amounts)]
+    requests: Option<Amounts>,
+    /// Resize the running pods first, without a restart where their nodes can do it
+    #[arg(long, requires = "action")]
+    in_place: bool,
     /// How far to go.
     #[command(flatten)]
     dry_run: DryRunFlag,
@@ -114,6 +127,12 @@ impl FixArgs {
         Wish {
             action: self.action,
             replicas: self.replicas,
+            resources: ResourceWish {
+                container: self.container.clone(),
+                limits: self.limits.clone(),
+                requests: self.requests.clone(),
+                in_place: self.in_place,
+            },
             named,
             allow_downtime: self.allow_downtime,
             allow_control_plane: self.allow_control_plane,
@@ -132,11 +151,33 @@ impl FixArgs {
                 hint: "leave them out with --plan, or make another plan with them".into(),
             });
         }
-        let replicas = match file.action() {
-            Action::Scale { replicas } => Some(*replicas),
+        let Self { action, replicas, container, limits, requests, in_place, drain, .. } =
+            Self::for_action(file.action(), file.is_in_place());
+        Ok(Self { action, replicas, container, limits, requests, in_place, drain, ..self.clone() })
+    }
+
+    /// What has to be typed for this action.
+    fn for_action(action: &Action, in_place: bool) -> Self {
+        let change = match action {
+            Action::SetResources { change } => Some(change.clone()),
             _ => None,
         };
-        Ok(Self { action: Some(file.action().kind()), replicas, drain: file.drain(), ..self.clone() })
+        Self {
+            action: Some(action.kind()),
+            replicas: match action {
+                Action::Scale { replicas } => Some(*replicas),
+                _ => None,
+            },
+            container: change.as_ref().map(|change| change.container.clone()),
+            limits: change.as_ref().map(|change| change.limits.clone()),
+            requests: change.map(|change| change.requests),
+            in_place,
+            drain: match action {
+                Action::Drain { options } => options.clone(),
+                _ => DrainOptions::default(),
+            },
+            ..Self::default()
+        }
     }
 
     fn way(&self) -> Way<'_> {

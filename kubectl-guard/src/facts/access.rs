@@ -19,8 +19,13 @@ pub async fn ask(client: &kube::Client, needs: &[&Need]) -> Result<Vec<Verdict>,
         namespace: None,
     };
     let api = Api::<SelfSubjectAccessReview>::all(client.clone());
-    let mut verdicts = Vec::with_capacity(needs.len());
-    for need in needs {
+    let mut verdicts: Vec<Verdict> = Vec::with_capacity(needs.len());
+    for (index, need) in needs.iter().enumerate() {
+        // The same right for many pods is asked for once.
+        if let Some(verdict) = needs.iter().position(|same| same == need).filter(|first| *first < index) {
+            verdicts.push(verdicts[verdict].clone());
+            continue;
+        }
         let answer = api.create(&PostParams::default(), &review(need)).await.map_err(|error| request.failed(&error))?;
         // An answer without a status is a no.
         verdicts.push(match answer.status {

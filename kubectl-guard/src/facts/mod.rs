@@ -4,6 +4,7 @@
 //! user's rights. Its data goes to [`crate::propose`].
 
 mod access;
+mod containers;
 mod drain;
 mod node;
 mod owners;
@@ -11,10 +12,14 @@ mod parse;
 mod read;
 pub mod recorded;
 mod room;
+mod usage;
+mod vertical;
 
 pub use access::ask as ask_access;
+pub use containers::ContainerFact;
 pub use drain::drainable;
 pub use read::{pods_of, read};
+pub use usage::Usage;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -35,6 +40,10 @@ pub struct Facts {
     pub autoscaling: Autoscaling,
     /// The cluster-wide pause.
     pub pause: Pause,
+    /// What one of the target's pods uses, by the exporters.
+    pub usage: Usage,
+    /// The API server can resize a pod in place; asked only where that is wished for.
+    pub can_resize: bool,
     /// What this machine's journal says was done to the target a short while ago.
     pub recent: Recent,
 }
@@ -131,6 +140,8 @@ pub struct WorkloadFacts {
     pub rollout: Rollout,
     /// The value of kubectl's restart annotation on its pod template.
     pub restarted_at: Option<String>,
+    /// The containers of its pod template.
+    pub containers: Vec<ContainerFact>,
     /// What deploys it: Argo CD, Flux or Helm, and under which name.
     pub deployed_by: Option<String>,
 }
@@ -260,6 +271,8 @@ pub struct PodFact {
     pub ready: bool,
     /// On its way out.
     pub deleting: bool,
+    /// Its containers while it runs; none before and after.
+    pub containers: Vec<ContainerFact>,
 }
 
 impl PodFact {
@@ -269,10 +282,10 @@ impl PodFact {
     }
 }
 
-/// Who else sets the number of replicas.
+/// Who else sets what is to be changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Autoscaling {
-    /// Nobody, as far as HorizontalPodAutoscalers go.
+    /// Nobody, as far as autoscalers go.
     Nobody,
     /// This HorizontalPodAutoscaler (KEDA makes one too).
     Owned {
@@ -282,6 +295,11 @@ pub enum Autoscaling {
         min: i32,
         /// Its upper bound.
         max: i32,
+    },
+    /// This VerticalPodAutoscaler sets the requests.
+    Vertical {
+        /// Its name.
+        name: String,
     },
     /// It could not be found out.
     Unknown {

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Autoscaling, Owner, OwnerRule, Pause, PodFact, PodTarget, Rollout, WorkloadFacts, owners};
+use super::{Autoscaling, Owner, OwnerRule, Pause, PodFact, PodTarget, Rollout, WorkloadFacts, containers, owners};
 use crate::plan::{Kind, RESTARTED_AT, Target};
 
 /// A workload with what is needed to find its pods.
@@ -37,6 +37,7 @@ pub(super) fn deployment(object: Deployment) -> Option<Found> {
         paused: spec.paused.unwrap_or(false),
         rollout,
         restarted_at: restarted_at(&spec.template),
+        containers: containers::of_spec(spec.template.spec.as_ref()),
         deployed_by: owners::deployed_by(&object.metadata),
     };
     Some(Found { workload, selector: spec.selector })
@@ -59,6 +60,7 @@ pub(super) fn stateful_set(object: StatefulSet) -> Option<Found> {
         paused: false,
         rollout,
         restarted_at: restarted_at(&spec.template),
+        containers: containers::of_spec(spec.template.spec.as_ref()),
         deployed_by: owners::deployed_by(&object.metadata),
     };
     Some(Found { workload, selector: spec.selector })
@@ -82,6 +84,7 @@ pub(super) fn daemon_set(object: DaemonSet) -> Option<Found> {
         paused: false,
         rollout,
         restarted_at: restarted_at(&spec.template),
+        containers: containers::of_spec(spec.template.spec.as_ref()),
         deployed_by: owners::deployed_by(&object.metadata),
     };
     Some(Found { workload, selector: spec.selector })
@@ -104,6 +107,7 @@ pub(super) fn pod_fact(pod: &Pod) -> PodFact {
         uid: pod.metadata.uid.clone().unwrap_or_default(),
         ready: is_ready(pod),
         deleting: pod.metadata.deletion_timestamp.is_some(),
+        containers: containers::of_pod(pod),
     }
 }
 

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Api, ListParams};
 use kube::core::Selector;
 
-use super::{Autoscaling, Facts, Owner, Pause, PodFact, Recent, TargetFacts, incomplete, node, parse};
+use super::{Autoscaling, Facts, Owner, Pause, PodFact, Recent, TargetFacts, Usage, incomplete, node, parse, vertical};
 use crate::error::{Error, Request};
 use crate::plan::{ActionKind, Kind, TargetName};
 use crate::propose::Wish;
@@ -41,6 +41,7 @@ pub async fn read(client: &kube::Client, namespace: &str, name: &TargetName, wis
         Some(ActionKind::Restart | ActionKind::Cordon | ActionKind::Uncordon | ActionKind::Drain) => {
             Autoscaling::Nobody
         }
+        Some(ActionKind::Resources) => vertical::read(client, target).await,
         Some(ActionKind::Scale) | None => {
             match list::<HorizontalPodAutoscaler>(client, namespace, &ListParams::default()).await {
                 Ok(autoscalers) => parse::autoscaling(target, autoscalers),
@@ -54,8 +55,17 @@ pub async fn read(client: &kube::Client, namespace: &str, name: &TargetName, wis
         target: TargetFacts::Workload(found.workload),
         autoscaling,
         pause,
+        usage: Usage::default(),
+        can_resize: wish.resources.in_place && can_resize(client).await?,
         recent: Recent::None,
     })
+}
+
+/// The API server knows the `resize` subresource of pods.
+async fn can_resize(client: &kube::Client) -> Result<bool, Error> {
+    let request = Request { verb: "get", resource: "api", group: "", namespace: None };
+    let known = client.list_core_api_resources("v1").await.map_err(|error| request.failed(&error))?;
+    Ok(known.resources.iter().any(|resource| resource.name == "pods/resize"))
 }
 
 async fn pod(client: &kube::Client, namespace: &str, name: &TargetName, pause: Pause) -> Result<Facts, Error> {
@@ -68,6 +78,8 @@ async fn pod(client: &kube::Client, namespace: &str, name: &TargetName, pause: P
         owner: Some(owner),
         autoscaling: Autoscaling::Nobody,
         pause,
+        usage: Usage::default(),
+        can_resize: false,
         recent: Recent::None,
     })
 }

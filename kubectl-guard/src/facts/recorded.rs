@@ -3,7 +3,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{Autoscaling, Facts, Owner, Pause, Recent, TargetFacts, parse};
+use super::{Autoscaling, Facts, Owner, Pause, Recent, TargetFacts, Usage, parse};
 
 /// The facts of a recorded Deployment among the recorded `pods`. Autoscalers and the pause are not part of a recording:
 /// a plan made from these facts is for showing only. `None` if the object is incomplete.
@@ -18,6 +18,8 @@ pub fn of_deployment(deployment: Deployment, pods: &[Pod]) -> Option<Facts> {
         owner: Some(owner),
         autoscaling: Autoscaling::Nobody,
         pause: Pause::Off,
+        usage: Usage::default(),
+        can_resize: false,
         recent: Recent::None,
     })
 }

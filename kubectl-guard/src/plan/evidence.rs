@@ -133,7 +133,8 @@ fn rank(pod: &PodReport) -> f64 {
     pod.score.unwrap_or(-1.0) + if pod.state == State::Anomalous { 2.0 } else { 0.0 }
 }
 
-fn is_of(pod: &PodReport, target: &TargetName) -> bool {
+/// This pod of a report belongs to the target.
+pub(crate) fn is_of(pod: &PodReport, target: &TargetName) -> bool {
     match target.kind {
         Kind::Pod => pod.name == target.name,
         // The exporters score pods; a node is acted on by its name.

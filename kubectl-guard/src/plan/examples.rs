@@ -4,12 +4,12 @@ use guard_model::cause::{Cause, Reason};
 use guard_model::report::State;
 use jiff::Timestamp;
 
-use super::{ActionKind, DrainOptions, Evidence, Kind, Place, Plan, PodEvidence, Source, Target};
+use super::{ActionKind, DrainOptions, Evidence, Kind, Place, Plan, PodEvidence, Resource, Source, Target};
 use crate::facts::{
-    Autoscaling, Facts, NodePod, NodeTarget, Owner, OwnerRule, Pause, PodFact, PodTarget, Recent, Rollout, TargetFacts,
-    WorkloadFacts,
+    Autoscaling, ContainerFact, Facts, NodePod, NodeTarget, Owner, OwnerRule, Pause, PodFact, PodTarget, Recent,
+    Rollout, TargetFacts, Usage, WorkloadFacts,
 };
-use crate::propose::{Proposal, Setting, Wish, propose};
+use crate::propose::{Proposal, ResourceWish, Setting, Wish, propose};
 
 pub(crate) fn now() -> Timestamp {
     "2026-11-22T13:20:05Z".parse().unwrap()
@@ -58,12 +58,27 @@ pub(crate) fn workload(kind: Kind) -> WorkloadFacts {
         paused: false,
         rollout: Rollout::Rolling { max_unavailable: 0, max_surge: 1, partition: 0 },
         restarted_at: None,
+        containers: vec![container("web")],
         deployed_by: None,
     }
 }
 
+/// A container with limits for CPU and memory.
+pub(crate) fn container(name: &str) -> ContainerFact {
+    let given = |cpu: &str, memory: &str| {
+        [(Resource::Cpu, cpu.parse().unwrap()), (Resource::Memory, memory.parse().unwrap())].into()
+    };
+    ContainerFact { name: name.into(), limits: given("200m", "96Mi"), requests: given("20m", "32Mi") }
+}
+
 pub(crate) fn facts(target: TargetFacts) -> Facts {
-    let pod = |name: &str| PodFact { name: name.into(), uid: format!("uid-{name}"), ready: true, deleting: false };
+    let pod = |name: &str| PodFact {
+        name: name.into(),
+        uid: format!("uid-{name}"),
+        ready: true,
+        deleting: false,
+        containers: vec![container("web")],
+    };
     let owner = Owner { namespace: "shop".into(), rule: OwnerRule::Deployment("web".into()), selector: None };
     Facts {
         target,
@@ -71,6 +86,8 @@ pub(crate) fn facts(target: TargetFacts) -> Facts {
         pods: vec![pod("web-a"), pod("web-b")],
         autoscaling: Autoscaling::Nobody,
         pause: Pause::Off,
+        usage: Usage::default(),
+        can_resize: false,
         recent: Recent::None,
     }
 }
@@ -80,6 +97,18 @@ pub(crate) fn plan(action: ActionKind) -> Plan {
     let wish = Wish { action: Some(action), ..Wish::default() };
     let facts = facts(TargetFacts::Workload(workload(Kind::Deployment)));
     match propose(&wish, Some(evidence(Cause::Transmit)), &facts, setting()).unwrap() {
+        Proposal::Plan(plan) => *plan,
+        other => panic!("no plan: {other:?}"),
+    }
+}
+
+/// A plan to raise the memory limit of Deployment `web`, of its two pods first where `in_place`.
+pub(crate) fn resources_plan(in_place: bool) -> Plan {
+    let limits = super::amounts("memory=128Mi").ok();
+    let resources = ResourceWish { limits, in_place, ..ResourceWish::default() };
+    let wish = Wish { action: Some(ActionKind::Resources), resources, ..Wish::default() };
+    let facts = Facts { can_resize: true, ..facts(TargetFacts::Workload(workload(Kind::Deployment))) };
+    match propose(&wish, Some(evidence(Cause::MemoryNearLimit)), &facts, setting()).unwrap() {
         Proposal::Plan(plan) => *plan,
         other => panic!("no plan: {other:?}"),
     }

@@ -8,7 +8,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::digest::without_time;
-use super::{Action, DrainOptions, Plan, Step, Target, TargetName, VERSION, is_name};
+use super::{Action, Plan, Step, Target, TargetName, VERSION, is_name};
 use crate::exit::Exit;
 use crate::sanitise;
 
@@ -89,7 +89,7 @@ impl PlanFile {
         let plan: Plan = serde_json::from_value(value.clone()).map_err(|error| no_plan(&error))?;
         known(&value, &plan)?;
         let digest = value["digest"].as_str().ok_or_else(|| no_plan(&"it has no digest"))?;
-        let step = plan.steps.first().ok_or_else(|| no_plan(&"it has no step"))?;
+        let step = main(&plan).ok_or_else(|| no_plan(&"it has no step"))?;
         if !is_name(&step.target.name) || !(step.target.namespace.is_empty() || is_name(&step.target.namespace)) {
             return Err(no_plan(&"its target cannot be a name in Kubernetes"));
         }
@@ -104,30 +104,28 @@ impl PlanFile {
 
     /// What it is about.
     pub fn target(&self) -> TargetName {
-        let target = self.first().map(|step| &step.target).expect("a plan without steps is not read");
+        let target = &self.main().target;
         TargetName { kind: target.kind, name: target.name.clone() }
     }
 
     /// The namespace of that; empty for a node.
     pub fn namespace(&self) -> &str {
-        self.first().map_or("", |step| &step.target.namespace)
+        &self.main().target.namespace
     }
 
     /// What is done.
     pub fn action(&self) -> &Action {
-        &self.first().expect("a plan without steps is not read").action
+        &self.main().action
     }
 
-    /// The flags of a drain.
-    pub fn drain(&self) -> DrainOptions {
-        match self.action() {
-            Action::Drain { options } => options.clone(),
-            _ => DrainOptions::default(),
-        }
+    /// The running pods are resized before their template is changed.
+    pub fn is_in_place(&self) -> bool {
+        self.plan.steps.iter().any(is_resize)
     }
 
-    fn first(&self) -> Option<&Step> {
-        self.plan.steps.first()
+    /// The step that the others belong to.
+    fn main(&self) -> &Step {
+        main(&self.plan).expect("a plan without it is not read")
     }
 
     /// Compares it with the plan that was made anew.
@@ -140,6 +138,14 @@ impl PlanFile {
         }
         Err(PlanFileError::Differs(difference(&self.plan, again)))
     }
+}
+
+fn main(plan: &Plan) -> Option<&Step> {
+    plan.steps.iter().find(|step| !is_resize(step))
+}
+
+fn is_resize(step: &Step) -> bool {
+    matches!(step.action, Action::ResizePod { .. })
 }
 
 /// What differs first, in words.

@@ -8,6 +8,7 @@ mod drain;
 mod evidence;
 mod file;
 mod render;
+mod resources;
 mod target;
 
 use jiff::{SignedDuration, Timestamp};
@@ -18,9 +19,11 @@ use crate::error::Error;
 
 pub(crate) use digest::{hex, id};
 pub use drain::DrainOptions;
+pub(crate) use evidence::is_of;
 pub use evidence::{Evidence, PodEvidence, Source, worst};
 pub use file::{MAX_BYTES as MAX_FILE_BYTES, PlanFile, PlanFileError};
 pub use render::{Verdict, render};
+pub use resources::{Amounts, Resource, ResourceChange, amounts};
 pub use target::{Kind, NotATarget, Target, TargetName, is_name};
 
 /// Version of the plan's JSON; rises with a change that an old reader would misread.
@@ -47,6 +50,8 @@ pub enum ActionKind {
     Restart,
     /// Change the number of replicas.
     Scale,
+    /// Change limits and requests of a container.
+    Resources,
     /// Take a node out of scheduling.
     Cordon,
     /// Take it back in.
@@ -61,6 +66,7 @@ impl ActionKind {
         match self {
             ActionKind::Restart => "restart",
             ActionKind::Scale => "scale",
+            ActionKind::Resources => "resources",
             ActionKind::Cordon => "cordon",
             ActionKind::Uncordon => "uncordon",
             ActionKind::Drain => "drain",
@@ -81,6 +87,16 @@ pub enum Action {
         /// How many there are to be.
         replicas: i32,
     },
+    /// Sets limits and requests in a workload's pod template, which rolls its pods.
+    SetResources {
+        /// Of which container, to what.
+        change: ResourceChange,
+    },
+    /// Sets limits and requests of one running pod, without a restart where the node can do it.
+    ResizePod {
+        /// Of which container, to what.
+        change: ResourceChange,
+    },
     /// Keeps new pods off a node.
     Cordon,
     /// Lets new pods onto a node again.
@@ -100,6 +116,7 @@ impl Action {
         match self {
             Action::RolloutRestart | Action::EvictPod => ActionKind::Restart,
             Action::Scale { .. } => ActionKind::Scale,
+            Action::SetResources { .. } | Action::ResizePod { .. } => ActionKind::Resources,
             Action::Cordon => ActionKind::Cordon,
             Action::Uncordon => ActionKind::Uncordon,
             Action::Drain { .. } | Action::DeletePod => ActionKind::Drain,
@@ -112,6 +129,7 @@ impl Action {
             Action::RolloutRestart => format!("restart {target}"),
             Action::EvictPod => format!("evict {target}"),
             Action::Scale { replicas } => format!("scale {target} to {replicas}"),
+            Action::SetResources { .. } | Action::ResizePod { .. } => format!("{} of {target}", self.phrase()),
             Action::Cordon | Action::Uncordon | Action::Drain { .. } | Action::DeletePod => {
                 format!("{} {target}", self.phrase())
             }
@@ -129,6 +147,8 @@ impl Action {
             Action::RolloutRestart => "restart".into(),
             Action::EvictPod => "evict".into(),
             Action::Scale { replicas } => format!("scale to {replicas}"),
+            Action::SetResources { change } => format!("set {}", change.words()),
+            Action::ResizePod { change } => format!("resize in place {}", change.words()),
             Action::Cordon => "cordon".into(),
             Action::Uncordon => "uncordon".into(),
             Action::Drain { .. } => "drain".into(),
@@ -333,9 +353,15 @@ impl Plan {
         self.steps.first().is_some_and(|step| matches!(step.action, Action::Drain { .. }))
     }
 
-    /// The object that the plan is about: the target of its first step.
+    /// The step that the plan is about: the first one but for pods that are resized in place before their template.
+    pub fn lead(&self) -> Option<&Step> {
+        let resizes = |step: &&Step| matches!(step.action, Action::ResizePod { .. });
+        self.steps.iter().find(|step| !resizes(step)).or(self.steps.first())
+    }
+
+    /// The object that the plan is about.
     pub fn target(&self) -> Option<&Target> {
-        self.steps.first().map(|step| &step.target)
+        self.lead().map(|step| &step.target)
     }
 }
 

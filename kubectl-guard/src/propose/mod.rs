@@ -5,6 +5,7 @@
 mod drain;
 mod node;
 mod rails;
+mod resources;
 mod restart;
 mod scale;
 mod suggest;
@@ -13,6 +14,7 @@ use guard_model::workload::Workload;
 use jiff::Timestamp;
 
 pub use rails::{COOL_DOWN, MIN_SCHEDULABLE, PROTECTED};
+pub use resources::{RECORD, ResourceWish};
 pub use suggest::{Suggestion, suggest};
 
 use crate::facts::{Facts, TargetFacts};
@@ -26,6 +28,8 @@ pub struct Wish {
     pub action: Option<ActionKind>,
     /// `--replicas`.
     pub replicas: Option<i32>,
+    /// `--container`, `--limits`, `--requests`, `--in-place`.
+    pub resources: ResourceWish,
     /// The user named target and namespace (`-n`) on the command line.
     pub named: bool,
     /// `--allow-downtime`.
@@ -82,7 +86,7 @@ pub enum Refusal {
     #[error("namespace {0:?} keeps the cluster alive; to act there, name it and the target: -n {0} TYPE/NAME")]
     Protected(String),
     /// The rollouts of a Deployment are paused.
-    #[error("{0} is paused, so a restart would not roll; resume it first: kubectl rollout resume {0}")]
+    #[error("{0} is paused, so it would not roll; resume it first: kubectl rollout resume {0}")]
     Paused(String),
     /// Its template changes, its pods don't.
     #[error(
@@ -137,7 +141,7 @@ pub enum Refusal {
         max: i32,
     },
     /// Whether there is an autoscaler is not known.
-    #[error("cannot tell whether an autoscaler owns the replicas of {target}: {why}")]
+    #[error("cannot tell whether an autoscaler would set {target} back: {why}")]
     AutoscalerUnknown {
         /// The workload.
         target: String,
@@ -161,6 +165,111 @@ pub enum Refusal {
     /// `--replicas` without `scale`.
     #[error("--replicas belongs to --action scale")]
     ReplicasWithoutScale,
+    /// `--limits` or such without `resources`.
+    #[error("--container, --limits, --requests and --in-place belong to --action resources")]
+    AmountsWithoutResources,
+    /// A pod has no template.
+    #[error("the limits of {0} come from its workload's template: name that workload")]
+    NoTemplate(String),
+    /// An autoscaler would set it back.
+    #[error(
+        "VerticalPodAutoscaler {name} sets the requests of {target} and would set them back; change its resourcePolicy \
+         (minAllowed, maxAllowed) instead, or set its updateMode to Off first"
+    )]
+    VerticallyScaled {
+        /// The workload.
+        target: String,
+        /// The autoscaler.
+        name: String,
+    },
+    /// There are several.
+    #[error("{target} has the containers {names}: --container says which")]
+    WhichContainer {
+        /// The workload.
+        target: String,
+        /// Their names.
+        names: String,
+    },
+    /// There is none of this name.
+    #[error("{target} has no such container, only {names}")]
+    NoSuchContainer {
+        /// The workload.
+        target: String,
+        /// Their names.
+        names: String,
+    },
+    /// No change.
+    #[error("container {container} of {target} has these limits and requests already")]
+    SameResources {
+        /// The workload.
+        target: String,
+        /// The container.
+        container: String,
+    },
+    /// Use is known of the whole pod.
+    #[error("the use of {0} is recorded by pod, and it has several containers: say what to set with --limits")]
+    RecordedByPod(String),
+    /// Nothing is proposed from a guess.
+    #[error(
+        "limits are proposed from at least 60 minutes of recorded use, and the exporters hold {minutes} of {target}: say \
+         what to set, for example --limits memory=512Mi"
+    )]
+    TooLittleRecorded {
+        /// The workload.
+        target: String,
+        /// How much there is.
+        minutes: i64,
+    },
+    /// The limits are wide enough.
+    #[error(
+        "the limits of {target} are {headroom} % or more above all recorded use: say what to set with --limits if they \
+         are to be raised all the same"
+    )]
+    NothingToRaise {
+        /// The workload.
+        target: String,
+        /// In percent.
+        headroom: u32,
+    },
+    /// The API server would refuse the pods.
+    #[error(
+        "{target} would request {request} {resource} with a limit of {limit}: set both with --requests and --limits"
+    )]
+    RequestOverLimit {
+        /// The workload.
+        target: String,
+        /// `cpu` or `memory`.
+        resource: &'static str,
+        /// What it would request.
+        request: String,
+        /// What it would be limited to.
+        limit: String,
+    },
+    /// Less than is needed.
+    #[error("a {resource} {what} of {amount} is below present use: a pod of {target} uses {used}")]
+    BelowUse {
+        /// The workload.
+        target: String,
+        /// `limit` or `request`.
+        what: &'static str,
+        /// `cpu` or `memory`.
+        resource: &'static str,
+        /// What was asked for.
+        amount: String,
+        /// What is used, in words.
+        used: String,
+    },
+    /// Nobody knows whether it is enough.
+    #[error("{resource} of {target} would become less, and no exporter says how much of it is used now")]
+    UseUnknown {
+        /// The workload.
+        target: String,
+        /// `cpu` or `memory`.
+        resource: &'static str,
+    },
+    /// The API server refuses that.
+    #[error("a limit or request of {0} cannot be taken away in place: leave --in-place out")]
+    NotTakenAwayInPlace(String),
     /// A node action on something else.
     #[error("{action} is for nodes, and {target} is none: kubectl guard fix node/NAME --action {action}")]
     NotANode {
@@ -267,13 +376,17 @@ pub fn propose(wish: &Wish, evidence: Option<Evidence>, facts: &Facts, setting: 
     if action != ActionKind::Scale && wish.replicas.is_some() {
         return Err(Refusal::ReplicasWithoutScale);
     }
+    if action != ActionKind::Resources && wish.resources != ResourceWish::default() {
+        return Err(Refusal::AmountsWithoutResources);
+    }
     // A drain may go on where one ended, and a cordon is no change that a score could show.
-    let disturbs = matches!(action, ActionKind::Restart | ActionKind::Scale);
+    let disturbs = matches!(action, ActionKind::Restart | ActionKind::Scale | ActionKind::Resources);
     making.rails.push(rails::cool_down(&facts.recent, making.now, wish, disturbs)?);
     making.advice.extend(deployer(&facts.target, action));
     let steps = match action {
         ActionKind::Restart => vec![restart::step(facts, &mut making)?],
         ActionKind::Scale => vec![scale::step(facts, &mut making)?],
+        ActionKind::Resources => resources::steps(facts, &mut making)?,
         ActionKind::Cordon => vec![node::cordon(node::node(&facts.target, action)?, &mut making)?],
         ActionKind::Uncordon => vec![node::uncordon(node::node(&facts.target, action)?, &mut making)?],
         ActionKind::Drain => drain::steps(node::node(&facts.target, action)?, &mut making)?,
@@ -320,6 +433,9 @@ fn deployer(target: &TargetFacts, action: ActionKind) -> Option<String> {
     Some(match action {
         ActionKind::Scale => {
             format!("{by} deploys it and may set the replicas back: change them in its source instead")
+        }
+        ActionKind::Resources => {
+            format!("{by} deploys it and may set limits and requests back: change them in its source instead")
         }
         _ => format!("{by} deploys it and may report or take back the restart annotation; its source stays as it is"),
     })

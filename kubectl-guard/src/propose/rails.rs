@@ -154,10 +154,10 @@ pub(super) fn own_cordon(node: &NodeTarget, wish: &Wish) -> Result<GuardRail, Re
     }
 }
 
-fn held(name: &str, detail: String) -> GuardRail {
+pub(super) fn held(name: &str, detail: String) -> GuardRail {
     GuardRail { name: name.into(), state: RailState::Held, detail }
 }
 
-fn overridden(name: &str, detail: String) -> GuardRail {
+pub(super) fn overridden(name: &str, detail: String) -> GuardRail {
     GuardRail { name: name.into(), state: RailState::Overridden, detail }
 }

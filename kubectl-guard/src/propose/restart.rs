@@ -30,7 +30,7 @@ pub(super) fn step(facts: &Facts, making: &mut Making<'_>) -> Result<Step, Refus
 }
 
 /// A template change must reach the pods.
-fn rolls(workload: &WorkloadFacts, advice: &mut Vec<String>) -> Result<(), Refusal> {
+pub(super) fn rolls(workload: &WorkloadFacts, advice: &mut Vec<String>) -> Result<(), Refusal> {
     let target = workload.target.to_string();
     match workload.rollout {
         Rollout::OnDelete => Err(Refusal::WouldNotRoll { target, why: "update strategy OnDelete".into() }),
@@ -49,7 +49,7 @@ fn rolls(workload: &WorkloadFacts, advice: &mut Vec<String>) -> Result<(), Refus
 }
 
 /// Why a rollout would leave nothing serving, if it would. Where nothing serves, nothing can be lost.
-fn rollout_danger(workload: &WorkloadFacts, ready: usize) -> Option<String> {
+pub(super) fn rollout_danger(workload: &WorkloadFacts, ready: usize) -> Option<String> {
     if ready == 0 {
         return None;
     }

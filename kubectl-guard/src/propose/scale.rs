@@ -50,7 +50,7 @@ pub(super) fn step(facts: &Facts, making: &mut Making<'_>) -> Result<Step, Refus
 
 fn autoscaler(target: &str, autoscaling: &Autoscaling) -> Result<GuardRail, Refusal> {
     match autoscaling {
-        Autoscaling::Nobody => Ok(GuardRail {
+        Autoscaling::Nobody | Autoscaling::Vertical { .. } => Ok(GuardRail {
             name: "autoscaler".into(),
             state: RailState::Held,
             detail: "no HorizontalPodAutoscaler owns the replicas".into(),

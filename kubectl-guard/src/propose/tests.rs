@@ -358,9 +358,15 @@ mod property {
     use super::*;
 
     fn any_wish() -> impl Strategy<Value = Wish> {
-        let kinds =
-            [ActionKind::Restart, ActionKind::Scale, ActionKind::Cordon, ActionKind::Uncordon, ActionKind::Drain];
-        let flags = proptest::collection::vec(any::<bool>(), 12);
+        let kinds = [
+            ActionKind::Restart,
+            ActionKind::Scale,
+            ActionKind::Resources,
+            ActionKind::Cordon,
+            ActionKind::Uncordon,
+            ActionKind::Drain,
+        ];
+        let flags = proptest::collection::vec(any::<bool>(), 13);
         (
             proptest::option::of(proptest::sample::select(kinds.to_vec())),
             proptest::option::of(-1..5_i32),
@@ -376,6 +382,12 @@ mod property {
                 allow_control_plane: flag[2],
                 foreign_cordon: flag[3],
                 no_cool_down: flag[4],
+                resources: ResourceWish {
+                    limits: (flag[11] && action == Some(ActionKind::Resources))
+                        .then(|| plan::amounts("memory=1Gi").unwrap()),
+                    in_place: flag[12] && action == Some(ActionKind::Resources),
+                    ..ResourceWish::default()
+                },
                 drain: DrainOptions {
                     ignore_daemonsets: flag[5],
                     delete_emptydir_data: flag[6],
@@ -466,12 +478,16 @@ mod property {
 
     /// What a plan would break, by a second and plainer reading of the facts.
     fn broken(wish: &Wish, facts: &Facts, plan: &Plan) -> Option<&'static str> {
-        let action = &plan.steps[0].action;
+        let action = &plan.lead().unwrap().action;
         let mut rules = vec![
             ("protected", PROTECTED.contains(&plan.steps[0].target.namespace.as_str()) && !wish.named),
             ("pause", facts.pause != Pause::Off && plan.refused_by().is_none()),
             ("zero", *action == Action::Scale { replicas: 0 } && wish.replicas != Some(0)),
-            ("autoscaler", matches!(action, Action::Scale { .. }) && facts.autoscaling != Autoscaling::Nobody),
+            (
+                "autoscaler",
+                matches!(action, Action::Scale { .. } | Action::SetResources { .. })
+                    && facts.autoscaling != Autoscaling::Nobody,
+            ),
         ];
         if let Recent::Done { at, .. } = &facts.recent {
             let soon = setting().now.duration_since(*at) < COOL_DOWN;
@@ -508,9 +524,10 @@ mod property {
                 }
             }
             TargetFacts::Workload(workload) => {
+                let rolls = matches!(action, Action::RolloutRestart | Action::SetResources { .. });
                 let recreates = workload.rollout == Rollout::Recreate && facts.ready() > 0;
-                rules.push(("downtime", *action == Action::RolloutRestart && recreates && !wish.allow_downtime));
-                rules.push(("paused", *action == Action::RolloutRestart && workload.paused));
+                rules.push(("downtime", rolls && recreates && !wish.allow_downtime));
+                rules.push(("paused", rolls && workload.paused));
             }
             TargetFacts::Pod(pod) => {
                 let others = facts.pods.iter().any(|other| other.uid != pod.target.uid && other.serves());

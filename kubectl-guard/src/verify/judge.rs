@@ -165,7 +165,13 @@ mod tests {
     use crate::plan::examples::{evidence, now};
 
     fn live(names: &[&str]) -> Vec<PodFact> {
-        let pod = |name: &&str| PodFact { name: (*name).into(), uid: (*name).into(), ready: true, deleting: false };
+        let pod = |name: &&str| PodFact {
+            name: (*name).into(),
+            uid: (*name).into(),
+            ready: true,
+            deleting: false,
+            containers: Vec::new(),
+        };
         names.iter().map(pod).collect()
     }
 

@@ -1,6 +1,7 @@
 //! After a write: waits until the rollout is complete and the scores say what came of it. Reads only.
 
 mod judge;
+mod resize;
 mod rollout;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use kube::Client;
 use serde_json::Value;
 
 pub use judge::{CALM_TICKS, Outcome, WORSE_BY, WORSE_TICKS};
+pub use resize::{Resize, resized};
 
 use crate::approve::ApprovedPlan;
 use crate::error::Error;

@@ -77,6 +77,12 @@ impl Quantity {
         Self { billionths: (i128::from(count) * ONE).min(MAX), family: Family::Binary }
     }
 
+    /// The same value in the family of `other`.
+    #[must_use]
+    pub fn like(self, other: Self) -> Self {
+        Self { family: other.family, ..self }
+    }
+
     /// The value in whole thousandths, rounded up.
     pub fn in_thousandths(self) -> i128 {
         up(self.billionths, 1_000_000)
@@ -85,6 +91,11 @@ impl Quantity {
     /// The value in whole ones, rounded up.
     pub fn in_ones(self) -> i128 {
         up(self.billionths, ONE)
+    }
+
+    /// It is a whole number of `other`.
+    pub fn is_multiple_of(self, other: Self) -> bool {
+        other.billionths != 0 && self.billionths % other.billionths == 0
     }
 
     /// It is more than nothing.

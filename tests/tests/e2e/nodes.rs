@@ -259,9 +259,10 @@ pub(crate) fn a_pod_that_ignores_sigterm_is_waited_for_or_named(cluster: &mut Cl
 pub(crate) fn each_role_does_exactly_its_part(cluster: &mut Cluster) -> Result<()> {
     crate::rights::bind(cluster)?;
     bind(cluster)?;
-    let may: [(&str, &[&str]); 5] = [
+    let may: [(&str, &[&str]); 6] = [
         ("patch deployments.apps", &["operator", "node-operator"]),
         ("patch deployments.apps --subresource=scale", &["operator", "node-operator"]),
+        ("patch pods --subresource=resize", &["operator", "node-operator"]),
         ("create pods --subresource=eviction", &["operator", "node-operator"]),
         ("patch nodes", &["node-operator"]),
         ("delete pods", &[]),

@@ -16,7 +16,7 @@ use crate::connect::Connection;
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::facts::{self, Facts, Owner, Recent};
+use crate::facts::{self, Facts, Owner, Recent, Usage};
 use crate::plan::{Action, Evidence, Need, Place, Plan, PlanFile, Source, TargetName, Verdict, render, worst};
 use crate::propose::{Proposal, Setting, Wish, propose};
 use crate::verify::{self, Outcome, ScoreSource, Wait};
@@ -126,6 +126,7 @@ impl<S: ScoreSource> Session<'_, S> {
         if let Some(undoing) = &self.undoing {
             undoing.holds(&facts)?;
         }
+        facts.usage = Usage::of(reports, &namespace, &target);
         facts.recent = self.recent(&facts.target.target().uid);
         let evidence = Evidence::of(Source::Exporter, reports, &namespace, &target);
         Ok(Case { namespace, target, evidence, facts, identity })
@@ -138,13 +139,16 @@ impl<S: ScoreSource> Session<'_, S> {
             Ok(Err(error)) => return Recent::Unknown { why: error.to_string() },
             Err(error) => return Recent::Unknown { why: error.to_string() },
         };
-        let undone: Vec<&str> = lines
-            .iter()
-            .filter(|line| matches!(&line.event, Event::Outcome { step: 0, outcome: StepOutcome::NotDone { .. } }))
-            .map(|line| line.plan_id.as_str())
-            .collect();
+        let came_to = |id: &str, done: bool| {
+            lines.iter().any(|line| match &line.event {
+                Event::Outcome { outcome: StepOutcome::Done { .. }, .. } => done && line.plan_id == id,
+                Event::Outcome { step: 0, outcome: StepOutcome::NotDone { .. } } => !done && line.plan_id == id,
+                _ => false,
+            })
+        };
+        let undone = |id: &str| came_to(id, false) && !came_to(id, true);
         let last = lines.iter().rev().find_map(|line| match &line.event {
-            Event::Intent { plan, .. } if !undone.contains(&line.plan_id.as_str()) => {
+            Event::Intent { plan, .. } if !undone(&line.plan_id) => {
                 let step = plan.steps.iter().find(|step| step.target.uid == uid && disturbs(&step.action))?;
                 Some(Recent::Done { what: step.action.on(&step.target), at: line.at })
             }
@@ -185,7 +189,13 @@ impl<S: ScoreSource> Session<'_, S> {
     async fn carry_out(&mut self, args: &FixArgs, wish: &Wish, plan: Plan, case: &Case) -> Result<Exit, Error> {
         let approved = approve(plan, args.way(), (self.now)(), self.console)?;
         let approved = self.look_again(approved, wish, case).await?;
-        let generation = self.write(&approved).await?;
+        let resized = self.resize(&approved).await?;
+        let lead = approved.plan().steps.iter().position(|step| Some(step) == approved.plan().lead()).unwrap_or(0);
+        let written = self.write(&approved, lead).await.inspect_err(|_| self.half_done(resized))?;
+        let generation = match written {
+            StepOutcome::Done { generation } => generation,
+            StepOutcome::NotDone { .. } | StepOutcome::Unknown { .. } => None,
+        };
         if approved.plan().is_drain() {
             return self.drain(args, &approved).await;
         }
@@ -197,7 +207,7 @@ impl<S: ScoreSource> Session<'_, S> {
     /// Between the first look and the approval a person may have read for minutes.
     async fn look_again(&mut self, approved: ApprovedPlan, wish: &Wish, case: &Case) -> Result<ApprovedPlan, Error> {
         let reports = self.reports(true).await?;
-        let action = approved.plan().steps.first().map(|step| step.action.kind());
+        let action = approved.plan().lead().map(|step| step.action.kind());
         let wish = Wish { action, ..wish.clone() };
         let case = self.case(case.namespace.clone(), case.target.clone(), &reports, &wish).await?;
         match self.propose(&wish, &case)? {
@@ -208,12 +218,13 @@ impl<S: ScoreSource> Session<'_, S> {
         }
     }
 
-    /// Writes the first step: the intent is on the disk before, the outcome after. The other steps, which only a drain has,
-    /// are written in the same way by it.
-    async fn write(&mut self, approved: &ApprovedPlan) -> Result<Option<i64>, Error> {
+    /// Writes a step: the intent is on the disk before, the outcome after. The other steps of a drain are written in the
+    /// same way by it.
+    pub(super) async fn write(&self, approved: &ApprovedPlan, step: usize) -> Result<StepOutcome, Error> {
         let Ok(journal) = &self.journal else { return Err(JournalError::NoPlace.into()) };
-        let (id, step) = (&approved.plan().id, 0);
-        let anchor = journal.append((self.now)(), id, Event::intent(approved, step))?;
+        let id = &approved.plan().id;
+        let intent = if step == 0 { Event::intent(approved, step) } else { Event::Next { step } };
+        let anchor = journal.append((self.now)(), id, intent)?;
         let writer = match self.connection.with_user_agent_suffix(&anchor.user_agent(id)) {
             Ok(writer) => writer,
             Err(error) => {
@@ -231,10 +242,7 @@ impl<S: ScoreSource> Session<'_, S> {
         if let Err(error) = journal.append((self.now)(), id, Event::Outcome { step, outcome: outcome.clone() }) {
             self.console.warn(&format!("the write was sent, and its outcome ({outcome:?}) is not recorded: {error}"));
         }
-        Ok(match result? {
-            StepOutcome::Done { generation } => generation,
-            StepOutcome::NotDone { .. } | StepOutcome::Unknown { .. } => None,
-        })
+        Ok(result?)
     }
 
     async fn verify(
@@ -270,7 +278,7 @@ fn disturbs(action: &Action) -> bool {
 }
 
 fn words(plan: &Plan) -> String {
-    match plan.steps.first() {
+    match plan.lead() {
         Some(step) => step.action.on(&step.target),
         None => "nothing".into(),
     }

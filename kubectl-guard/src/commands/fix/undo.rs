@@ -83,6 +83,8 @@ pub(super) struct Undoing {
     id: String,
     pub(super) step: Step,
     inverse: Action,
+    /// Pods were resized before it, and are to be so again.
+    in_place: bool,
 }
 
 /// Takes back what was done, if it is approved.
@@ -113,8 +115,9 @@ fn undoing(lines: &[Line], id: &str, here: &str) -> Result<Undoing, NotUndone> {
         Event::Intent { plan, .. } if line.plan_id == id => Some(plan),
         _ => None,
     });
-    let Plan { place: Place { server, .. }, steps, .. } = &**plan.ok_or_else(|| NotUndone::Missing(id.into()))?;
-    let step = steps.first().ok_or_else(|| NotUndone::NotDone(id.into()))?;
+    let plan: &Plan = plan.ok_or_else(|| NotUndone::Missing(id.into()))?;
+    let Place { server, .. } = &plan.place;
+    let step = plan.lead().ok_or_else(|| NotUndone::NotDone(id.into()))?;
     let what = step.action.on(&step.target);
     let inverse = match &step.undo {
         Undo::Inverse { action } => action.clone(),
@@ -129,24 +132,21 @@ fn undoing(lines: &[Line], id: &str, here: &str) -> Result<Undoing, NotUndone> {
     if server != here {
         return Err(NotUndone::Elsewhere { id: id.into(), there: server.clone(), here: here.into() });
     }
-    Ok(Undoing { id: id.into(), step: step.clone(), inverse })
+    let resized = plan.steps.iter().any(|step| matches!(step.action, Action::ResizePod { .. }));
+    let takes_away = matches!(&inverse, Action::SetResources { change } if change.takes_away());
+    Ok(Undoing { id: id.into(), step: step.clone(), inverse, in_place: resized && !takes_away })
 }
 
 impl Undoing {
     /// The arguments with which `fix` would do the inverse. It takes back, so there is nothing to cool down from.
     fn fix(&self, args: &UndoArgs) -> FixArgs {
         FixArgs {
-            action: Some(self.inverse.kind()),
-            replicas: match self.inverse {
-                Action::Scale { replicas } => Some(replicas),
-                _ => None,
-            },
             no_cool_down: true,
             dry_run: args.dry_run,
             approve: args.approve.clone(),
             output: args.output,
             timeout: Duration::ZERO,
-            ..FixArgs::default()
+            ..FixArgs::for_action(&self.inverse, self.in_place)
         }
     }
 
@@ -158,6 +158,10 @@ impl Undoing {
         }
         let ours = match (&facts.target, &self.step.action) {
             (TargetFacts::Workload(workload), Action::Scale { replicas }) => workload.replicas == *replicas,
+            (TargetFacts::Workload(workload), Action::SetResources { change }) => workload
+                .containers
+                .iter()
+                .any(|container| container.name == change.container && container.holds(change)),
             (TargetFacts::Node(node), Action::Cordon) => {
                 node.unschedulable && node.cordoned.as_ref().is_some_and(|signature| signature.contains(&self.id))
             }
@@ -175,7 +179,9 @@ mod tests {
     use crate::approve::{Person, Way, approve};
     use crate::plan::ActionKind;
     use crate::plan::Kind;
-    use crate::plan::examples::{facts, node_plan, node_target, now, plan, workload};
+    use crate::plan::examples::{facts, node_plan, node_target, now, plan, resources_plan, workload};
+    use crate::plan::{Resource, amounts};
+    use guard_model::quantity::Quantity;
 
     struct Typist(&'static str);
 
@@ -255,5 +261,23 @@ mod tests {
         assert!(with(true, Some(r#"{"plan":"another"}"#.into())).is_err());
         assert!(with(true, None).is_err());
         assert!(with(false, None).is_err());
+    }
+
+    #[test]
+    fn limits_are_undone_only_while_they_are_ours_and_in_place_where_they_were_set_so() {
+        let undoing = undone(resources_plan(true), "web");
+        let args = UndoArgs { id: undoing.id.clone(), dry_run: DryRunFlag::default(), approve: None, output: None };
+        let fix = undoing.fix(&args);
+        assert_eq!(
+            (fix.container.as_deref(), fix.limits, fix.in_place),
+            (Some("web"), amounts("memory=96Mi").ok(), true)
+        );
+        let with = |memory: u64| {
+            let mut seen = workload(Kind::Deployment);
+            seen.containers[0].limits.insert(Resource::Memory, Quantity::bytes(memory << 20));
+            undoing.holds(&facts(TargetFacts::Workload(seen)))
+        };
+        assert_eq!(with(128), Ok(()));
+        assert_eq!(with(129).unwrap_err().exit(), Exit::Stale);
     }
 }

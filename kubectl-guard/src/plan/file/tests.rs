@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::plan::examples::{drain_plan, node_plan, now, plan};
-use crate::plan::{ActionKind, Kind};
+use crate::plan::examples::{drain_plan, node_plan, now, plan, resources_plan};
+use crate::plan::{ActionKind, DrainOptions, Kind};
 
 /// What `fix -o yaml` prints.
 fn printed(plan: &Plan) -> Value {
@@ -41,7 +41,11 @@ fn what_was_printed_is_read_and_fits_what_is_made_again() {
         }
     }
     let drain = read(&printed(&plans()[3])).unwrap();
-    assert!(drain.drain().force && drain.namespace().is_empty());
+    assert!(matches!(drain.action(), Action::Drain { options } if options.force) && drain.namespace().is_empty());
+    let resize = resources_plan(true);
+    let file = read(&printed(&resize)).unwrap();
+    assert!(file.is_in_place() && file.target().to_string() == "deployment/web");
+    file.fits(&resize).unwrap();
 }
 
 #[test]

@@ -105,6 +105,7 @@ fn people_may_do_exactly_this() {
     daemonsets.apps: get list watch
     replicasets.apps: get list watch
     horizontalpodautoscalers.autoscaling: get list watch
+    verticalpodautoscalers.autoscaling.k8s.io: get list watch
     poddisruptionbudgets.policy: get list watch
     ");
     insta::assert_snapshot!(shown(find(&objects, "role.rbac.authorization.k8s.io/guard-viewer")), @r#"
@@ -120,6 +121,7 @@ fn people_may_do_exactly_this() {
     deployments.apps: patch
     statefulsets.apps: patch
     daemonsets.apps: patch
+    pods/resize: patch
     deployments/scale.apps: get patch update
     statefulsets/scale.apps: get patch update
     pods/eviction: create

@@ -1,0 +1,88 @@
+//! Limits and requests of containers, as a pod or a pod template has them. Pure.
+
+use std::collections::BTreeMap;
+
+use guard_model::quantity::Quantity;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
+
+use crate::plan::{Amounts, Resource, ResourceChange};
+
+/// A container with its limits and requests for CPU and memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerFact {
+    /// Its name.
+    pub name: String,
+    /// Its limits, where it has them.
+    pub limits: BTreeMap<Resource, Quantity>,
+    /// Its requests, where it has them.
+    pub requests: BTreeMap<Resource, Quantity>,
+}
+
+impl ContainerFact {
+    /// What it has now of all that `change` names: the change that takes it back.
+    pub fn before(&self, change: &ResourceChange) -> ResourceChange {
+        let now = |named: &Amounts, have: &BTreeMap<Resource, Quantity>| {
+            named.keys().map(|resource| (*resource, have.get(resource).copied())).collect()
+        };
+        ResourceChange {
+            container: self.name.clone(),
+            limits: now(&change.limits, &self.limits),
+            requests: now(&change.requests, &self.requests),
+        }
+    }
+
+    /// It has all that `change` names.
+    pub fn holds(&self, change: &ResourceChange) -> bool {
+        self.before(change) == *change
+    }
+}
+
+/// The containers of a pod's spec; init containers are left out.
+pub(super) fn of_spec(spec: Option<&PodSpec>) -> Vec<ContainerFact> {
+    spec.map(|spec| spec.containers.iter().map(fact).collect()).unwrap_or_default()
+}
+
+/// The containers of a pod that runs; none before and after.
+pub(super) fn of_pod(pod: &Pod) -> Vec<ContainerFact> {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    if phase == Some("Running") { of_spec(pod.spec.as_ref()) } else { Vec::new() }
+}
+
+fn fact(container: &Container) -> ContainerFact {
+    let resources = container.resources.as_ref();
+    let read = |amounts: Option<&BTreeMap<String, Text>>| {
+        let one = |resource: Resource| Some((resource, amounts?.get(resource.name())?.0.parse().ok()?));
+        Resource::ALL.into_iter().filter_map(one).collect()
+    };
+    ContainerFact {
+        name: container.name.clone(),
+        limits: read(resources.and_then(|resources| resources.limits.as_ref())),
+        requests: read(resources.and_then(|resources| resources.requests.as_ref())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::amounts;
+
+    #[test]
+    fn limits_and_requests_are_read_and_what_is_not_there_is_none() {
+        let spec = json!({ "containers": [
+            { "name": "web", "resources": { "limits": { "memory": "1.5Gi", "nvidia.com/gpu": "1" }, "requests": { "cpu": "100m" } } },
+            { "name": "log" }] });
+        let found = of_spec(serde_json::from_value::<PodSpec>(spec).ok().as_ref());
+        assert_eq!(found[1], ContainerFact { name: "log".into(), ..ContainerFact::default() });
+        let change = ResourceChange {
+            container: "web".into(),
+            limits: amounts("cpu=1,memory=2Gi").unwrap(),
+            requests: amounts("cpu=0.1").unwrap(),
+        };
+        let before = found[0].before(&change);
+        assert_eq!(before.words(), "limits cpu=none,memory=1536Mi and requests cpu=100m of container web");
+        assert!(found[0].holds(&before) && !found[0].holds(&change));
+    }
+}

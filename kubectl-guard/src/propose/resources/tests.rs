@@ -1,0 +1,176 @@
+use guard_model::cause::Cause;
+use proptest::prelude::*;
+
+use super::*;
+use crate::facts::Rollout;
+use crate::plan::examples::{container, evidence, facts, pod_target, setting, workload};
+use crate::plan::{ActionKind, Plan, amounts, render};
+use crate::propose::{Proposal, Wish, propose};
+
+fn wish(change: impl FnOnce(&mut ResourceWish)) -> Wish {
+    let mut wish = Wish { action: Some(ActionKind::Resources), ..Wish::default() };
+    change(&mut wish.resources);
+    wish
+}
+
+fn limits(text: &str) -> Wish {
+    wish(|wish| wish.limits = Some(amounts(text).unwrap()))
+}
+
+/// A pod uses 150m and 60Mi; an hour was recorded, with a peak of 190m and 90Mi.
+fn seen(change: impl FnOnce(&mut WorkloadFacts)) -> Facts {
+    let given =
+        |cpu, memory| [(Resource::Cpu, Quantity::thousandths(cpu)), (Resource::Memory, Quantity::bytes(memory))];
+    let mut workload = workload(Kind::Deployment);
+    change(&mut workload);
+    let mut facts = facts(TargetFacts::Workload(workload));
+    facts.usage = Usage { now: given(150, 60 << 20).into(), peak: given(190, 90 << 20).into(), recorded: RECORD };
+    facts.can_resize = true;
+    facts
+}
+
+fn run(wish: &Wish, facts: &Facts) -> Result<Plan, Refusal> {
+    match propose(wish, Some(evidence(Cause::MemoryNearLimit)), facts, setting())? {
+        Proposal::Plan(plan) => Ok(*plan),
+        other => panic!("no plan: {other:?}"),
+    }
+}
+
+fn refused(wish: &Wish, facts: &Facts) -> String {
+    run(wish, facts).unwrap_err().to_string()
+}
+
+#[test]
+fn limits_change_in_the_template_with_a_diff_and_can_be_undone() {
+    let wish = wish(|wish| {
+        wish.limits = amounts("memory=1.5Gi,cpu=0").ok();
+        wish.requests = amounts("memory=64Mi").ok();
+    });
+    insta::assert_snapshot!(render(&run(&wish, &seen(|_| ())).unwrap(), &[]));
+}
+
+#[test]
+fn in_place_the_pods_come_first_and_the_template_last() {
+    let mut facts = seen(|_| ());
+    facts.pods.reverse();
+    let wish = wish(|wish| {
+        wish.limits = amounts("memory=128Mi").ok();
+        wish.in_place = true;
+    });
+    let plan = run(&wish, &facts).unwrap();
+    insta::assert_snapshot!(render(&plan, &[]));
+    assert_eq!(plan.target().unwrap().to_string(), "deployment/web", "the plan is about the workload");
+
+    facts.can_resize = false;
+    let plan = run(&wish, &facts).unwrap();
+    assert_eq!(plan.steps.len(), 1, "only the template");
+    assert!(plan.guard_rails.iter().any(|rail| rail.name == "in place" && rail.detail.contains("cannot resize")));
+}
+
+#[test]
+fn a_pod_that_has_the_values_already_or_does_not_run_is_not_resized() {
+    let mut facts = seen(|_| ());
+    facts.pods[0].containers[0].limits.insert(Resource::Memory, Quantity::bytes(128 << 20));
+    facts.pods[1].containers.clear();
+    let wish = wish(|wish| {
+        wish.limits = amounts("memory=128Mi").ok();
+        wish.in_place = true;
+    });
+    assert_eq!(run(&wish, &facts).unwrap().steps.len(), 1);
+}
+
+#[test]
+fn without_amounts_limits_are_raised_to_recorded_use_with_headroom() {
+    let plan = run(&wish(|_| ()), &seen(|_| ())).unwrap();
+    // 190m and 25 % are 237.5m; 90Mi and 25 % are 112.5Mi.
+    assert_eq!(plan.steps[0].action.phrase(), "set limits cpu=238m,memory=113Mi of container web");
+}
+
+#[test]
+fn what_speaks_against_it_is_said_with_the_way_out() {
+    let two = |w: &mut WorkloadFacts| w.containers = vec![container("web"), container("log")];
+    let with = |change: fn(&mut Facts)| {
+        let mut facts = seen(|_| ());
+        change(&mut facts);
+        facts
+    };
+    let roomy = |w: &mut WorkloadFacts| {
+        w.containers[0].limits = [(Resource::Memory, Quantity::bytes(1 << 30))].into();
+    };
+    let named = |text: &str, name: &str| Wish {
+        resources: ResourceWish { container: Some(name.into()), ..limits(text).resources },
+        ..limits(text)
+    };
+    let cases = [
+        refused(&limits("memory=50Mi"), &seen(|_| ())),
+        refused(&limits("cpu=100m"), &seen(|_| ())),
+        refused(&named("memory=50Mi", "log"), &seen(two)),
+        refused(&limits("memory=90Mi"), &with(|facts| facts.usage.now.clear())),
+        refused(&wish(|wish| wish.requests = amounts("memory=16Mi").ok()), &seen(|_| ())),
+        refused(&wish(|wish| wish.requests = amounts("memory=1Gi").ok()), &seen(|_| ())),
+        refused(&limits("memory=96Mi"), &seen(|_| ())),
+        refused(&limits("memory=1Gi"), &seen(two)),
+        refused(&named("memory=1Gi", "logs"), &seen(two)),
+        refused(&wish(|wish| wish.container = Some("web".into())), &seen(two)),
+        refused(&wish(|_| ()), &with(|facts| facts.usage.recorded = SignedDuration::from_mins(10))),
+        refused(&wish(|_| ()), &seen(roomy)),
+        refused(&limits("memory=1Gi"), &seen(|w| w.paused = true)),
+        refused(
+            &limits("memory=1Gi"),
+            &with(|facts| facts.autoscaling = Autoscaling::Vertical { name: "auto".into() }),
+        ),
+        refused(&limits("memory=1Gi"), &with(|facts| facts.autoscaling = Autoscaling::Unknown { why: "down".into() })),
+        refused(&limits("memory=1Gi"), &facts(TargetFacts::Pod(pod_target()))),
+        refused(&limits("memory=1Gi"), &seen(|w| w.rollout = Rollout::Recreate)),
+        refused(&Wish { action: Some(ActionKind::Restart), ..limits("memory=1Gi") }, &seen(|_| ())),
+        refused(
+            &wish(|wish| {
+                wish.limits = amounts("memory=0").ok();
+                wish.in_place = true;
+            }),
+            &seen(|_| ()),
+        ),
+    ];
+    insta::assert_snapshot!(cases.join("\n"));
+}
+
+#[test]
+fn what_never_rolls_takes_the_template_for_its_next_pods_and_says_so() {
+    let mut facts = seen(|w| w.rollout = Rollout::OnDelete);
+    if let TargetFacts::Workload(workload) = &mut facts.target {
+        workload.target.kind = Kind::StatefulSet;
+    }
+    let plan = run(&limits("memory=128Mi"), &facts).unwrap();
+    assert!(plan.advice.iter().any(|line| line.contains("OnDelete")), "{:?}", plan.advice);
+}
+
+proptest! {
+    /// Whatever is typed: nothing becomes less than is used, no request passes its limit, and nothing is left unchanged.
+    #[test]
+    fn no_plan_starves_a_container(
+        limit in proptest::option::of(0..400_u64), request in proptest::option::of(0..400_u64), in_place in any::<bool>(),
+        known in any::<bool>(), recorded in 0..120_i64, used in 1..200_u64,
+    ) {
+        let mib = |amount: u64| Some(Quantity::bytes(amount << 20)).filter(|amount| amount.is_positive());
+        let typed = |amount: Option<u64>| amount.map(|amount| [(Resource::Memory, mib(amount))].into());
+        let wish = wish(|wish| *wish = ResourceWish { container: None, limits: typed(limit), requests: typed(request), in_place });
+        let mut facts = seen(|_| ());
+        facts.usage.recorded = SignedDuration::from_mins(recorded);
+        facts.usage.now = if known { [(Resource::Memory, Quantity::bytes(used << 20))].into() } else { [].into() };
+        if let Ok(plan) = run(&wish, &facts) {
+            let Action::SetResources { change } = &plan.lead().unwrap().action else { panic!("{plan:?}") };
+            let before = container("web");
+            prop_assert!(!before.holds(change));
+            let (limit, request) = (change.limits.get(&Resource::Memory), change.requests.get(&Resource::Memory));
+            if let Some(Some(limit)) = limit {
+                let lower = *limit < before.limits[&Resource::Memory];
+                prop_assert!(!lower || known && *limit >= Quantity::bytes(used << 20));
+                prop_assert!(wish.resources.limits.is_some() || recorded >= 60);
+            }
+            let limit = limit.copied().unwrap_or(Some(before.limits[&Resource::Memory]));
+            let request = request.copied().unwrap_or(Some(before.requests[&Resource::Memory]));
+            prop_assert!(limit.zip(request).is_none_or(|(limit, request)| request <= limit));
+            prop_assert!(plan.steps.iter().all(|step| !in_place || !change.takes_away() || step.target.kind != Kind::Pod));
+        }
+    }
+}

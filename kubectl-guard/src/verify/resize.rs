@@ -1,0 +1,139 @@
+//! Did the nodes take an in-place resize? The API server takes one that no node can give: only the pod's conditions tell.
+//! See `docs/in-place-resize.md` for what was seen of them.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::Request;
+use kube::Client;
+use serde_json::Value;
+
+use crate::plan::Step;
+use crate::sanitise;
+
+/// How long a node is given to resize a pod: those tried took two seconds, or had refused by then.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often the pod is looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How far a resize has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resize {
+    /// The containers have what the spec says.
+    Done,
+    /// The node has not said yet.
+    Waiting,
+    /// The node has no room for it now, and tries again when it has.
+    Deferred(String),
+    /// The node can never give it.
+    Infeasible(String),
+    /// The node tried and could not.
+    Failed(String),
+    /// The pod is gone, or could not be looked at.
+    Unknown(String),
+}
+
+impl fmt::Display for Resize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Resize::Done => f.write_str("resized in place"),
+            Resize::Waiting => f.write_str("not resized in place yet"),
+            Resize::Deferred(why) => write!(f, "deferred, no room on its node now: {why}"),
+            Resize::Infeasible(why) => write!(f, "infeasible, its node can never give it: {why}"),
+            Resize::Failed(why) => write!(f, "not resized, its node could not: {why}"),
+            Resize::Unknown(why) => write!(f, "not known whether it was resized: {why}"),
+        }
+    }
+}
+
+/// Looks at the pod of a resize that was written until its node has said what becomes of it.
+pub async fn resized(client: &Client, step: &Step) -> Resize {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let standing = match Request::get(step.target.path()).body(Vec::new()) {
+            Ok(get) => match client.request::<Value>(get).await {
+                Ok(pod) => standing(&pod, &step.target.uid),
+                Err(error) => Resize::Unknown(crate::error::innermost(&error)),
+            },
+            Err(error) => Resize::Unknown(error.to_string()),
+        };
+        let next = tokio::time::Instant::now() + INTERVAL;
+        if standing != Resize::Waiting || next >= end {
+            return standing;
+        }
+        tokio::time::sleep_until(next).await;
+    }
+}
+
+fn standing(pod: &Value, uid: &str) -> Resize {
+    if pod["metadata"]["uid"] != uid {
+        return Resize::Unknown("another pod has its name now".into());
+    }
+    let number = |pointer: &str| pod.pointer(pointer).and_then(Value::as_i64);
+    let generation = number("/metadata/generation").unwrap_or(0);
+    if number("/status/observedGeneration").unwrap_or(0) < generation {
+        return Resize::Waiting;
+    }
+    let conditions = pod["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let find = |kind: &str| conditions.iter().find(|c| c["type"] == kind && c["status"] == "True");
+    let message = |condition: &Value| sanitise::line(condition["message"].as_str().unwrap_or("no reason given"));
+    if let Some(pending) = find("PodResizePending") {
+        return match pending["reason"].as_str() {
+            Some("Infeasible") => Resize::Infeasible(message(pending)),
+            Some("Deferred") => Resize::Deferred(message(pending)),
+            _ => Resize::Waiting,
+        };
+    }
+    match find("PodResizeInProgress") {
+        Some(condition) if condition["reason"] == "Error" => Resize::Failed(message(condition)),
+        Some(_) => Resize::Waiting,
+        None => Resize::Done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(observed: i64, conditions: &Value) -> Value {
+        json!({ "metadata": { "uid": "u1", "generation": 3 },
+            "status": { "observedGeneration": observed, "conditions": conditions } })
+    }
+
+    fn condition(kind: &str, reason: Option<&str>, message: &str) -> Value {
+        json!([{ "type": "Ready", "status": "True" },
+            { "type": kind, "status": "True", "reason": reason, "message": message }])
+    }
+
+    #[test]
+    fn each_answer_of_a_node_is_told_apart() {
+        let pending = |reason| condition("PodResizePending", reason, "requested: 2000, used: 500, capacity: 2000");
+        let cases = [
+            pod(3, &json!([{ "type": "Ready", "status": "True" }])),
+            pod(2, &json!([])),
+            pod(3, &pending(Some("Deferred"))),
+            pod(3, &pending(Some("Infeasible"))),
+            pod(3, &condition("PodResizeInProgress", None, "")),
+            pod(3, &condition("PodResizeInProgress", Some("Error"), "below current usage")),
+            json!({ "metadata": { "uid": "u2" } }),
+        ];
+        let answers: Vec<String> = cases.iter().map(|pod| standing(pod, "u1").to_string()).collect();
+        insta::assert_snapshot!(answers.join("\n"));
+    }
+
+    #[test]
+    fn a_condition_of_the_past_counts_for_nothing() {
+        let mut over = condition("PodResizePending", Some("Infeasible"), "");
+        over[1]["status"] = json!("False");
+        assert_eq!(standing(&pod(3, &over), "u1"), Resize::Done);
+    }
+
+    #[test]
+    fn a_hostile_message_is_harmless() {
+        let told =
+            standing(&pod(3, &condition("PodResizePending", Some("Deferred"), "a\u{1b}[2J\nb")), "u1").to_string();
+        assert!(!told.contains(['\u{1b}', '\n']), "{told:?}");
+    }
+}
