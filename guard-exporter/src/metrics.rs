@@ -61,6 +61,7 @@ pub fn render(snapshot: Option<&Snapshot>, usage: &Usage, current: bool, format:
     if let Some(snapshot) = snapshot {
         families.pods(if current { &snapshot.report.pods } else { &[] });
         families.model(snapshot);
+        families.settings(snapshot);
         families.kubelet(snapshot);
         families.stages(snapshot);
     }
@@ -133,6 +134,17 @@ impl Families {
             "1 if the model is in use, 0 if hard facts alone make the scores.",
             Some(flag(model.error.is_none())),
         );
+    }
+
+    /// What a reader must know to judge a score and its age.
+    fn settings(&mut self, snapshot: &Snapshot) {
+        let report = &snapshot.report;
+        self.one(
+            "guard_score_threshold",
+            "Score at which a pod is over its line, unless it has a line of its own.",
+            Some(report.threshold),
+        );
+        self.one("guard_tick_interval_seconds", "Seconds between two ticks.", Some(report.interval_seconds));
     }
 
     fn kubelet(&mut self, snapshot: &Snapshot) {

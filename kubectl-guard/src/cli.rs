@@ -10,9 +10,11 @@ use crate::{commands, exit};
 pub mod dry_run;
 pub mod duration;
 pub mod kube_flags;
+pub mod source_flags;
 
 pub use dry_run::{DryRun, DryRunFlag};
 pub use kube_flags::{KubeFlags, Selection};
+pub use source_flags::SourceFlags;
 
 /// Finds pods that misbehave, says why, and proposes what may safely be done about it.
 #[derive(Parser)]
@@ -31,7 +33,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     /// Show which pods misbehave, why, and what may help
-    Status(commands::status::StatusArgs),
+    Status(Box<commands::status::StatusArgs>),
     /// Show one pod, workload or node in depth: what was seen, what was expected, and since when
     Explain(commands::explain::ExplainArgs),
     /// Collect metrics of pods into a table or a recording, without an exporter

@@ -37,7 +37,7 @@ pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
         Command::Fix(args) => fix::run(&args, &cli.kube, console).await,
         Command::History(args) => history::run(&args, console),
         Command::Man(args) => man::run(&args, console),
-        Command::Status(args) => status::run(args, &cli.kube, console).await,
+        Command::Status(args) => status::run(*args, &cli.kube, console).await,
         Command::Install(args) => install::run(&args, &cli.kube, console).await,
         Command::Uninstall(args) => uninstall::run(&args, &cli.kube, console).await,
         Command::Undo(args) => fix::undo::run(&args, &cli.kube, console).await,

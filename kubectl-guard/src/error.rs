@@ -188,6 +188,9 @@ pub enum Error {
     /// A language model cannot be asked.
     #[error(transparent)]
     Llm(#[from] crate::llm::LlmError),
+    /// Prometheus could not be asked, or did not answer.
+    #[error(transparent)]
+    Prometheus(#[from] crate::prometheus::PrometheusError),
     /// A write, or its dry run, did not succeed.
     #[error(transparent)]
     Write(crate::apply::ApplyError),
@@ -231,7 +234,10 @@ impl Error {
             Error::PlanFile { source, .. } => source.exit(),
             Error::Write(error) => error.exit(),
             Error::Llm(error) if error.is_usage() => Exit::Usage,
+            Error::Prometheus(error) if error.is_usage() => Exit::Usage,
+            Error::Prometheus(error) if error.is_denied() => Exit::NotPermitted,
             Error::Llm(_)
+            | Error::Prometheus(_)
             | Error::Journal(_)
             | Error::Io { .. }
             | Error::BadFile { .. }
@@ -247,6 +253,15 @@ impl Error {
             | Error::NoExporter { .. }
             | Error::Recording(_)
             | Error::NoScores { .. } => Exit::Error,
+        }
+    }
+
+    /// Somebody is away, perhaps for a moment only.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Error::Unreachable { .. } | Error::NoScores { .. } => true,
+            Error::Prometheus(error) => error.may_pass(),
+            _ => false,
         }
     }
 
@@ -295,6 +310,7 @@ impl Error {
             Error::PlanFile { .. } => {
                 "nothing was changed; make the plan again: kubectl guard fix ... --dry-run -o yaml".into()
             }
+            Error::Prometheus(error) => error.hint().into(),
         };
         Some(hint)
     }

@@ -29,6 +29,7 @@ pub mod nodes;
 pub mod output;
 pub mod plan;
 pub mod pods;
+pub mod prometheus;
 pub mod propose;
 pub mod render;
 pub mod rows;

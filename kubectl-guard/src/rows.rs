@@ -146,9 +146,13 @@ fn worst_first(a: &Row, b: &Row) -> std::cmp::Ordering {
 
 fn scored(pod: &PodFacts, report: &PodReport) -> Row {
     let note = match report.state {
+        // Metrics do not hold how many.
+        State::Learning if report.learning_left == 0 => Some("learning".to_owned()),
         State::Learning => Some(format!("learning, {} more samples", report.learning_left)),
         State::Stale => Some("no fresh sample".to_owned()),
         State::Muted => Some("muted by its owner".to_owned()),
+        // Metrics hold figures and no words.
+        State::Anomalous if report.reasons.is_empty() => Some("no reason is told".to_owned()),
         State::Ok | State::Anomalous => None,
     };
     Row {

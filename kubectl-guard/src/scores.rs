@@ -3,13 +3,76 @@
 use std::collections::BTreeMap;
 
 use guard_model::report::NodeReport;
+use guard_model::sample::PodFacts;
 use jiff::Timestamp;
 
 use crate::commands::version::VERSION;
+use crate::connect::Connection;
+use crate::console::Console;
+use crate::error::Error;
+use crate::prometheus::Prometheus;
 use crate::sanitise;
 
 pub mod portforward;
+pub mod prometheus;
 pub mod recording;
+
+/// Where the scores of a cluster are read from.
+pub enum Source {
+    /// Its exporters, in this namespace.
+    Exporters {
+        /// Where they are.
+        namespace: String,
+    },
+    /// A Prometheus that scrapes them.
+    Prometheus {
+        /// Who is asked.
+        prometheus: Box<Prometheus>,
+        /// Which of its series are of this cluster.
+        matchers: Vec<prometheus::Matcher>,
+    },
+}
+
+/// What a source tells, before it is known whom it tells it of.
+pub enum Told {
+    /// Reports, which name pods by their UID.
+    Scores(Scores),
+    /// Series, which name pods by their name.
+    Series(Box<prometheus::Answers>),
+}
+
+impl Source {
+    /// Asks for the scores of `namespace`, or of all; the exporters always tell all.
+    ///
+    /// # Errors
+    /// If the source cannot be asked, or does not answer.
+    pub async fn read(
+        &self,
+        connection: &Connection,
+        namespace: Option<&str>,
+        console: &Console,
+    ) -> Result<Told, Error> {
+        Ok(match self {
+            Self::Exporters { namespace } => Told::Scores(portforward::read(connection, namespace, console).await?),
+            Self::Prometheus { prometheus, matchers } => {
+                Told::Series(Box::new(prometheus::read(prometheus, matchers, namespace).await?))
+            }
+        })
+    }
+}
+
+impl Told {
+    /// The scores, given the pods that the user sees.
+    ///
+    /// # Errors
+    /// If series cannot be told apart, or there are none.
+    pub fn of(self, pods: &[PodFacts], now: Timestamp) -> Result<Scores, Error> {
+        match self {
+            Self::Scores(scores) => Ok(scores),
+            Self::Series(answers) => prometheus::join(&answers, pods, now),
+        }
+    }
+}
 
 /// The scores of a cluster at one moment.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +81,10 @@ pub struct Scores {
     pub reports: Vec<NodeReport>,
     /// Nodes whose exporter was asked in vain.
     pub silent: Vec<Silent>,
+    /// What the source itself wants to be known, one line each; sanitised.
+    pub notices: Vec<String>,
+    /// How much later than from the exporters they may come by this way, in seconds.
+    pub lag_seconds: f64,
 }
 
 /// A node that should have told its scores and did not.
@@ -32,11 +99,12 @@ pub struct Silent {
 impl Scores {
     /// What the reader should know about these scores, one line each.
     pub fn warnings(&self, now: Timestamp) -> Vec<String> {
-        let mut warnings = self.silences();
+        let mut warnings = self.notices.clone();
+        warnings.extend(self.silences());
         for report in &self.reports {
             let node = &report.node;
             let age = now.duration_since(report.at).as_secs_f64();
-            if age > (4.0 * report.interval_seconds).max(60.0) {
+            if age > (4.0 * report.interval_seconds).max(60.0) + self.lag_seconds {
                 warnings.push(format!("scores of node {node} are {} old", guard_model::words::duration(age)));
             }
             if let Some(error) = report.kubelet.error.as_ref().filter(|_| !report.kubelet.up) {
@@ -68,7 +136,8 @@ impl Scores {
 
     /// What to say if exporters are not of this plugin's version.
     pub fn skew(&self) -> Option<String> {
-        let others: Vec<&str> = self.versions().into_keys().filter(|version| *version != VERSION).collect();
+        let differs = |version: &&str| !version.is_empty() && *version != VERSION;
+        let others: Vec<&str> = self.versions().into_keys().filter(differs).collect();
         let others = (!others.is_empty()).then(|| others.join(", "))?;
         Some(format!(
             "this plugin is version {VERSION}, exporters are {others}; `kubectl guard install` brings them together"

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::{KubeFlags, Selection, duration};
+use crate::cli::{KubeFlags, Selection, SourceFlags, duration};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::output::{self, Format, Formats};
 use crate::render::{self, More, Style};
 use crate::rows::{self, Counts, Group, Row};
-use crate::scores::portforward;
+use crate::scores::{Source, portforward};
 use crate::{nodes, pods};
 
 /// Arguments of `status`.
@@ -28,7 +28,7 @@ pub struct StatusArgs {
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
-    exporters: ExporterArgs,
+    source: SourceFlags,
     /// Also what is under its line
     #[arg(long)]
     all: bool,
@@ -114,13 +114,15 @@ pub async fn run(mut args: StatusArgs, kube: &KubeFlags, console: &Console) -> R
     if args.threshold.is_none() {
         args.threshold = threshold_of_environment(|name| std::env::var(name).ok())?;
     }
-    let connection = Connection::open(kube, &Environment::of_process())?;
+    let environment = Environment::of_process();
+    let connection = Connection::open(kube, &environment)?;
+    let source = args.source.open(&connection, &environment)?;
     loop {
-        let looked = look(&args, &connection, console).await;
+        let looked = look(&args, &connection, &source, console).await;
         let view = match looked {
             Ok(view) => view,
-            // A watch outlives an API server that is away for a moment.
-            Err(error @ (Error::Unreachable { .. } | Error::NoScores { .. })) if args.watch => {
+            // A watch outlives an API server, or a Prometheus, that is away for a moment.
+            Err(error) if args.watch && error.may_pass() => {
                 console.error(&error);
                 tokio::time::sleep(args.watch_interval).await;
                 continue;
@@ -152,12 +154,13 @@ pub(super) fn threshold_of_environment(get: impl Fn(&str) -> Option<String>) -> 
     }
 }
 
-async fn look(args: &StatusArgs, connection: &Connection, console: &Console) -> Result<View, Error> {
-    let (pods, scores) = tokio::try_join!(
+async fn look(args: &StatusArgs, connection: &Connection, source: &Source, console: &Console) -> Result<View, Error> {
+    let (pods, told) = tokio::try_join!(
         pods::list(connection, &args.selection),
-        portforward::read(connection, &args.exporters.guard_namespace, console)
+        source.read(connection, pods::scope(connection, &args.selection), console)
     )?;
     let at = Timestamp::now();
+    let scores = told.of(&pods.facts, at)?;
     for warning in scores.warnings(at) {
         console.warn(&warning);
     }

@@ -151,7 +151,7 @@ mod tests {
         let mut old = node("node3", Vec::new());
         old.scored_by = "guard-exporter 0.0.9".into();
         let scores =
-            Scores { reports: vec![node("node1", Vec::new()), node("node2", Vec::new()), old], silent: vec![] };
+            Scores { reports: vec![node("node1", Vec::new()), node("node2", Vec::new()), old], ..Scores::default() };
         let version = |git_version: &str| Version { git_version: git_version.into(), platform: "linux/amd64".into() };
         Versions {
             client_version: version("v0.1.0"),

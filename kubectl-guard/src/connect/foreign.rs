@@ -9,11 +9,17 @@ use kube::{Client, Config};
 use super::{CONNECT_TIMEOUT, Environment, proxy, user_agent};
 use crate::error::innermost;
 
-/// A client for `url` that shows `auth`; without retries, with the proxy of the environment.
+/// A client for `url` that shows `auth` and believes `authorities`, else the system's; without retries, with the proxy of
+/// the environment.
 ///
 /// # Errors
 /// In words, if it cannot be made, or if `auth` would travel in the clear.
-pub(crate) fn client(url: &Uri, auth: AuthInfo, environment: &Environment) -> Result<Client, String> {
+pub(crate) fn client(
+    url: &Uri,
+    auth: AuthInfo,
+    authorities: Option<Vec<Vec<u8>>>,
+    environment: &Environment,
+) -> Result<Client, String> {
     let shows = auth.token.is_some() || auth.token_file.is_some() || auth.password.is_some();
     if shows && url.scheme_str() == Some("http") && !is_here(url) {
         return Err("the credentials would travel in the clear; use https://".to_owned());
@@ -22,6 +28,7 @@ pub(crate) fn client(url: &Uri, auth: AuthInfo, environment: &Environment) -> Re
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.default_retry = false;
     config.auth_info = auth;
+    config.root_cert = authorities;
     config.proxy_url = match proxy::of_environment(url, environment) {
         Some(proxy) => Some(proxy.parse().map_err(|_| "the proxy's URL cannot be understood".to_owned())?),
         None => None,
@@ -43,7 +50,7 @@ mod tests {
 
     fn problem(url: &str, token: bool) -> Option<String> {
         let auth = AuthInfo { token: token.then(|| "geheim".to_owned().into()), ..AuthInfo::default() };
-        client(&url.parse().unwrap(), auth, &Environment::default()).err()
+        client(&url.parse().unwrap(), auth, None, &Environment::default()).err()
     }
 
     #[tokio::test]

@@ -27,7 +27,7 @@ fn shown(checks: &[Check]) -> String {
 
 #[test]
 fn a_sound_installation_gives_no_advice() {
-    let checks = scores(&Scores { reports: vec![report("a"), report("b")], silent: Vec::new() });
+    let checks = scores(&Scores { reports: vec![report("a"), report("b")], ..Scores::default() });
     assert!(checks.iter().all(|check| check.level == Level::Ok && check.fix.is_none()), "{}", shown(&checks));
 }
 
@@ -41,7 +41,7 @@ fn each_fault_is_found_by_its_own_check() {
     b.model.error = Some("the model cannot be read as ONNX".into());
     b.scored_by = "guard-exporter 0.0.9".into();
     let silent = vec![Silent { node: "c".into(), problem: "no answer in 5 s".into() }];
-    let checks = scores(&Scores { reports: vec![a, b], silent });
+    let checks = scores(&Scores { reports: vec![a, b], silent, ..Scores::default() });
     let levels: Vec<(&str, Level)> = checks.iter().map(|check| (check.name, check.level)).collect();
     let wanted = [
         ("exporters", Level::Fail),

@@ -79,6 +79,7 @@ pub(crate) fn shop() -> Vec<Row> {
             ),
         ],
         silent: vec![Silent { node: "node3".into(), problem: "no answer within 5 s".into() }],
+        ..Scores::default()
     };
     let mut waiting = pod("report-1", None);
     waiting.unschedulable = Some("0/2 nodes are available: 2 Insufficient cpu.".into());
@@ -146,8 +147,10 @@ fn pods_the_user_did_not_list_are_not_shown() {
 
 #[test]
 fn a_name_used_again_is_not_the_old_pod() {
-    let scores =
-        Scores { reports: vec![node("node1", vec![report("cart-1", Some(0.9), State::Anomalous)])], silent: vec![] };
+    let scores = Scores {
+        reports: vec![node("node1", vec![report("cart-1", Some(0.9), State::Anomalous)])],
+        ..Scores::default()
+    };
     let new = PodFacts { uid: "new".into(), ..pod("cart-1", Some("node1")) };
     assert_eq!(join(&scores, &[new], now())[0].score, None);
 }

@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::{Cluster, WORK_IMAGE};
+use guard_tests::person::Person;
 use guard_tests::process::Service;
 use guard_tests::{http, wait};
 use serde_json::{Value, json};
 
 use crate::scrape;
 
-const ADDRESS: &str = "127.0.0.1:9090";
+/// Where the API server reaches it too.
+const HOST: &str = "10.99.0.1";
+const PORT: u16 = 9090;
 
 /// The exporters' pods as the discovery of a Prometheus in the cluster would give them.
 fn targets(cluster: &Cluster) -> Result<String> {
@@ -55,12 +58,12 @@ fn start(folder: &Path) -> Result<Service> {
     command
         .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
         .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
-        .arg(format!("--web.listen-address={ADDRESS}"));
+        .arg(format!("--web.listen-address={HOST}:{PORT}"));
     Service::start(command, &folder.join("log"))
 }
 
 fn api(path: &str) -> Result<Value> {
-    let answer: Value = serde_json::from_slice(&http::get(ADDRESS, &format!("/api/v1/{path}"))?)?;
+    let answer: Value = serde_json::from_slice(&http::get(&format!("{HOST}:{PORT}"), &format!("/api/v1/{path}"))?)?;
     Ok(answer["data"].clone())
 }
 
@@ -102,6 +105,81 @@ fn is_of_broken(expression: &str) -> Result<bool> {
     Ok(query(expression)?.iter().any(|sample| sample["metric"]["pod"] == "broken"))
 }
 
+/// A Service of Prometheus. The API server passes requests on to addresses of pods only, so a pod that nobody schedules
+/// lends its name to the address outside.
+fn make_service(cluster: &Cluster) -> Result<()> {
+    let metadata = json!({"name": "prometheus", "namespace": "default"});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {
+        "schedulerName": "nobody", "containers": [{"name": "prometheus", "image": WORK_IMAGE}]}});
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata,
+        "spec": {"ports": [{"port": PORT}]}});
+    let address = json!({"ip": HOST, "targetRef": {"kind": "Pod", "name": "prometheus", "namespace": "default"}});
+    let endpoints = json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata,
+        "subsets": [{"addresses": [address], "ports": [{"port": PORT}]}]});
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [pod, service, endpoints]});
+    cluster.admin().apply(&list.to_string())?;
+    let status = json!({"status": {"podIP": HOST, "podIPs": [{"ip": HOST}]}}).to_string();
+    let patch = ["patch", "pod", "prometheus", "-n", "default", "--subresource=status", "--type=merge", "-p", &status];
+    cluster.admin().kubectl(&patch).map(|_| ())
+}
+
+/// Somebody who may see pods and ask Prometheus, and may not forward ports to exporters.
+fn reader(cluster: &Cluster) -> Result<Person> {
+    make_service(cluster)?;
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "test-reader"}, "rules": [
+            {"apiGroups": [""], "resources": ["services/proxy"], "resourceNames": ["prometheus:9090"], "verbs": ["get"]}]});
+    let binding = |name: &str, role: &str| {
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "nobody"}]})
+    };
+    let bindings = [binding("test-reader", "test-reader"), binding("test-reader-views", "guard-viewer")];
+    let items = [&[role][..], &bindings].concat();
+    cluster.admin().apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())?;
+    Ok(cluster.person("nobody"))
+}
+
+/// The command with the scores of Prometheus, asked at its address or through its Service.
+fn with_scores_of_prometheus<'a>(command: &[&'a str], place: &'a str) -> Vec<&'a str> {
+    [command, &["-n", "default", "--source=prometheus", place]].concat()
+}
+
+const THROUGH_THE_API_SERVER: &str = "--prometheus-service=default/prometheus:9090";
+
+fn the_plugin_reads_it_without_the_exporters(cluster: &Cluster) -> Result<()> {
+    let reader = reader(cluster)?;
+    let exporters = reader.guard(&["status", "-n", "default"])?;
+    assert_eq!(exporters.code, Some(3), "{exporters:?}");
+    let url = format!("--prometheus-url=http://{HOST}:{PORT}");
+    for place in [url.as_str(), THROUGH_THE_API_SERVER] {
+        // A right takes a moment to be known.
+        let row = wait::until("the row of the broken pod", Duration::from_secs(30), || {
+            let answer = reader.guard(&with_scores_of_prometheus(&["status", "-o", "json"], place))?;
+            ensure!(answer.code == Some(0), "{answer:?}");
+            let document: Value = serde_json::from_str(&answer.out)?;
+            Ok(document["items"].as_array().context("no items")?.iter().find(|row| row["name"] == "broken").cloned())
+        })?;
+        assert_eq!(row["state"], "anomalous", "{row}");
+        assert!(row["score"].as_f64().is_some_and(|score| score >= 0.7), "{row}");
+        assert!(row["since"].is_string() && row["reasons"][0]["cause"] == "crash_loop", "{row}");
+    }
+    for what in ["workloads", "nodes"] {
+        let shown = reader.guard(&with_scores_of_prometheus(&["status", what, "--all"], THROUGH_THE_API_SERVER))?;
+        assert!(shown.code == Some(0) && shown.out.lines().count() > 1, "{shown:?}");
+    }
+    Ok(())
+}
+
+/// What the plugin says while Prometheus cannot scrape the exporters.
+fn the_plugin_tells_that_scores_are_missing(cluster: &Cluster) -> Result<()> {
+    let reader = cluster.person("nobody");
+    let status = reader.guard(&with_scores_of_prometheus(&["status"], THROUGH_THE_API_SERVER))?;
+    assert_eq!(status.code, Some(1), "{status:?}");
+    assert!(status.err.contains("Prometheus cannot scrape its exporter"), "{status:?}");
+    Ok(())
+}
+
 pub(crate) fn a_real_prometheus_scrapes_with_its_token(cluster: &mut Cluster) -> Result<()> {
     let folder = cluster.folder().join("prometheus");
     fs::create_dir_all(&folder)?;
@@ -117,6 +195,7 @@ pub(crate) fn a_real_prometheus_scrapes_with_its_token(cluster: &mut Cluster) ->
         ensure!(found, "its state: {:?}", query("guard_pod_state")?);
         Ok(is_of_broken("ALERTS")?.then_some(()))
     })?;
+    the_plugin_reads_it_without_the_exporters(cluster)?;
     let help = api("metadata?metric=guard_pod_anomaly_score")?["guard_pod_anomaly_score"][0].clone();
     assert_eq!(help["type"], "gauge", "{help}");
     let rules = api("rules")?.to_string();
@@ -133,10 +212,15 @@ pub(crate) fn a_real_prometheus_scrapes_with_its_token(cluster: &mut Cluster) ->
             Ok(Some(()))
         })?;
     }
+    the_plugin_tells_that_scores_are_missing(cluster)?;
     fs::write(folder.join("token"), scrape::token(cluster, "scraper")?)?;
     expect_up("1")?;
     cluster.admin().kubectl(&["delete", "pod", "broken", "-n", "default"])?;
     wait::until("nothing to be left of the pod", Duration::from_mins(1), || {
         Ok((!is_of_broken("guard_pod_state")? && !is_of_broken("ALERTS")?).then_some(()))
-    })
+    })?;
+    let left = ["clusterrolebinding/test-reader", "clusterrolebinding/test-reader-views", "clusterrole/test-reader"];
+    cluster.admin().kubectl(&[&["delete"][..], &left].concat())?;
+    cluster.admin().kubectl(&["delete", "-n", "default", "pod/prometheus", "service/prometheus"])?;
+    Ok(())
 }

@@ -1,0 +1,143 @@
+//! A client of the Prometheus HTTP API, as Prometheus, Thanos, Mimir and VictoriaMetrics speak it: an expression in,
+//! series out, never more of the past than was asked for.
+//!
+//! What it is told is foreign: its labels and messages are sanitised here, its size and its time are bounded, and what is
+//! not an answer of that API is an error, never an empty result.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use kube::Client;
+use kube::client::Body;
+
+use crate::connect::{Connection, Environment};
+use crate::error::{Error, Request, innermost};
+
+mod answer;
+mod endpoint;
+mod error;
+
+pub use answer::{Answer, Point, Series};
+pub use endpoint::{Credentials, Endpoint, Place, Service};
+pub use error::PrometheusError;
+
+/// One answer may take this long; Prometheus itself gives up a little earlier, and can then say why.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// What Prometheus is told to take at most.
+const THEIR_PATIENCE: &str = "25s";
+/// The scores of 150,000 pods are a third of this.
+const MAX_ANSWER: usize = 128 << 20;
+
+/// A Prometheus that can be asked.
+#[derive(Clone)]
+pub struct Prometheus {
+    client: Client,
+    /// What stands before `/api/v1/query`.
+    prefix: String,
+    headers: HeaderMap,
+    /// How it is named in errors.
+    name: String,
+    /// The namespace of its Service, if the API server passes the requests on.
+    service_namespace: Option<String>,
+}
+
+impl Prometheus {
+    /// Makes ready to ask. Nothing is sent yet; `connection` is used only for a Service, with the user's own rights.
+    ///
+    /// # Errors
+    /// If a file with credentials cannot be used.
+    pub fn open(
+        endpoint: &Endpoint,
+        connection: &Connection,
+        environment: &Environment,
+    ) -> Result<Self, PrometheusError> {
+        let (client, prefix, service_namespace) = match &endpoint.place {
+            Place::Service(service) => {
+                (connection.client.clone(), service.path(), Some(service.namespace().to_owned()))
+            }
+            Place::Url(url) => (endpoint.client(url, environment)?, String::new(), None),
+        };
+        let mut headers = endpoint.headers.clone();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        Ok(Self { client, prefix, headers, name: endpoint.place.to_string(), service_namespace })
+    }
+
+    /// The place it was asked at, for words.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The value of each series of `expression` now.
+    ///
+    /// # Errors
+    /// If it does not answer, refuses, or answers with something else.
+    pub async fn query(&self, expression: &str) -> Result<Answer, Error> {
+        self.ask("query", &[("query", expression)]).await
+    }
+
+    async fn ask(&self, what: &str, parameters: &[(&str, &str)]) -> Result<Answer, Error> {
+        let mut uri = format!("{}/api/v1/{what}?timeout={THEIR_PATIENCE}", self.prefix);
+        for (name, value) in parameters {
+            uri.push('&');
+            uri.push_str(name);
+            uri.push('=');
+            uri.push_str(&encoded(value));
+        }
+        let answered = tokio::time::timeout(PATIENCE, self.fetch(&uri)).await;
+        let (status, body) = answered.unwrap_or_else(|_| {
+            Err(PrometheusError::Unreachable {
+                server: self.name.clone(),
+                problem: format!("no whole answer within {} s", PATIENCE.as_secs()),
+            })
+        })?;
+        if status.is_success() {
+            return Ok(answer::parse(&self.name, &body)?);
+        }
+        Err(self.refused(status, &body))
+    }
+
+    async fn fetch(&self, uri: &str) -> Result<(StatusCode, Vec<u8>), PrometheusError> {
+        let unreachable = |problem| PrometheusError::Unreachable { server: self.name.clone(), problem };
+        let mut request = http::Request::new(Body::empty());
+        *request.method_mut() = Method::GET;
+        *request.uri_mut() = uri.parse().map_err(|error: http::uri::InvalidUri| unreachable(error.to_string()))?;
+        request.headers_mut().clone_from(&self.headers);
+        let response = self.client.send(request).await.map_err(|error| unreachable(innermost(&error)))?;
+        let status = response.status();
+        match Limited::new(response.into_body(), MAX_ANSWER).collect().await {
+            Ok(body) => Ok((status, body.to_bytes().to_vec())),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                Err(PrometheusError::TooLarge { server: self.name.clone(), mebibytes: MAX_ANSWER >> 20 })
+            }
+            Err(error) => Err(unreachable(format!("its answer breaks off: {}", innermost(&*error)))),
+        }
+    }
+
+    /// The words of a refusal: the API server's about its proxy, else those of whoever answered.
+    fn refused(&self, status: StatusCode, body: &[u8]) -> Error {
+        if let (Some(namespace), Some(status)) = (&self.service_namespace, answer::status_of_kubernetes(body)) {
+            let request =
+                Request { verb: "get", resource: "services/proxy", group: "", namespace: Some(namespace.as_str()) };
+            return request.failed(&kube::Error::Api(Box::new(status)));
+        }
+        answer::refusal(&self.name, status, body).into()
+    }
+}
+
+/// `text` as part of a query of a URL.
+pub(crate) fn encoded(text: &str) -> String {
+    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.extend(['%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests;

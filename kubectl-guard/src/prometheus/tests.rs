@@ -1,0 +1,124 @@
+use http::StatusCode;
+use serde_json::json;
+
+use super::*;
+use crate::cli::KubeFlags;
+use crate::exit::Exit;
+use crate::wire;
+
+fn through_the_api_server(connection: &Connection) -> Prometheus {
+    let endpoint = Endpoint::behind("monitoring/prometheus:9090").unwrap();
+    Prometheus::open(&endpoint, connection, &Environment::default()).unwrap()
+}
+
+fn vector() -> serde_json::Value {
+    json!({"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, "2"]}]}})
+}
+
+#[tokio::test]
+async fn a_service_is_asked_through_the_api_server_by_get() {
+    let (connection, seen) = wire::server(|_, _| (200, vector())).await;
+    let prometheus = through_the_api_server(&connection);
+    let answer = prometheus.query("up{job=\"ä b\"} > 0").await.unwrap();
+    assert_eq!(answer.series[0].value(), Some(2.0));
+    let path = "/api/v1/namespaces/monitoring/services/prometheus:9090/proxy/api/v1/query?timeout=25s\
+                &query=up%7Bjob%3D%22%C3%A4%20b%22%7D%20%3E%200";
+    assert_eq!(*seen.lock().unwrap(), [path]);
+}
+
+#[tokio::test]
+async fn the_api_servers_refusal_names_the_missing_rule_and_that_of_prometheus_does_not() {
+    let refusal = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no", "reason":
+        "Forbidden", "code": 403});
+    let (connection, _) = wire::server(|_, n| match n {
+        0 => (
+            403,
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": "services \"prometheus\" is forbidden", "reason": "Forbidden", "code": 403}),
+        ),
+        1 => (403, json!({"status": "error", "errorType": "forbidden", "error": "no tenant"})),
+        2 => (422, json!({"status": "error", "errorType": "execution", "error": "too many samples"})),
+        _ => (200, json!({"status": "success"})),
+    })
+    .await;
+    assert!(answer::status_of_kubernetes(refusal.to_string().as_bytes()).is_some());
+    let prometheus = through_the_api_server(&connection);
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        let error = prometheus.query("x").await.unwrap_err();
+        told.push((error.process_exit_code(), error.to_string()));
+    }
+    let of = |exit, text: &str| (exit, text.to_owned());
+    assert_eq!(
+        told,
+        [
+            of(Exit::NotPermitted, "you may not get services/proxy in namespace monitoring"),
+            of(
+                Exit::NotPermitted,
+                "Prometheus behind service monitoring/prometheus does not let you ask (403): no tenant"
+            ),
+            of(Exit::Error, "Prometheus behind service monitoring/prometheus answers with 422: too many samples"),
+            of(
+                Exit::Error,
+                "Prometheus behind service monitoring/prometheus does not answer like a Prometheus: it holds no data"
+            ),
+        ]
+    );
+}
+
+/// A server that answers each connection with these bytes and ends it.
+async fn raw(answer: Vec<u8>) -> Prometheus {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint::at(&format!("http://{}/base/", listener.local_addr().unwrap())).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            if stream.read(&mut head).await.is_ok() {
+                // The client may have gone before all is written.
+                drop(stream.write_all(&answer).await);
+            }
+        }
+    });
+    Prometheus::open(&endpoint, &nowhere(), &Environment::default()).unwrap()
+}
+
+/// A cluster that is not asked.
+fn nowhere() -> Connection {
+    let flags = KubeFlags { server: Some("http://127.0.0.1:1".into()), ..KubeFlags::default() };
+    Connection::open(&flags, &Environment::default()).unwrap()
+}
+
+#[tokio::test]
+async fn answers_that_break_off_lie_or_never_end_are_errors() {
+    let head = |length: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+    let whole = vector().to_string().into_bytes();
+    let good = [head(whole.len()), whole.clone()].concat();
+    assert!(raw(good).await.query("x").await.is_ok());
+
+    let huge = [head(MAX_ANSWER + 1), vec![b' '; MAX_ANSWER + 1]].concat();
+    for (answer, part) in [
+        (head(whole.len() + 1), "breaks off"),
+        ([head(whole.len() + 9), whole.clone()].concat(), "breaks off"),
+        (b"nonsense\r\n\r\n".to_vec(), "does not answer"),
+        (Vec::new(), "does not answer"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n".to_vec(), "log in"),
+        (huge, "over 128 MiB"),
+    ] {
+        let error = raw(answer).await.query("x").await.unwrap_err().to_string();
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_is_said_with_the_address() {
+    let endpoint = Endpoint::at("http://127.0.0.1:1").unwrap();
+    let prometheus = Prometheus::open(&endpoint, &nowhere(), &Environment::default()).unwrap();
+    let error = prometheus.query("x").await.unwrap_err();
+    assert!(
+        error.shown().starts_with("error: Prometheus at http://127.0.0.1:1/ does not answer: "),
+        "{}",
+        error.shown()
+    );
+    assert_eq!(answer::refusal("p", StatusCode::BAD_GATEWAY, b"").to_string(), "p answers with 502");
+}

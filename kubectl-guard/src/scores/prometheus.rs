@@ -1,0 +1,118 @@
+//! Scores from a Prometheus that scrapes the exporters: a few queries about now, in, [`Answers`] out; [`join`] makes
+//! reports of them.
+//!
+//! Every query is an instant one: what it costs grows with the pods, never with the history that is kept of them.
+
+use std::str::FromStr;
+
+use crate::error::Error;
+use crate::prometheus::{Answer, Prometheus, PrometheusError};
+use crate::sanitise;
+
+mod join;
+
+pub use join::join;
+
+/// What exporters tell of pods, besides their state.
+const OF_PODS: &str = "guard_pod_anomaly_score|guard_pod_anomaly_since_timestamp_seconds|\
+    guard_pod_feature_deviation|guard_pod_feature_seen|guard_pod_feature_expected";
+/// What exporters tell of themselves.
+const OF_NODES: &str = "guard_exporter_build_info|guard_score_threshold|guard_tick_interval_seconds|\
+    guard_model_info|guard_model_loaded|guard_kubelet_up|guard_kubelet_tls_verified|guard_kubelet_error_info|\
+    guard_last_sample_timestamp_seconds";
+
+/// A label that series must have with this value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matcher {
+    label: String,
+    value: String,
+}
+
+impl Matcher {
+    fn new(label: &str, value: &str) -> Self {
+        Self { label: label.to_owned(), value: value.to_owned() }
+    }
+
+    /// As PromQL writes it.
+    fn text(&self) -> String {
+        let value = self.value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
+        format!("{}=\"{value}\"", self.label)
+    }
+}
+
+impl FromStr for Matcher {
+    type Err = PrometheusError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let starts = |c: char| c.is_ascii_alphabetic() || c == '_';
+        let is_label =
+            |name: &str| name.starts_with(starts) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        match text.split_once('=') {
+            Some((label, value)) if is_label(label) && !value.is_empty() => Ok(Self::new(label, value)),
+            _ => Err(PrometheusError::Matcher { text: sanitise::line(text) }),
+        }
+    }
+}
+
+/// Everything that was asked for. Its text is sanitised.
+#[derive(Clone, Debug, Default)]
+pub struct Answers {
+    /// Who was asked.
+    server: String,
+    /// The state of each pod.
+    states: Answer,
+    /// What else is told of pods.
+    pods: Answer,
+    /// What exporters tell of themselves.
+    nodes: Answer,
+    /// When the pods of each exporter were last scraped.
+    scraped: Answer,
+    /// Exporters that cannot be scraped.
+    down: Answer,
+}
+
+impl Answers {
+    fn all(&self) -> [&Answer; 5] {
+        [&self.states, &self.pods, &self.nodes, &self.scraped, &self.down]
+    }
+}
+
+/// Asks for the pods of `namespace`, or of all, and for their exporters.
+///
+/// # Errors
+/// If Prometheus does not answer, or refuses, or is none.
+pub async fn read(prometheus: &Prometheus, matchers: &[Matcher], namespace: Option<&str>) -> Result<Answers, Error> {
+    let [states, pods, nodes, scraped, down] = queries(matchers, namespace);
+    let (states, pods, nodes, scraped, down) = tokio::try_join!(
+        prometheus.query(&states),
+        prometheus.query(&pods),
+        prometheus.query(&nodes),
+        prometheus.query(&scraped),
+        prometheus.query(&down),
+    )?;
+    Ok(Answers { server: prometheus.name().to_owned(), states, pods, nodes, scraped, down })
+}
+
+/// The queries for states, pods, nodes, scrapes and exporters that are down.
+fn queries(matchers: &[Matcher], namespace: Option<&str>) -> [String; 5] {
+    let select = |own: &[String]| {
+        let all: Vec<String> = own.iter().cloned().chain(matchers.iter().map(Matcher::text)).collect();
+        format!("{{{}}}", all.join(","))
+    };
+    let name = |names: &str| format!("__name__=~\"{names}\"");
+    let in_namespace: Vec<String> = namespace.map(|name| Matcher::new("namespace", name).text()).into_iter().collect();
+    let of_pods = |first: &[String]| select(&[first, &in_namespace].concat());
+    [
+        format!("guard_pod_state{} == 1", of_pods(&[])),
+        of_pods(&[name(OF_PODS)]),
+        select(&[name(OF_NODES)]),
+        format!(
+            "max by (cluster, node, instance) (timestamp(guard_pod_state{}))",
+            of_pods(&["state=\"ok\"".to_owned()])
+        ),
+        format!("up{} == 0", select(&["job=\"guard-exporter\"".to_owned()])),
+    ]
+}
+
+#[cfg(test)]
+mod tests;
