@@ -17,10 +17,12 @@ use crate::error::{Error, Request, innermost};
 mod answer;
 mod endpoint;
 mod error;
+mod range;
 
 pub use answer::{Answer, Point, Series};
 pub use endpoint::{Credentials, Endpoint, Place, Service};
 pub use error::PrometheusError;
+pub use range::Range;
 
 /// One answer may take this long; Prometheus itself gives up a little earlier, and can then say why.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -74,6 +76,21 @@ impl Prometheus {
     /// If it does not answer, refuses, or answers with something else.
     pub async fn query(&self, expression: &str) -> Result<Answer, Error> {
         self.ask("query", &[("query", expression)]).await
+    }
+
+    /// The values of each series of `expression` at every step of `range`, asked for in as many pages as the limits of
+    /// Prometheus need.
+    ///
+    /// # Errors
+    /// As [`Self::query`]; a page that fails fails the whole.
+    pub async fn query_range(&self, expression: &str, range: Range) -> Result<Answer, Error> {
+        let mut whole = Answer::default();
+        for page in range.pages() {
+            let (start, end, step) = (page.start.to_string(), page.end.to_string(), page.step.to_string());
+            let parameters = [("query", expression), ("start", &start), ("end", &end), ("step", &step)];
+            whole.append(self.ask("query_range", &parameters).await?);
+        }
+        Ok(whole)
     }
 
     async fn ask(&self, what: &str, parameters: &[(&str, &str)]) -> Result<Answer, Error> {

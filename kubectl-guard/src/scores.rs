@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use guard_model::report::NodeReport;
+use guard_model::report::{HistoryPoint, NodeReport};
 use guard_model::sample::PodFacts;
 use jiff::Timestamp;
 
@@ -10,6 +10,7 @@ use crate::commands::version::VERSION;
 use crate::connect::Connection;
 use crate::console::Console;
 use crate::error::Error;
+use crate::plan;
 use crate::prometheus::Prometheus;
 use crate::sanitise;
 
@@ -58,6 +59,29 @@ impl Source {
                 Told::Series(Box::new(prometheus::read(prometheus, matchers, namespace).await?))
             }
         })
+    }
+}
+
+impl Source {
+    /// What plans call it.
+    pub fn kind(&self) -> plan::Source {
+        match self {
+            Self::Exporters { .. } => plan::Source::Exporter,
+            Self::Prometheus { .. } => plan::Source::Prometheus,
+        }
+    }
+
+    /// The scores of a pod within the last hour, oldest first; `None` where the report itself holds its history.
+    ///
+    /// # Errors
+    /// If the source does not answer, or refuses.
+    pub async fn history(&self, pod: &PodFacts, now: Timestamp) -> Result<Option<Vec<HistoryPoint>>, Error> {
+        match self {
+            Self::Exporters { .. } => Ok(None),
+            Self::Prometheus { prometheus, matchers } => {
+                prometheus::history(prometheus, matchers, pod, now).await.map(Some)
+            }
+        }
     }
 }
 

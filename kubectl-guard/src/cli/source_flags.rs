@@ -23,7 +23,7 @@ enum Asked {
 }
 
 /// Where scores are read from.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct SourceFlags {
     /// Where scores are read from
     #[arg(long, value_enum, default_value_t, value_name = "SOURCE")]
@@ -35,7 +35,7 @@ pub struct SourceFlags {
 }
 
 /// Which Prometheus, and as whom. Secrets come from files only: a command line can be read by everybody.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Prometheus, with --source prometheus")]
 #[expect(clippy::struct_field_names, reason = "they are the names of the flags")]
 struct PrometheusFlags {

@@ -9,8 +9,7 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 
-use crate::cli::{KubeFlags, Selection};
-use crate::commands::status::ExporterArgs;
+use crate::cli::{KubeFlags, Selection, SourceFlags};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::{Error, Request};
@@ -19,7 +18,7 @@ use crate::llm::LlmArgs;
 use crate::render::explain::{Detail, Rollout};
 use crate::render::{self, More, Style};
 use crate::rows::{self, Row};
-use crate::scores::{Scores, portforward};
+use crate::scores::{Scores, Source};
 use crate::{events, logs, nodes, pods, sanitise};
 
 mod opinion;
@@ -31,7 +30,7 @@ pub struct ExplainArgs {
     #[arg(required = true, num_args = 1..=2, value_name = "TYPE/NAME")]
     target: Vec<String>,
     #[command(flatten)]
-    exporters: ExporterArgs,
+    source: SourceFlags,
     /// Also the last lines that a container wrote before it last ended; they can hold anything
     #[arg(long)]
     logs: bool,
@@ -93,7 +92,9 @@ pub async fn run(args: &ExplainArgs, kube: &KubeFlags, console: &Console) -> Res
         let message = "--logs and --llm are for pods and workloads".to_owned();
         return Err(Error::Usage { message, hint: "name the pod that you mean".into() });
     }
-    let connection = Connection::open(kube, &Environment::of_process())?;
+    let environment = Environment::of_process();
+    let connection = Connection::open(kube, &environment)?;
+    let source = args.source.open(&connection, &environment)?;
     let everywhere = matches!(target, Target::Node(_));
     let selection = Selection {
         all_namespaces: everywhere,
@@ -106,15 +107,24 @@ pub async fn run(args: &ExplainArgs, kube: &KubeFlags, console: &Console) -> Res
         },
         ..Selection::default()
     };
-    let (found, scores) = tokio::try_join!(
+    let (found, told) = tokio::try_join!(
         pods::list(&connection, &selection),
-        portforward::read(&connection, &args.exporters.guard_namespace, console)
+        source.read(&connection, pods::scope(&connection, &selection), console)
     )?;
     let now = Timestamp::now();
+    let scores = told.of(&found.facts, now)?;
     scores.warnings(now).iter().for_each(|warning| console.warn(warning));
     let rows = rows::join(&scores, &found.facts, now);
     let style = Style { columns: console.columns(), colour: console.colour(), headless: false, now };
-    let seen = Seen { connection: &connection, scores: &scores, rows: &rows, style, logs: args.logs };
+    let seen = Seen {
+        connection: &connection,
+        source: &source,
+        scores: &scores,
+        rows: &rows,
+        style,
+        logs: args.logs,
+        console,
+    };
     let page = match target {
         Target::Pod(name) => seen.pod(&name).await?,
         Target::Workload { kind, name } => seen.workload(&Workload::new(kind, name)).await?,
@@ -139,10 +149,12 @@ struct Page {
 /// What was read of the cluster.
 struct Seen<'a> {
     connection: &'a Connection,
+    source: &'a Source,
     scores: &'a Scores,
     rows: &'a [Row],
     style: Style,
     logs: bool,
+    console: &'a Console,
 }
 
 impl Seen<'_> {
@@ -193,7 +205,13 @@ impl Seen<'_> {
             Ok(events) => (events, None),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
-        let detail = detail(&object, self.scores, &row.uid);
+        let mut detail = detail(&object, self.scores, &row.uid);
+        if let Some(report) = &mut detail.report {
+            match self.source.history(&detail.facts, self.style.now).await {
+                Ok(history) => report.history = history.unwrap_or_else(|| std::mem::take(&mut report.history)),
+                Err(error) => self.console.warn(&format!("history not shown: {error}")),
+            }
+        }
         let ended = detail.facts.terminated.as_ref().map(|end| end.container.as_str());
         let logs =
             if self.logs { Some(logs::previous(self.connection, namespace, &row.name, ended).await) } else { None };

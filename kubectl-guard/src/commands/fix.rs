@@ -9,18 +9,20 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use guard_model::report::NodeReport;
+use jiff::Timestamp;
 
 use crate::approve::Way;
 use crate::audit::Journal;
 use crate::cli::dry_run::DryRunFlag;
-use crate::cli::{KubeFlags, duration};
+use crate::cli::{KubeFlags, Selection, SourceFlags, duration};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::plan::{self, Action, ActionKind, Amounts, DrainOptions, MAX_FILE_BYTES, PlanFile, TargetName};
+use crate::pods;
 use crate::propose::{ResourceWish, Wish};
-use crate::scores::portforward;
+use crate::scores::{Source, Told};
 use crate::verify::ScoreSource;
 
 mod drain;
@@ -37,6 +39,8 @@ pub struct FixArgs {
     /// What to fix, as TYPE/NAME or TYPE NAME; without it, the workload that is worst over its line
     #[arg(value_name = "TYPE/NAME", num_args = 0..=2)]
     target: Vec<String>,
+    #[command(flatten)]
+    source: SourceFlags,
     /// Look for the worst workload in all namespaces
     #[arg(short = 'A', long, conflicts_with = "target")]
     all_namespaces: bool,
@@ -210,16 +214,22 @@ pub async fn run(args: &FixArgs, kube: &KubeFlags, console: &Console) -> Result<
         Some(file) => (&args.of_file(file)?, Some(file.target())),
         None => (args, args.target()?),
     };
-    let connection = Connection::open(kube, &Environment::of_process())?;
+    let environment = Environment::of_process();
+    let mut connection = Connection::open(kube, &environment)?;
+    if let Some(file) = expected.as_ref().filter(|file| !file.namespace().is_empty()) {
+        file.namespace().clone_into(&mut connection.namespace);
+    }
+    let source = args.source.open(&connection, &environment)?;
     // A namespace from the environment was not typed for this command: it names nothing. Nor does that of a file.
     let from_environment = std::env::var("K8S_NAMESPACE").ok();
-    let named = target.is_some() && kube.namespace.is_some() && kube.namespace != from_environment;
+    let typed = kube.namespace.as_ref().filter(|namespace| Some(*namespace) != from_environment.as_ref());
+    let named = target.is_some() && typed == Some(&connection.namespace);
     let mut session = Session {
         connection: &connection,
         console,
         journal: Journal::of_user(|name| std::env::var_os(name)),
-        scores: Exporters { connection: &connection, console },
-        now: jiff::Timestamp::now,
+        scores: Scores { all_namespaces: args.all_namespaces, ..Scores::of(source, &connection, console) },
+        now: Timestamp::now,
         undoing: None,
         expected: args.plan.clone().zip(expected.clone()),
     };
@@ -235,19 +245,46 @@ fn read(path: &Path) -> Result<PlanFile, Error> {
     };
     let mut bytes = Vec::new();
     input.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    PlanFile::read(&String::from_utf8_lossy(&bytes), jiff::Timestamp::now())
+    PlanFile::read(&String::from_utf8_lossy(&bytes), Timestamp::now())
         .map_err(|source| Error::PlanFile { path: path.to_owned(), source })
 }
 
-/// The exporters of the cluster, asked anew each time.
-struct Exporters<'a> {
+/// The scores of the cluster, asked for anew each time.
+struct Scores<'a> {
+    source: Source,
     connection: &'a Connection,
+    all_namespaces: bool,
     console: &'a Console,
+    /// What there is to know about the scores of a Prometheus has been told.
+    warned: bool,
 }
 
-impl ScoreSource for Exporters<'_> {
+impl<'a> Scores<'a> {
+    fn of(source: Source, connection: &'a Connection, console: &'a Console) -> Self {
+        Self { source, connection, all_namespaces: false, console, warned: false }
+    }
+}
+
+impl ScoreSource for Scores<'_> {
     async fn read(&mut self) -> Result<Vec<NodeReport>, Error> {
-        Ok(portforward::read(self.connection, portforward::NAMESPACE, self.console).await?.reports)
+        let selection = Selection { all_namespaces: self.all_namespaces, ..Selection::default() };
+        let scope = pods::scope(self.connection, &selection);
+        match self.source.read(self.connection, scope, self.console).await? {
+            Told::Scores(scores) => Ok(scores.reports),
+            told @ Told::Series(_) => {
+                let pods = pods::list(self.connection, &selection).await?;
+                let now = Timestamp::now();
+                let scores = told.of(&pods.facts, now)?;
+                if !std::mem::replace(&mut self.warned, true) {
+                    scores.warnings(now).iter().for_each(|warning| self.console.warn(warning));
+                }
+                Ok(scores.reports)
+            }
+        }
+    }
+
+    fn kind(&self) -> plan::Source {
+        self.source.kind()
     }
 }
 

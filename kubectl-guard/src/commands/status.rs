@@ -66,6 +66,12 @@ pub struct ExporterArgs {
     pub guard_namespace: String,
 }
 
+impl Default for ExporterArgs {
+    fn default() -> Self {
+        Self { guard_namespace: portforward::NAMESPACE.to_owned() }
+    }
+}
+
 /// What a row stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum What {

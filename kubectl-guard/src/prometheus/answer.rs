@@ -48,6 +48,27 @@ pub struct Answer {
     pub warnings: Vec<String>,
 }
 
+impl Answer {
+    /// Adds the next page.
+    pub(super) fn append(&mut self, page: Answer) {
+        let mut places: BTreeMap<BTreeMap<String, String>, usize> =
+            self.series.iter().enumerate().map(|(place, series)| (series.labels.clone(), place)).collect();
+        for series in page.series {
+            if let Some(&place) = places.get(&series.labels) {
+                self.series[place].points.extend(series.points);
+            } else {
+                places.insert(series.labels.clone(), self.series.len());
+                self.series.push(series);
+            }
+        }
+        for warning in page.warnings {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Envelope {
     status: String,
@@ -207,6 +228,19 @@ mod tests {
         let error = refusal("prom", StatusCode::UNAUTHORIZED, b"<html>");
         assert_eq!(error.to_string(), "prom does not let you ask (401)");
         assert!(refusal("prom", StatusCode::FOUND, b"").to_string().contains("log in"));
+    }
+
+    #[test]
+    fn pages_join_by_their_labels() {
+        let page = |pod: &str, at: f64| Series {
+            labels: [("pod".to_owned(), pod.to_owned())].into(),
+            points: vec![Point { at, value: at }],
+        };
+        let mut whole = Answer { series: vec![page("a", 1.0)], warnings: vec!["w".into()] };
+        whole.append(Answer { series: vec![page("b", 2.0), page("a", 2.0)], warnings: vec!["w".into()] });
+        assert_eq!(whole.series[0].points.len(), 2);
+        assert_eq!(whole.series[1], page("b", 2.0));
+        assert_eq!(whole.warnings, ["w"]);
     }
 
     proptest! {

@@ -27,6 +27,21 @@ async fn a_service_is_asked_through_the_api_server_by_get() {
 }
 
 #[tokio::test]
+async fn a_long_range_is_asked_for_in_pages() {
+    let (connection, seen) = wire::server(|_, n| {
+        let values = json!([[n, n.to_string()]]);
+        let result = json!([{"metric": {"pod": "a"}, "values": values}]);
+        (200, json!({"status": "success", "data": {"resultType": "matrix", "result": result}}))
+    })
+    .await;
+    let range = Range { start: 0, end: 250_000, step: 10 };
+    let answer = through_the_api_server(&connection).query_range("x", range).await.unwrap();
+    assert_eq!(answer.series.len(), 1);
+    assert_eq!(answer.series[0].points.len(), 3);
+    assert!(seen.lock().unwrap()[1].ends_with("&query=x&start=100000&end=199990&step=10"), "{seen:?}");
+}
+
+#[tokio::test]
 async fn the_api_servers_refusal_names_the_missing_rule_and_that_of_prometheus_does_not() {
     let refusal = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no", "reason":
         "Forbidden", "code": 403});

@@ -144,6 +144,8 @@ fn ended(facts: &PodFacts, now: Timestamp) -> Option<String> {
 }
 
 fn features(features: &[FeatureView], style: Style) -> String {
+    // All 0 is what they are where nothing is known of them, as in metrics.
+    let shared = features.iter().any(|feature| feature.share > 0.0);
     let lines: Vec<Vec<String>> = features
         .iter()
         .map(|feature| {
@@ -158,10 +160,13 @@ fn features(features: &[FeatureView], style: Style) -> String {
                 _ => "-".to_owned(),
             };
             let seen = feature.seen.map_or_else(|| "-".to_owned(), show);
-            vec![feature.name.clone(), seen, expected, words::percent(feature.share)]
+            let mut line = vec![feature.name.clone(), seen, expected];
+            line.extend(shared.then(|| words::percent(feature.share)));
+            line
         })
         .collect();
-    render::simple(&["FEATURE", "SEEN", "EXPECTED", "SHARE"], &lines, style)
+    let titles = ["FEATURE", "SEEN", "EXPECTED", "SHARE"];
+    render::simple(&titles[..if shared { 4 } else { 3 }], &lines, style)
 }
 
 fn events(detail: &Detail, style: Style) -> String {

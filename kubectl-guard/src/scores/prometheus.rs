@@ -1,7 +1,8 @@
 //! Scores from a Prometheus that scrapes the exporters: a few queries about now, in, [`Answers`] out; [`join`] makes
 //! reports of them.
 //!
-//! Every query is an instant one: what it costs grows with the pods, never with the history that is kept of them.
+//! Every query but [`history`], which is about one pod and one hour, is an instant one: what it costs grows with the
+//! pods, never with the past that is kept of them.
 
 use std::str::FromStr;
 
@@ -9,8 +10,10 @@ use crate::error::Error;
 use crate::prometheus::{Answer, Prometheus, PrometheusError};
 use crate::sanitise;
 
+mod history;
 mod join;
 
+pub use history::history;
 pub use join::join;
 
 /// What exporters tell of pods, besides their state.
@@ -93,24 +96,26 @@ pub async fn read(prometheus: &Prometheus, matchers: &[Matcher], namespace: Opti
     Ok(Answers { server: prometheus.name().to_owned(), states, pods, nodes, scraped, down })
 }
 
+/// A selector of these matchers, and of those that were typed.
+fn select(matchers: &[Matcher], own: &[String]) -> String {
+    let all: Vec<String> = own.iter().cloned().chain(matchers.iter().map(Matcher::text)).collect();
+    format!("{{{}}}", all.join(","))
+}
+
 /// The queries for states, pods, nodes, scrapes and exporters that are down.
 fn queries(matchers: &[Matcher], namespace: Option<&str>) -> [String; 5] {
-    let select = |own: &[String]| {
-        let all: Vec<String> = own.iter().cloned().chain(matchers.iter().map(Matcher::text)).collect();
-        format!("{{{}}}", all.join(","))
-    };
     let name = |names: &str| format!("__name__=~\"{names}\"");
     let in_namespace: Vec<String> = namespace.map(|name| Matcher::new("namespace", name).text()).into_iter().collect();
-    let of_pods = |first: &[String]| select(&[first, &in_namespace].concat());
+    let of_pods = |first: &[String]| select(matchers, &[first, &in_namespace].concat());
     [
         format!("guard_pod_state{} == 1", of_pods(&[])),
         of_pods(&[name(OF_PODS)]),
-        select(&[name(OF_NODES)]),
+        select(matchers, &[name(OF_NODES)]),
         format!(
             "max by (cluster, node, instance) (timestamp(guard_pod_state{}))",
             of_pods(&["state=\"ok\"".to_owned()])
         ),
-        format!("up{} == 0", select(&["job=\"guard-exporter\"".to_owned()])),
+        format!("up{} == 0", select(matchers, &["job=\"guard-exporter\"".to_owned()])),
     ]
 }
 

@@ -18,13 +18,16 @@ pub use resize::{Resize, resized};
 use crate::approve::ApprovedPlan;
 use crate::error::Error;
 use crate::facts::{Owner, PodFact, pods_of};
-use crate::plan::{Kind, Target};
+use crate::plan::{Kind, Source, Target};
 use judge::{Judge, Look};
 
 /// Where scores are read again and again.
 pub trait ScoreSource {
     /// The present reports of all exporters that answer.
     fn read(&mut self) -> impl Future<Output = Result<Vec<NodeReport>, Error>> + Send;
+
+    /// What kind of source this is; it decides how far its scores may be trusted.
+    fn kind(&self) -> Source;
 }
 
 /// What is waited for, and for how long.

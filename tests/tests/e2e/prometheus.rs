@@ -171,6 +171,39 @@ fn the_plugin_reads_it_without_the_exporters(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+/// A Deployment whose pod ends as soon as it begins.
+fn stuck() -> Value {
+    let mut spec = broken()["spec"].take();
+    spec["terminationGracePeriodSeconds"] = 0.into();
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "stuck", "namespace": "default"},
+        "spec": {"selector": {"matchLabels": {"app": "stuck"}}, "template": {
+            "metadata": {"labels": {"app": "stuck"}}, "spec": spec}}})
+}
+
+/// Explains and plans on what Prometheus tells; a plan on such evidence needs a person.
+fn the_plugin_explains_and_plans_without_the_exporters(cluster: &Cluster) -> Result<()> {
+    let reader = cluster.person("nobody");
+    let shown = reader.guard(&with_scores_of_prometheus(&["explain", "pod/broken"], THROUGH_THE_API_SERVER))?;
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    let history = shown.out.lines().find(|line| line.starts_with("history "));
+    assert!(history.is_some_and(|line| line.contains("score over the last")), "{}", shown.out);
+
+    cluster.admin().apply(&stuck().to_string())?;
+    let fix = with_scores_of_prometheus(&["fix", "deployment/stuck", "--action=restart"], THROUGH_THE_API_SERVER);
+    let plan = wait::until("a plan on the score of the stuck pod", Duration::from_mins(2), || {
+        let answer = reader.guard(&[&fix[..], &["--dry-run", "-o", "json"]].concat())?;
+        let plan: Value = serde_json::from_str(&answer.out).with_context(|| format!("{answer:?}"))?;
+        ensure!(plan["evidence"]["over"] == 1, "{answer:?}");
+        Ok(Some(plan))
+    })?;
+    assert_eq!(plan["evidence"]["source"], "prometheus", "{plan}");
+    let unattended = cluster.admin().guard(&[&fix[..], &["--yes", "--confidence-threshold=0.5"]].concat())?;
+    assert_eq!(unattended.code, Some(6), "{unattended:?}");
+    assert!(unattended.err.contains("a person's approval"), "{unattended:?}");
+    cluster.admin().kubectl(&["delete", "deployment", "stuck", "-n", "default"])?;
+    Ok(())
+}
+
 /// What the plugin says while Prometheus cannot scrape the exporters.
 fn the_plugin_tells_that_scores_are_missing(cluster: &Cluster) -> Result<()> {
     let reader = cluster.person("nobody");
@@ -196,6 +229,7 @@ pub(crate) fn a_real_prometheus_scrapes_with_its_token(cluster: &mut Cluster) ->
         Ok(is_of_broken("ALERTS")?.then_some(()))
     })?;
     the_plugin_reads_it_without_the_exporters(cluster)?;
+    the_plugin_explains_and_plans_without_the_exporters(cluster)?;
     let help = api("metadata?metric=guard_pod_anomaly_score")?["guard_pod_anomaly_score"][0].clone();
     assert_eq!(help["type"], "gauge", "{help}");
     let rules = api("rules")?.to_string();

@@ -17,7 +17,7 @@ use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::facts::{self, Facts, Owner, Recent, Usage};
-use crate::plan::{Action, Evidence, Need, Place, Plan, PlanFile, Source, TargetName, Verdict, render, worst};
+use crate::plan::{Action, Evidence, Need, Place, Plan, PlanFile, TargetName, Verdict, render, worst};
 use crate::propose::{Proposal, Setting, Wish, propose};
 use crate::verify::{self, Outcome, ScoreSource, Wait};
 
@@ -101,14 +101,9 @@ impl<S: ScoreSource> Session<'_, S> {
     }
 
     fn aim(&self, args: &FixArgs, target: Option<TargetName>, reports: &[NodeReport]) -> Option<(String, TargetName)> {
-        let given = match (&self.undoing, &self.expected) {
-            (Some(undoing), _) => Some(undoing.step.target.namespace.as_str()),
-            (None, Some((_, file))) => Some(file.namespace()),
-            (None, None) => None,
-        };
-        let own = given.unwrap_or(&self.connection.namespace);
+        let own = self.undoing.as_ref().map_or(&self.connection.namespace, |undoing| &undoing.step.target.namespace);
         match target {
-            Some(target) => Some((own.to_owned(), target)),
+            Some(target) => Some((own.clone(), target)),
             None => worst(reports, |namespace| args.all_namespaces || namespace == own),
         }
     }
@@ -128,7 +123,7 @@ impl<S: ScoreSource> Session<'_, S> {
         }
         facts.usage = Usage::of(reports, &namespace, &target);
         facts.recent = self.recent(&facts.target.target().uid);
-        let evidence = Evidence::of(Source::Exporter, reports, &namespace, &target);
+        let evidence = Evidence::of(self.scores.kind(), reports, &namespace, &target);
         Ok(Case { namespace, target, evidence, facts, identity })
     }
 

@@ -160,9 +160,20 @@ fn is_review(path: &str) -> bool {
 struct Fake {
     states: Vec<(State, f64)>,
     looks: usize,
+    source: plan::Source,
+}
+
+impl Fake {
+    fn of(states: &[(State, f64)]) -> Self {
+        Self { states: states.to_vec(), looks: 0, source: plan::Source::Exporter }
+    }
 }
 
 impl ScoreSource for Fake {
+    fn kind(&self) -> plan::Source {
+        self.source
+    }
+
     async fn read(&mut self) -> Result<Vec<NodeReport>, Error> {
         let (state, score) = self.states[self.looks.min(self.states.len() - 1)];
         self.looks += 1;
@@ -230,12 +241,12 @@ impl Run {
 const SICK: &[(State, f64)] = &[(State::Anomalous, 0.93)];
 
 async fn run(cluster: Shared, states: &[(State, f64)], args: FixArgs) -> Run {
-    run_with(cluster, states, args, |folder| folder.join("journal.jsonl")).await
+    run_with(cluster, Fake::of(states), args, |folder| folder.join("journal.jsonl")).await
 }
 
 async fn run_with(
     cluster: Shared,
-    states: &[(State, f64)],
+    scores: Fake,
     args: FixArgs,
     journal: impl FnOnce(&std::path::Path) -> std::path::PathBuf,
 ) -> Run {
@@ -256,7 +267,7 @@ async fn run_with(
         connection: &connection,
         console: &console,
         journal: Ok(journal.clone()),
-        scores: Fake { states: states.to_vec(), looks: 0 },
+        scores,
         now: Timestamp::now,
         undoing: None,
         expected: None,
@@ -309,6 +320,22 @@ async fn a_client_dry_run_only_reads() {
     let shown = run.output.out.text();
     assert!(shown.contains("Step 1: restart deployment/web in namespace shop"), "{shown}");
     assert!(shown.contains("(you may)"), "{shown}");
+}
+
+#[tokio::test]
+async fn scores_of_prometheus_are_named_and_approve_nothing_without_a_person() {
+    let run = async |args| {
+        let scores = Fake { source: plan::Source::Prometheus, ..Fake::of(SICK) };
+        run_with(cluster(|_| ()), scores, args, |folder| folder.join("journal.jsonl")).await
+    };
+    let shown = run(dry(DryRun::Client)).await.output.out.text();
+    assert!(shown.contains("read from prometheus at "), "{shown}");
+    let digest = shown.lines().find_map(|line| line.strip_prefix("Digest ")).unwrap().to_owned();
+    for args in [FixArgs { approve: Some(digest), ..args() }, yes()] {
+        let refused = run(args).await;
+        assert_eq!(refused.exit(), Exit::Refused, "{:?}", refused.result);
+        refused.wrote_nothing();
+    }
 }
 
 #[tokio::test]
@@ -385,7 +412,7 @@ async fn every_refusal_writes_nothing() {
 
 #[tokio::test]
 async fn without_a_journal_nothing_is_written() {
-    let run = run_with(cluster(|_| ()), SICK, yes(), std::path::Path::to_path_buf).await;
+    let run = run_with(cluster(|_| ()), Fake::of(SICK), yes(), std::path::Path::to_path_buf).await;
     assert_eq!(run.exit(), Exit::Refused);
     assert!(run.result.as_ref().unwrap_err().to_string().contains("must be a plain file"));
     assert_eq!(run.writes(), [""; 0]);
@@ -405,9 +432,9 @@ async fn what_was_just_fixed_is_not_fixed_again() {
     let folder = tempfile::tempdir().unwrap();
     let journal = folder.path().join("journal.jsonl");
     let args = || FixArgs { timeout: Duration::ZERO, ..yes() };
-    let first = run_with(Arc::clone(&shared), SICK, args(), |_| journal.clone()).await;
+    let first = run_with(Arc::clone(&shared), Fake::of(SICK), args(), |_| journal.clone()).await;
     assert_eq!(first.exit(), Exit::Done, "{:?}", first.result);
-    let second = run_with(Arc::clone(&shared), SICK, args(), |_| journal.clone()).await;
+    let second = run_with(Arc::clone(&shared), Fake::of(SICK), args(), |_| journal.clone()).await;
     assert_eq!(second.exit(), Exit::Refused);
     assert!(second.result.as_ref().unwrap_err().to_string().contains("--no-cool-down"), "{:?}", second.result);
     assert_eq!(second.writes().len(), 1);

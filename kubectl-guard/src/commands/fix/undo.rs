@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::session::Session;
-use super::{Exporters, FixArgs, Format};
+use super::{FixArgs, Format, Scores};
 use crate::apply::StepOutcome;
 use crate::audit::{Event, Journal, Line};
 use crate::cli::KubeFlags;
@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::facts::{Facts, TargetFacts};
 use crate::plan::{Action, Place, Plan, Step, TargetName, Undo};
+use crate::scores::{Source, portforward};
 
 /// Arguments of `undo`.
 #[derive(Args, Clone, Debug)]
@@ -101,7 +102,7 @@ pub async fn run(args: &UndoArgs, kube: &KubeFlags, console: &Console) -> Result
         connection: &connection,
         console,
         journal: Ok(journal),
-        scores: Exporters { connection: &connection, console },
+        scores: Scores::of(Source::Exporters { namespace: portforward::NAMESPACE.into() }, &connection, console),
         now: jiff::Timestamp::now,
         undoing: Some(undoing),
         expected: None,
