@@ -2,6 +2,7 @@
 //! gone. Labels hold names and closed lists of words, never free text.
 //!
 //! A pod has 6 series; one over its line has at most 10 more (since when, and three figures of at most three features).
+//! The exporter has at most 24 of its own, whatever its pods do.
 
 use std::io::Write as _;
 
@@ -386,6 +387,18 @@ mod tests {
             assert_eq!(series(vec![bad(name)]), 16);
         }
         assert_eq!(series(Vec::new()), 0);
+    }
+
+    #[test]
+    fn the_exporter_has_twenty_four_series_of_its_own_whatever_its_pods_do() {
+        let mut snapshot = example();
+        snapshot.kubelet_error = Some("certificate");
+        for count in [0, 1, 1000] {
+            snapshot.report.pods = (0..count).map(bad).collect();
+            let text = text(Some(&snapshot), true);
+            let own = text.lines().filter(|line| !line.starts_with('#') && !line.starts_with("guard_pod_")).count();
+            assert_eq!(own, 24, "{count} pods");
+        }
     }
 
     #[test]

@@ -91,6 +91,91 @@ async fn a_client_that_does_not_finish_its_head_is_closed() {
 }
 
 #[tokio::test]
+async fn a_head_that_comes_in_drops_is_cut_off_like_one_that_does_not_come() {
+    let (address, _server) = start(false).await;
+    let (mut reader, mut writer) = TcpStream::connect(address).await.unwrap().into_split();
+    let drip = async move {
+        // Each drop comes in time; the head as a whole does not.
+        while writer.write_all(b"G").await.is_ok() {
+            tokio::time::sleep(HEADER_TIMEOUT / 20).await;
+        }
+    };
+    let mut answer = Vec::new();
+    let began = Instant::now();
+    tokio::select! {
+        _ended = reader.read_to_end(&mut answer) => {}
+        () = drip => {}
+    }
+    assert!(began.elapsed() < HEADER_TIMEOUT * 3, "{:?}", began.elapsed());
+    assert!(!String::from_utf8_lossy(&answer).contains("200"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_is_cut_off() {
+    let (address, _server) = start(false).await;
+    let answer = tokio::time::timeout(HEADER_TIMEOUT * 3, talk(address, "")).await;
+    assert_eq!(answer.as_deref(), Ok(""));
+}
+
+#[tokio::test]
+async fn a_scraper_that_does_not_read_is_cut_off_and_gives_its_place_back() {
+    let limit = Duration::from_millis(500);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let places = Arc::new(tokio::sync::Semaphore::new(1));
+    let (taken, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let of_server = Arc::clone(&places);
+    // More than the system keeps for a client that does not read.
+    let body = Bytes::from(vec![b'x'; 64 << 20]);
+    let answer = move |_: Asked| -> BoxFuture<'static, Answer> {
+        let place = Arc::clone(&of_server).try_acquire_owned().ok();
+        taken.send(()).unwrap();
+        Box::pin(std::future::ready(Answer { place, ..Answer::new(StatusCode::OK, "text/plain", body.clone()) }))
+    };
+    let _server = tokio::spawn(serve(listener, Routes { loopback_only: false, answer: Box::new(answer) }, None));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head =
+        format!("GET / HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: {}\r\n\r\n", limit.as_secs_f64());
+    let began = Instant::now();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    told.recv().await.unwrap();
+    assert_eq!(places.available_permits(), 0);
+    let place = tokio::time::timeout(HEADER_TIMEOUT, places.acquire()).await;
+    assert!(place.is_ok(), "its place is still taken");
+    assert!(began.elapsed() >= limit / 2, "the whole body was taken in {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_connection_is_for_one_request_and_its_body_is_not_waited_for() {
+    let (address, _server) = start(false).await;
+    let one = "GET /report HTTP/1.1\r\nHost: x\r\n";
+    for request in [format!("{one}\r\n{one}\r\n"), format!("{one}Content-Length: 1000000000\r\n\r\n")] {
+        let began = Instant::now();
+        assert_eq!(talk(address, &request).await.matches("HTTP/1.1 200").count(), 1, "{request}");
+        assert!(began.elapsed() < HEADER_TIMEOUT, "{request}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_refused_and_harms_nobody() {
+    let (address, _server) = start(false).await;
+    let many = format!("GET /report HTTP/1.1\r\nHost: x\r\n{}\r\n", "a: b\r\n".repeat(1000));
+    for bytes in [
+        "\0\0\0\0\r\n\r\n",
+        "GET\r\n\r\n",
+        "GET /report HTTP/9.9\r\n\r\n",
+        "GET /re\0port HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /report HTTP/1.1\r\nHost: x\r\nA\u{1b}: b\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        many.as_str(),
+    ] {
+        let answer = talk(address, bytes).await;
+        assert!(!answer.starts_with("HTTP/1.1 200"), "{bytes:?}: {answer}");
+    }
+    assert!(get(address, "localhost").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
 async fn a_head_without_end_is_refused() {
     let (address, _server) = start(false).await;
     let answer =

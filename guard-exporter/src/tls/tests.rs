@@ -96,6 +96,24 @@ async fn a_client_certificate_counts_only_if_the_named_authority_signed_it() {
     assert!(stranger.is_err(), "{stranger:?}");
 }
 
+#[tokio::test]
+async fn a_handshake_that_does_not_go_on_is_cut_off() {
+    let (folder, own) = (tempfile::tempdir().unwrap(), authority("own"));
+    let files = files(&folder);
+    write(&files, &own);
+    let address = start(Certificates::new(files)).await;
+    // Silent, in the middle of a handshake, and something that only begins like one.
+    let stalled = [&b""[..], &[22, 3, 1, 2, 0], &[22, 0, 0, 0, 0, 0, 0]].map(|bytes| async move {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(15), stream.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok(), "{bytes:?} is still open");
+    });
+    futures::future::join_all(stalled).await;
+    assert!(ask(address, &own, None, "GET / HTTP/1.1").await.unwrap().ends_with("Tls"));
+}
+
 #[test]
 fn an_authority_for_clients_that_cannot_be_read_lets_nobody_in() {
     let (folder, own) = (tempfile::tempdir().unwrap(), authority("own"));
