@@ -151,3 +151,19 @@ pub(crate) fn example() -> Snapshot {
     let failures = Failures { summary: 2, cadvisor: 1, watch: 3, state: 0 };
     Snapshot::new(report, Some(1_795_353_180.0), None, failures, Dropped { summary: 0, cadvisor: 5 }, durations)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `GUARD_BLESS=1 cargo test -p guard-exporter` writes the file anew. The plugin's tests read it.
+    #[test]
+    fn the_report_is_these_bytes() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/tests/fixtures/report.json");
+        let made = example().json();
+        if std::env::var_os("GUARD_BLESS").is_some() {
+            std::fs::write(file, &made).unwrap();
+        }
+        assert_eq!(made, std::fs::read(file).unwrap(), "models/tests/fixtures/report.json is out of date");
+    }
+}

@@ -198,4 +198,6 @@ fn sanitised(mut report: NodeReport) -> NodeReport {
 }
 
 #[cfg(test)]
+mod skew;
+#[cfg(test)]
 mod tests;

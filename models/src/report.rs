@@ -1,10 +1,11 @@
 //! What an exporter tells about its node: the contract between exporter and plugin, `GET /v1/report`.
 //!
-//! Readers ignore fields they don't know; a field is added, never given another meaning. [`VERSION`] rises only with a
-//! change that an old reader would misread.
+//! Readers ignore fields they don't know, leave out reasons of a cause that they don't know, and take what an older writer
+//! does not say for unknown; a field is added, with a default, and never given another meaning. [`VERSION`] rises only
+//! with a change that an old reader would misread, such as one more state.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::cause::Reason;
 use crate::workload::Workload;
@@ -25,13 +26,16 @@ pub struct NodeReport {
     pub node: String,
     /// When the tick ended.
     pub at: Timestamp,
-    /// Seconds between two ticks.
+    /// Seconds between two ticks; 0 if the writer does not say.
+    #[serde(default)]
     pub interval_seconds: f64,
     /// Severity rises at this score, unless a pod has a line of its own.
     pub threshold: f64,
-    /// The version of the exporter or tool that scored.
+    /// The version of the exporter or tool that scored; empty if the writer does not say.
+    #[serde(default)]
     pub scored_by: String,
     /// What scored.
+    #[serde(default)]
     pub model: ModelInfo,
     /// How the kubelet was read.
     pub kubelet: KubeletState,
@@ -42,6 +46,7 @@ pub struct NodeReport {
 /// Which model scored, if any.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub struct ModelInfo {
     /// Its name, from its metadata.
     pub name: String,
@@ -116,20 +121,28 @@ pub struct PodReport {
     /// Since when it has been over its line.
     pub since: Option<Timestamp>,
     /// Why, the strongest first; empty if nothing stands out.
+    #[serde(default, deserialize_with = "known_reasons")]
     pub reasons: Vec<Reason>,
-    /// Samples still needed until the learnt part speaks; 0 when it does.
+    /// Samples still needed until the learnt part speaks; 0 when it does, or if the writer does not say.
+    #[serde(default)]
     pub learning_left: u32,
     /// It was made by a rollout a short while ago: its baseline is its workload's.
+    #[serde(default)]
     pub deploy: bool,
     /// Ready containers.
+    #[serde(default)]
     pub containers_ready: u32,
     /// Containers in all.
+    #[serde(default)]
     pub containers_total: u32,
     /// Restarts of all containers.
+    #[serde(default)]
     pub restarts: u32,
     /// Each learnt feature with what was seen and what was expected.
+    #[serde(default)]
     pub features: Vec<FeatureView>,
     /// The latest scores, oldest first, at most [`HISTORY`].
+    #[serde(default)]
     pub history: Vec<HistoryPoint>,
 }
 
@@ -147,7 +160,8 @@ pub struct FeatureView {
     pub expected_low: Option<f64>,
     /// Upper end of that range.
     pub expected_high: Option<f64>,
-    /// Share of the learnt score that this feature explains, 0 to 1.
+    /// Share of the learnt score that this feature explains, 0 to 1; 0 for all if nothing is known of it.
+    #[serde(default)]
     pub share: f64,
 }
 
@@ -169,6 +183,19 @@ pub struct HistoryPoint {
     pub transmit: Option<f32>,
 }
 
+/// The reasons whose cause this version has a name for: a newer writer may know more of them.
+fn known_reasons<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Reason>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Told {
+        Known(Reason),
+        Unknown(serde::de::IgnoredAny),
+    }
+    let told: Vec<Told> = Vec::deserialize(deserializer)?;
+    let known = |told| if let Told::Known(reason) = told { Some(reason) } else { None };
+    Ok(told.into_iter().filter_map(known).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,7 +205,9 @@ mod tests {
     /// `GUARD_BLESS=1 cargo test -p guard-model` writes the file anew.
     #[test]
     fn the_committed_schema_is_that_of_the_types() {
-        let schema = schemars::schema_for!(NodeReport);
+        // As a writer of this version makes it: readers may count on every field.
+        let settings = schemars::generate::SchemaSettings::default().for_serialize();
+        let schema = settings.into_generator().into_root_schema_for::<NodeReport>();
         let made = serde_json::to_string_pretty(&schema).unwrap() + "\n";
         if std::env::var_os("GUARD_BLESS").is_some() {
             std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/report.schema.json"), &made).unwrap();

@@ -30,6 +30,8 @@ const AT_ONCE: usize = 32;
 const PER_NODE: Duration = Duration::from_secs(5);
 /// A report of 500 pods with history is under 4 MiB.
 const MAX_REPORT: usize = 64 << 20;
+/// The oldest version of a report that is still understood.
+const OLDEST: u32 = 1;
 /// A progress bar is for what takes longer than this.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -192,7 +194,8 @@ async fn report(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) ->
     }
 }
 
-fn parse(body: &[u8]) -> Result<NodeReport, String> {
+/// Reads the bytes of a report, in words why they are none that this version understands.
+pub(super) fn parse(body: &[u8]) -> Result<NodeReport, String> {
     #[derive(serde::Deserialize)]
     struct Version {
         version: u32,
@@ -200,6 +203,9 @@ fn parse(body: &[u8]) -> Result<NodeReport, String> {
     match serde_json::from_slice::<Version>(body) {
         Ok(Version { version }) if version > VERSION => Err(format!(
             "its exporter speaks version {version}, this plugin understands up to {VERSION}: upgrade the plugin"
+        )),
+        Ok(Version { version }) if version < OLDEST => Err(format!(
+            "its exporter speaks version {version}, this plugin understands {OLDEST} and later: `kubectl guard install` upgrades it"
         )),
         _ => serde_json::from_slice(body)
             .map(sanitised)
