@@ -37,6 +37,8 @@ mod prometheus;
 mod resources;
 #[path = "e2e/rights.rs"]
 mod rights;
+#[path = "e2e/scale.rs"]
+mod scale;
 #[path = "e2e/scrape.rs"]
 mod scrape;
 #[path = "e2e/setups.rs"]
@@ -71,6 +73,7 @@ const TESTS: &[Test<Cluster>] = &[
         Own,
         resources::limits_are_changed_in_place_refused_and_taken_back,
     ),
+    ("a_scale_heeds_autoscalers_quotas_and_room", Own, scale::a_scale_heeds_autoscalers_quotas_and_room),
     ("a_broken_set_up_is_explained", Own, setups::a_broken_set_up_is_explained),
     ("a_kubelet_that_lies_is_reported", Own, outages::a_kubelet_that_lies_is_reported),
     ("a_broken_model_is_told", Own, outages::a_broken_model_is_told),

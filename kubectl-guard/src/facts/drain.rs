@@ -41,7 +41,8 @@ pub async fn drainable(client: &kube::Client, node: &str, options: &DrainOptions
     Ok(pods.into_iter().filter(|pod| !pod.mirror && !is_set(pod) && pod.deleting_since.is_none()).collect())
 }
 
-async fn list<T>(client: &kube::Client, params: &ListParams) -> Result<Vec<T>, Error>
+/// All objects of a kind in the cluster.
+pub(super) async fn list<T>(client: &kube::Client, params: &ListParams) -> Result<Vec<T>, Error>
 where
     T: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
 {

@@ -6,9 +6,12 @@
 mod access;
 mod containers;
 mod drain;
+mod growth;
+mod keda;
 mod node;
 mod owners;
 mod parse;
+mod quota;
 mod read;
 pub mod recorded;
 mod room;
@@ -18,6 +21,7 @@ mod vertical;
 pub use access::ask as ask_access;
 pub use containers::ContainerFact;
 pub use drain::drainable;
+pub use growth::Growth;
 pub use read::{pods_of, read};
 pub use usage::Usage;
 
@@ -38,6 +42,8 @@ pub struct Facts {
     pub pods: Vec<PodFact>,
     /// Who else sets the number of replicas.
     pub autoscaling: Autoscaling,
+    /// Whether there is room for the pods that a scale would add.
+    pub growth: Growth,
     /// The cluster-wide pause.
     pub pause: Pause,
     /// What one of the target's pods uses, by the exporters.
@@ -287,8 +293,17 @@ impl PodFact {
 pub enum Autoscaling {
     /// Nobody, as far as autoscalers go.
     Nobody,
-    /// This HorizontalPodAutoscaler (KEDA makes one too).
+    /// This HorizontalPodAutoscaler.
     Owned {
+        /// Its name.
+        name: String,
+        /// Its lower bound.
+        min: i32,
+        /// Its upper bound.
+        max: i32,
+    },
+    /// This ScaledObject of KEDA, through a HorizontalPodAutoscaler that it makes.
+    Keda {
         /// Its name.
         name: String,
         /// Its lower bound.

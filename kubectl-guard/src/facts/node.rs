@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams};
 
-use super::{Autoscaling, Facts, NodeTarget, Pause, Recent, TargetFacts, Usage, drain, incomplete};
+use super::{Autoscaling, Facts, Growth, NodeTarget, Pause, Recent, TargetFacts, Usage, drain, incomplete};
 use crate::error::{Error, Request};
 use crate::plan::{CORDONED, DrainOptions, Kind, Target, TargetName};
 use crate::sanitise;
@@ -32,6 +32,7 @@ pub(super) async fn read(
         owner: None,
         pods: Vec::new(),
         autoscaling: Autoscaling::Nobody,
+        growth: Growth::None,
         pause,
         usage: Usage::default(),
         can_resize: false,

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -14,6 +14,7 @@ use crate::plan::{Kind, RESTARTED_AT, Target};
 pub(super) struct Found {
     pub(super) workload: WorkloadFacts,
     pub(super) selector: LabelSelector,
+    pub(super) template: Option<PodSpec>,
 }
 
 pub(super) fn deployment(object: Deployment) -> Option<Found> {
@@ -40,7 +41,7 @@ pub(super) fn deployment(object: Deployment) -> Option<Found> {
         containers: containers::of_spec(spec.template.spec.as_ref()),
         deployed_by: owners::deployed_by(&object.metadata),
     };
-    Some(Found { workload, selector: spec.selector })
+    Some(Found { workload, selector: spec.selector, template: spec.template.spec })
 }
 
 pub(super) fn stateful_set(object: StatefulSet) -> Option<Found> {
@@ -63,7 +64,7 @@ pub(super) fn stateful_set(object: StatefulSet) -> Option<Found> {
         containers: containers::of_spec(spec.template.spec.as_ref()),
         deployed_by: owners::deployed_by(&object.metadata),
     };
-    Some(Found { workload, selector: spec.selector })
+    Some(Found { workload, selector: spec.selector, template: spec.template.spec })
 }
 
 pub(super) fn daemon_set(object: DaemonSet) -> Option<Found> {
@@ -87,7 +88,7 @@ pub(super) fn daemon_set(object: DaemonSet) -> Option<Found> {
         containers: containers::of_spec(spec.template.spec.as_ref()),
         deployed_by: owners::deployed_by(&object.metadata),
     };
-    Some(Found { workload, selector: spec.selector })
+    Some(Found { workload, selector: spec.selector, template: spec.template.spec })
 }
 
 pub(super) fn pod_target(pod: &Pod) -> Option<PodTarget> {

@@ -6,7 +6,10 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Api, ListParams};
 use kube::core::Selector;
 
-use super::{Autoscaling, Facts, Owner, Pause, PodFact, Recent, TargetFacts, Usage, incomplete, node, parse, vertical};
+use super::{
+    Autoscaling, Facts, Growth, Owner, Pause, PodFact, Recent, TargetFacts, Usage, growth, incomplete, keda, node,
+    parse, vertical,
+};
 use crate::error::{Error, Request};
 use crate::plan::{ActionKind, Kind, TargetName};
 use crate::propose::Wish;
@@ -37,6 +40,16 @@ pub async fn read(client: &kube::Client, namespace: &str, name: &TargetName, wis
     let target = &found.workload.target;
     let owner = Owner::workload(target, found.selector);
     let pods = pods_of(client, &owner).await?;
+    let growth = match (wish.action, found.template) {
+        (Some(ActionKind::Scale) | None, Some(template)) => {
+            let wanted = wish.replicas.unwrap_or_else(|| found.workload.replicas.saturating_add(1));
+            match usize::try_from(wanted.saturating_sub(found.workload.replicas)) {
+                Ok(more @ 1..) => growth::read(client, namespace, template, more).await,
+                Ok(0) | Err(_) => Growth::None,
+            }
+        }
+        _ => Growth::None,
+    };
     let autoscaling = match wish.action {
         Some(ActionKind::Restart | ActionKind::Cordon | ActionKind::Uncordon | ActionKind::Drain) => {
             Autoscaling::Nobody
@@ -44,7 +57,10 @@ pub async fn read(client: &kube::Client, namespace: &str, name: &TargetName, wis
         Some(ActionKind::Resources) => vertical::read(client, target).await,
         Some(ActionKind::Scale) | None => {
             match list::<HorizontalPodAutoscaler>(client, namespace, &ListParams::default()).await {
-                Ok(autoscalers) => parse::autoscaling(target, autoscalers),
+                Ok(autoscalers) => {
+                    let horizontal = parse::autoscaling(target, autoscalers);
+                    keda::read(client, target, horizontal).await
+                }
                 Err(error) => Autoscaling::Unknown { why: error.to_string() },
             }
         }
@@ -54,6 +70,7 @@ pub async fn read(client: &kube::Client, namespace: &str, name: &TargetName, wis
         owner: Some(owner),
         target: TargetFacts::Workload(found.workload),
         autoscaling,
+        growth,
         pause,
         usage: Usage::default(),
         can_resize: wish.resources.in_place && can_resize(client).await?,
@@ -77,6 +94,7 @@ async fn pod(client: &kube::Client, namespace: &str, name: &TargetName, pause: P
         pods: pods_of(client, &owner).await?,
         owner: Some(owner),
         autoscaling: Autoscaling::Nobody,
+        growth: Growth::None,
         pause,
         usage: Usage::default(),
         can_resize: false,
@@ -127,7 +145,7 @@ where
     }
 }
 
-async fn list<T>(client: &kube::Client, namespace: &str, params: &ListParams) -> Result<Vec<T>, Error>
+pub(super) async fn list<T>(client: &kube::Client, namespace: &str, params: &ListParams) -> Result<Vec<T>, Error>
 where
     T: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
         + Clone

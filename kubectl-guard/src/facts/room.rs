@@ -57,9 +57,22 @@ pub(super) fn misfits(leaving: &[&Pod], from: &str, nodes: &[Node], pods: &[Pod]
     order.sort_by_key(|index| std::cmp::Reverse(requests(leaving[*index])));
     let mut answers = vec![None; leaving.len()];
     for index in order {
-        answers[index] = place(leaving[index], &mut rooms).err();
+        answers[index] = place(leaving[index], &mut rooms, "other nodes").err();
     }
     answers
+}
+
+/// Of so many new pods like this one, how many would fit on no node, and why the first of them would not.
+pub(super) fn unplaced(pod: &Pod, count: usize, nodes: &[Node], pods: &[Pod]) -> (usize, String) {
+    let takers = nodes.iter().filter(|node| takes_pods(node));
+    let mut rooms: Vec<Room<'_>> = takers.map(|node| Room { node, free: free(node, pods) }).collect();
+    for placed in 0..count {
+        // They are all alike: where one does not fit, no later one does.
+        if let Err(why) = place(pod, &mut rooms, "nodes") {
+            return (count - placed, why);
+        }
+    }
+    (0, String::new())
 }
 
 fn free(node: &Node, pods: &[Pod]) -> Amount {
@@ -76,7 +89,7 @@ pub(super) fn is_finished(pod: &Pod) -> bool {
 }
 
 /// Puts the pod into the first room that takes it, or says why each does not.
-fn place(pod: &Pod, rooms: &mut [Room<'_>]) -> Result<(), String> {
+fn place(pod: &Pod, rooms: &mut [Room<'_>], called: &str) -> Result<(), String> {
     let wanted = requests(pod);
     let mut reasons: BTreeMap<&'static str, usize> = BTreeMap::new();
     for room in rooms.iter_mut() {
@@ -89,10 +102,10 @@ fn place(pod: &Pod, rooms: &mut [Room<'_>]) -> Result<(), String> {
         }
     }
     if reasons.is_empty() {
-        return Err("no other node takes pods".into());
+        return Err(format!("none of the {called} takes pods"));
     }
     let reasons: Vec<String> = reasons.iter().map(|(why, count)| format!("{count} {why}")).collect();
-    Err(format!("of {} other nodes {}", rooms.len(), reasons.join(", ")))
+    Err(format!("of {} {called} {}", rooms.len(), reasons.join(", ")))
 }
 
 fn obstacle(pod: &Pod, wanted: Amount, room: &Room<'_>) -> Option<&'static str> {
@@ -246,7 +259,7 @@ mod tests {
             assert_eq!(why(&[pod("a", "1", &json!({ "tolerations": [toleration] }))], &tainted), ["fits"]);
         }
         let cordoned = [node("a", &json!({})), node("b", &json!({ "unschedulable": true }))];
-        assert_eq!(why(&[pod("a", "1", &json!({}))], &cordoned), ["no other node takes pods"]);
+        assert_eq!(why(&[pod("a", "1", &json!({}))], &cordoned), ["none of the other nodes takes pods"]);
     }
 
     #[test]

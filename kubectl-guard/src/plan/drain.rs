@@ -31,7 +31,7 @@ pub struct DrainOptions {
     /// Drain although a disruption budget allows nothing now, and wait for it as long as --timeout
     #[arg(long, help_heading = "Drain")]
     pub wait_for_budgets: bool,
-    /// Drain although pods would fit on no other node
+    /// Drain, or scale up, although pods would fit on no other node
     #[arg(long, help_heading = "Drain")]
     pub allow_pending: bool,
 }

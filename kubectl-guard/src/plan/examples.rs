@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::{ActionKind, DrainOptions, Evidence, Kind, Place, Plan, PodEvidence, Resource, Source, Target};
 use crate::facts::{
-    Autoscaling, ContainerFact, Facts, NodePod, NodeTarget, Owner, OwnerRule, Pause, PodFact, PodTarget, Recent,
-    Rollout, TargetFacts, Usage, WorkloadFacts,
+    Autoscaling, ContainerFact, Facts, Growth, NodePod, NodeTarget, Owner, OwnerRule, Pause, PodFact, PodTarget,
+    Recent, Rollout, TargetFacts, Usage, WorkloadFacts,
 };
 use crate::propose::{Proposal, ResourceWish, Setting, Wish, propose};
 
@@ -85,6 +85,7 @@ pub(crate) fn facts(target: TargetFacts) -> Facts {
         owner: Some(owner),
         pods: vec![pod("web-a"), pod("web-b")],
         autoscaling: Autoscaling::Nobody,
+        growth: Growth::None,
         pause: Pause::Off,
         usage: Usage::default(),
         can_resize: false,

@@ -127,18 +127,34 @@ pub enum Refusal {
     #[error("{0} cannot be scaled: {1}")]
     NotScalable(String, &'static str),
     /// An autoscaler would set it back.
-    #[error(
-        "HorizontalPodAutoscaler {name} owns the replicas of {target} ({min} to {max}) and would set them back; change its bounds instead"
-    )]
+    #[error("{name} owns the replicas of {target} ({min} to {max}) and would set them back; {instead}")]
     Autoscaled {
         /// The workload.
         target: String,
-        /// The autoscaler.
+        /// The autoscaler with its kind.
         name: String,
         /// Its lower bound.
         min: i32,
         /// Its upper bound.
         max: i32,
+        /// What to do instead.
+        instead: String,
+    },
+    /// A quota would be exceeded.
+    #[error("{target} cannot have that many: {quotas}; nothing was changed")]
+    OverQuota {
+        /// The workload.
+        target: String,
+        /// Which quota, and the numbers.
+        quotas: String,
+    },
+    /// No node has room.
+    #[error("{target}: {detail}; --allow-pending accepts that they wait")]
+    NoRoomToGrow {
+        /// The workload.
+        target: String,
+        /// How many, and why.
+        detail: String,
     },
     /// Whether there is an autoscaler is not known.
     #[error("cannot tell whether an autoscaler would set {target} back: {why}")]

@@ -106,6 +106,8 @@ fn people_may_do_exactly_this() {
     replicasets.apps: get list watch
     horizontalpodautoscalers.autoscaling: get list watch
     verticalpodautoscalers.autoscaling.k8s.io: get list watch
+    scaledobjects.keda.sh: get list watch
+    resourcequotas: get list watch
     poddisruptionbudgets.policy: get list watch
     ");
     insta::assert_snapshot!(shown(find(&objects, "role.rbac.authorization.k8s.io/guard-viewer")), @r#"
