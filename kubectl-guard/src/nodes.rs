@@ -6,6 +6,7 @@ use kube::api::ListParams;
 
 use crate::connect::Connection;
 use crate::error::{Error, Request};
+use crate::propose::NodeCause;
 use crate::rows::NodeFacts;
 use crate::sanitise;
 
@@ -32,15 +33,18 @@ pub fn facts(node: &Node) -> NodeFacts {
         let reason = sanitise::line(condition.reason.as_deref().unwrap_or_default());
         match (condition.type_.as_str(), condition.status.as_str()) {
             ("Ready", "True") => None,
-            ("Ready", status) => Some((NOT_READY, format!("not ready ({status}): {reason}"))),
+            ("Ready", status) => Some((NOT_READY, NodeCause::NotReady, format!("not ready ({status}): {reason}"))),
             ("MemoryPressure" | "DiskPressure" | "PIDPressure", "True") => {
-                Some((PRESSURE, format!("{}: {reason}", condition.type_)))
+                Some((PRESSURE, NodeCause::Pressure, format!("{}: {reason}", condition.type_)))
             }
             _ => None,
         }
     });
+    let worst = problem.max_by(|a, b| a.0.total_cmp(&b.0));
     NodeFacts {
+        cause: worst.as_ref().map(|(_, cause, _)| *cause),
+        unschedulable: node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false),
+        problem: worst.map(|(score, _, words)| (score, words)),
         name: sanitise::line(node.metadata.name.as_deref().unwrap_or_default()),
-        problem: problem.max_by(|a, b| a.0.total_cmp(&b.0)),
     }
 }

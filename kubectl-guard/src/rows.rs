@@ -13,7 +13,7 @@ use guard_model::workload::Workload;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::propose::suggest;
+use crate::propose::{NodeCause, suggest, suggest_node};
 use crate::scores::Scores;
 
 /// The line where no report says one.
@@ -297,6 +297,19 @@ pub struct NodeFacts {
     pub name: String,
     /// A score of its own, 0 to 1, with the words for it; `None` if all is well.
     pub problem: Option<(f64, String)>,
+    /// What is wrong with it by its own conditions.
+    pub cause: Option<NodeCause>,
+    /// It takes no new pods.
+    pub unschedulable: bool,
+}
+
+/// So many of the workloads on one node are over their line that the node is what they have in common.
+pub(crate) fn many_sick(over: usize, of: usize) -> bool {
+    node_severity(None, share(over, of), of) > Severity::None
+}
+
+fn share(over: usize, of: usize) -> f64 {
+    if of == 0 { 0.0 } else { over as f64 / of as f64 }
 }
 
 /// The rows by node, the worst first. `nodes` may be empty: then only what the pods tell is known.
@@ -314,8 +327,12 @@ pub fn nodes(rows: &[Row], nodes: &[NodeFacts]) -> Vec<Group> {
         .into_iter()
         .map(|(name, workloads)| {
             let over = workloads.values().filter(|&&over| over).count();
-            let share = if workloads.is_empty() { 0.0 } else { over as f64 / workloads.len() as f64 };
-            let own = nodes.iter().find(|node| node.name == name).and_then(|node| node.problem.clone());
+            let share = share(over, workloads.len());
+            let node = nodes.iter().find(|node| node.name == name);
+            let own = node.and_then(|node| node.problem.clone());
+            let sick = many_sick(over, workloads.len()).then_some(NodeCause::ManySick);
+            let cause = node.and_then(|node| node.cause).or(sick);
+            let cordoned = node.is_some_and(|node| node.unschedulable);
             let score = own.as_ref().map_or(share, |(score, _)| share.max(*score));
             Group {
                 namespace: None,
@@ -326,7 +343,7 @@ pub fn nodes(rows: &[Row], nodes: &[NodeFacts]) -> Vec<Group> {
                 over,
                 of: workloads.len(),
                 reason: own.map_or_else(String::new, |(_, words)| words),
-                fix: None,
+                fix: cause.map(|cause| suggest_node(cause, cordoned).words),
             }
         })
         .collect();

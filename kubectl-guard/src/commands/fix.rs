@@ -149,14 +149,19 @@ impl FixArgs {
 
     /// The same arguments with what the plan of a file asks for.
     fn of_file(&self, file: &PlanFile) -> Result<Self, Error> {
-        if self.drain != DrainOptions::default() {
-            return Err(Error::Usage {
-                message: "the flags of a drain are part of its plan".into(),
-                hint: "leave them out with --plan, or make another plan with them".into(),
-            });
-        }
         let Self { action, replicas, container, limits, requests, in_place, drain, .. } =
             Self::for_action(file.action(), file.is_in_place());
+        // What a drain may do is a parameter of it; for all else its flags override guard rails, and those are typed.
+        let drain = match (file.action(), self.drain == DrainOptions::default()) {
+            (Action::Drain { .. }, true) => drain,
+            (Action::Drain { .. }, false) => {
+                return Err(Error::Usage {
+                    message: "the flags of a drain are part of its plan".into(),
+                    hint: "leave them out with --plan, or make another plan with them".into(),
+                });
+            }
+            _ => self.drain.clone(),
+        };
         Ok(Self { action, replicas, container, limits, requests, in_place, drain, ..self.clone() })
     }
 

@@ -22,6 +22,7 @@ pub use access::ask as ask_access;
 pub use containers::ContainerFact;
 pub use drain::drainable;
 pub use growth::Growth;
+pub use node::{common, sick};
 pub use read::{pods_of, read};
 pub use usage::Usage;
 
@@ -30,6 +31,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::error::Error;
 use crate::plan::{Kind, Target, TargetName};
+use crate::propose::NodeCause;
+use crate::rows::many_sick;
 
 /// Everything [`crate::propose`] looks at beside the scores.
 #[derive(Clone, Debug, PartialEq)]
@@ -202,6 +205,19 @@ pub struct NodeTarget {
     pub others: usize,
     /// Its pods, for a drain: those that its selector takes.
     pub pods: Vec<NodePod>,
+    /// What is wrong with it by its own conditions, with the words for it.
+    pub problem: Option<(NodeCause, String)>,
+    /// How many of the workloads on it are over their line, and of how many, by the exporters.
+    pub workloads: (usize, usize),
+}
+
+impl NodeTarget {
+    /// What is wrong with it: what it says of itself, else what its workloads have in common.
+    pub fn cause(&self) -> Option<(NodeCause, String)> {
+        let (over, of) = self.workloads;
+        let sick = || (NodeCause::ManySick, format!("{over} of the {of} workloads on it are over their line"));
+        self.problem.clone().or_else(|| many_sick(over, of).then(sick))
+    }
 }
 
 /// A pod on a node that is to be drained.

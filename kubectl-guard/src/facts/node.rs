@@ -1,31 +1,35 @@
 //! Facts of a node, and of the nodes beside it.
 
+use std::collections::BTreeMap;
+
+use guard_model::report::{NodeReport, State};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams};
 
 use super::{Autoscaling, Facts, Growth, NodeTarget, Pause, Recent, TargetFacts, Usage, drain, incomplete};
 use crate::error::{Error, Request};
-use crate::plan::{CORDONED, DrainOptions, Kind, Target, TargetName};
+use crate::plan::{ActionKind, CORDONED, Kind, Target, TargetName, is_name};
+use crate::propose::Wish;
+use crate::rows::many_sick;
 use crate::sanitise;
 
 /// Labels that mark a node of the control plane, the second one by its older name.
 const CONTROL_PLANE: [&str; 2] = ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"];
 
-/// With `drain` the pods of the node too.
-pub(super) async fn read(
-    client: &kube::Client,
-    name: &TargetName,
-    drained: Option<&DrainOptions>,
-    pause: Pause,
-) -> Result<Facts, Error> {
+/// With the pods of the node where they are to be drained, or could be: a drain is proposed for a cordoned node only.
+pub(super) async fn read(client: &kube::Client, name: &TargetName, wish: &Wish, pause: Pause) -> Result<Facts, Error> {
     let request = Request { verb: "list", resource: "nodes", group: "", namespace: None };
     let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
     let nodes = nodes.map_err(|error| request.failed(&error))?.items;
     let node = nodes.iter().find(|node| node.metadata.name.as_ref() == Some(&name.name));
     let node = node.ok_or_else(|| Error::NotFound { what: name.to_string() })?;
     let mut target = facts(node, &nodes).ok_or_else(|| incomplete(name))?;
-    if let Some(options) = drained {
-        target.pods = drain::read(client, &name.name, &nodes, options.pod_selector.as_deref()).await?;
+    let drains = match wish.action {
+        Some(action) => action == ActionKind::Drain,
+        None => target.unschedulable,
+    };
+    if drains {
+        target.pods = drain::read(client, &name.name, &nodes, wish.drain.pod_selector.as_deref()).await?;
     }
     Ok(Facts {
         target: TargetFacts::Node(target),
@@ -52,6 +56,7 @@ fn facts(node: &Node, nodes: &[Node]) -> Option<NodeTarget> {
     };
     let annotation = metadata.annotations.as_ref().and_then(|annotations| annotations.get(CORDONED));
     let labels = metadata.labels.as_ref();
+    let seen = crate::nodes::facts(node);
     Some(NodeTarget {
         unschedulable: is_unschedulable(node),
         cordoned: annotation.map(|text| sanitise::line(text)),
@@ -59,8 +64,30 @@ fn facts(node: &Node, nodes: &[Node]) -> Option<NodeTarget> {
         nodes: nodes.len(),
         others: nodes.iter().filter(|other| other.metadata.uid != metadata.uid && takes_pods(other)).count(),
         pods: Vec::new(),
+        problem: seen.cause.zip(seen.problem.map(|(_, words)| words)),
+        workloads: (0, 0),
         target,
     })
+}
+
+/// How many of the workloads on this node are over their line, and of how many.
+pub fn sick(reports: &[NodeReport], node: &str) -> (usize, usize) {
+    let mut workloads: BTreeMap<(&str, String), bool> = BTreeMap::new();
+    for pod in reports.iter().filter(|report| report.node == node).flat_map(|report| &report.pods) {
+        let owner = pod.workload.as_ref().map_or_else(|| pod.name.clone(), ToString::to_string);
+        *workloads.entry((&pod.namespace, owner)).or_default() |= pod.state == State::Anomalous;
+    }
+    (workloads.values().filter(|over| **over).count(), workloads.len())
+}
+
+/// The node whose workloads have it in common that they are over their line, where one of them is in a namespace to `keep`.
+pub fn common(reports: &[NodeReport], keep: impl Fn(&str) -> bool) -> Option<TargetName> {
+    let concerns = |report: &&NodeReport| {
+        let (over, of) = sick(reports, &report.node);
+        many_sick(over, of) && report.pods.iter().any(|pod| pod.state == State::Anomalous && keep(&pod.namespace))
+    };
+    let worst = reports.iter().filter(concerns).max_by_key(|report| sick(reports, &report.node).0)?;
+    is_name(&worst.node).then(|| TargetName { kind: Kind::Node, name: worst.node.clone() })
 }
 
 fn is_unschedulable(node: &Node) -> bool {
@@ -116,5 +143,37 @@ mod tests {
         let mut one = node("n1", &json!({}), "True");
         one.metadata.uid = None;
         assert_eq!(facts(&one, &[]), None);
+    }
+
+    fn report(node: &str, pods: &[(&str, &str, bool)]) -> NodeReport {
+        let pod = |(namespace, workload, over): &(&str, &str, bool)| {
+            json!({ "namespace": namespace, "name": format!("{workload}-x"), "uid": workload,
+                "workload": format!("Deployment/{workload}"), "score": 0.5,
+                "state": if *over { "anomalous" } else { "ok" }, "severity": "none", "since": null, "reasons": [],
+                "learning_left": 0, "deploy": false, "containers_ready": 1, "containers_total": 1, "restarts": 0,
+                "features": [], "history": [] })
+        };
+        serde_json::from_value(json!({ "version": 1, "node": node, "at": "2026-11-22T13:20:00Z", "interval_seconds": 15.0,
+            "threshold": 0.7, "scored_by": "0.1.0", "model": { "name": "", "version": "", "sha256": "", "error": null },
+            "kubelet": { "up": true, "verified": true, "error": null }, "pods": pods.iter().map(pod).collect::<Vec<_>>() }))
+        .unwrap()
+    }
+
+    #[test]
+    fn many_sick_workloads_of_one_node_point_at_it_and_many_pods_of_one_workload_do_not() {
+        let common = |pods: &[(&str, &str, bool)], keep: &str| {
+            let other = report("n2", &[("shop", "a", false), ("shop", "b", false), ("shop", "c", true)]);
+            common(&[report("n1", pods), other], |namespace| namespace == keep).map(|node| node.to_string())
+        };
+        let three = [("shop", "a", true), ("shop", "b", true), ("db", "c", true)];
+        assert_eq!(common(&three, "shop").as_deref(), Some("node/n1"));
+        assert_eq!(common(&three, "other"), None, "it is not theirs");
+        assert_eq!(common(&[("shop", "a", true); 5], "shop"), None, "one workload");
+        assert_eq!(
+            common(&[("shop", "a", true), ("shop", "b", false), ("shop", "c", false)], "shop"),
+            None,
+            "one of three"
+        );
+        assert_eq!(sick(&[report("n1", &three)], "n1"), (3, 3));
     }
 }

@@ -29,8 +29,7 @@ pub async fn read(client: &kube::Client, namespace: &str, name: &TargetName, wis
     let found = match name.kind {
         Kind::Pod => return pod(client, namespace, name, pause).await,
         Kind::Node => {
-            let drained = (wish.action == Some(ActionKind::Drain)).then_some(&wish.drain);
-            return node::read(client, name, drained, pause).await;
+            return node::read(client, name, wish, pause).await;
         }
         Kind::Deployment => parse::deployment(get::<Deployment>(client, namespace, name).await?),
         Kind::StatefulSet => parse::stateful_set(get::<StatefulSet>(client, namespace, name).await?),

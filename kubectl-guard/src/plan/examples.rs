@@ -155,6 +155,8 @@ pub(crate) fn node_target() -> NodeTarget {
         nodes: 4,
         others: 3,
         pods: Vec::new(),
+        problem: None,
+        workloads: (0, 0),
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod drain;
 mod node;
+mod node_cause;
 mod rails;
 mod resources;
 mod restart;
@@ -13,11 +14,12 @@ mod suggest;
 use guard_model::workload::Workload;
 use jiff::Timestamp;
 
+pub use node_cause::{NodeCause, suggest_node};
 pub use rails::{COOL_DOWN, MIN_SCHEDULABLE, PROTECTED};
 pub use resources::{RECORD, ResourceWish};
 pub use suggest::{Suggestion, suggest};
 
-use crate::facts::{Facts, TargetFacts};
+use crate::facts::{Facts, NodeTarget, TargetFacts};
 use crate::plan::{self, ActionKind, DrainOptions, Evidence, GuardRail, Place, Plan, Target};
 
 /// What the user asked for.
@@ -377,13 +379,16 @@ pub fn propose(wish: &Wish, evidence: Option<Evidence>, facts: &Facts, setting: 
         rails: vec![rails::protected(&target.namespace, wish)?, rails::pause(&facts.pause)],
         advice: Vec::new(),
     };
-    let suggestion = evidence.as_ref().and_then(|evidence| suggest(&evidence.reasons, workload(facts).as_ref()));
+    // What a workload's score suggests says nothing of a node.
+    let scored = evidence.as_ref().filter(|_| !matches!(facts.target, TargetFacts::Node(_)));
+    let suggestion = scored.and_then(|evidence| suggest(&evidence.reasons, workload(facts).as_ref()));
     making.advice.extend(suggestion.iter().map(|suggestion| suggestion.advice.to_owned()));
     let action = match wish.action {
         Some(action) => action,
-        None if matches!(facts.target, TargetFacts::Node(_)) => {
-            return Err(Refusal::OnlyNodeActions(target.to_string()));
-        }
+        None if let TargetFacts::Node(node) = &facts.target => match choose_for_node(node, &mut making.advice) {
+            Ok(action) => action,
+            Err(nothing) => return Ok(nothing),
+        },
         None => match choose(target, evidence.as_ref(), suggestion.as_ref())? {
             Ok(action) => action,
             Err(nothing) => return Ok(nothing),
@@ -440,6 +445,26 @@ fn choose(
         None => "its score has no reason to act on",
     };
     Ok(Err(Proposal::NothingHelps { why: format!("{target}: {advice}") }))
+}
+
+/// The action that a node's own state asks for, or why there is none.
+fn choose_for_node(node: &NodeTarget, advice: &mut Vec<String>) -> Result<ActionKind, Proposal> {
+    let target = &node.target;
+    let Some((cause, words)) = node.cause() else {
+        let (over, of) = node.workloads;
+        let why =
+            format!("{target} is ready and without pressure, and {over} of its {of} workloads are over their line");
+        return Err(Proposal::Healthy { why });
+    };
+    let suggestion = suggest_node(cause, node.unschedulable);
+    match suggestion.action {
+        Some(action) => {
+            advice.push(format!("{target}: {words}"));
+            advice.push(suggestion.advice.to_owned());
+            Ok(action)
+        }
+        None => Err(Proposal::NothingHelps { why: format!("{target}: {words}; {}", suggestion.advice) }),
+    }
 }
 
 /// Who else sets what this action changes, and where to change it instead.

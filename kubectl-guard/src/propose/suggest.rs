@@ -18,11 +18,11 @@ pub struct Suggestion {
 }
 
 impl Suggestion {
-    const fn act(action: ActionKind, words: &'static str, advice: &'static str) -> Self {
+    pub(super) const fn act(action: ActionKind, words: &'static str, advice: &'static str) -> Self {
         Self { action: Some(action), words, advice }
     }
 
-    const fn look(words: &'static str, advice: &'static str) -> Self {
+    pub(super) const fn look(words: &'static str, advice: &'static str) -> Self {
         Self { action: None, words, advice }
     }
 }
@@ -39,7 +39,7 @@ pub fn suggest(reasons: &[Reason], workload: Option<&Workload>) -> Option<Sugges
         Some("DaemonSet") if action == ActionKind::Restart => suggestion,
         Some("DaemonSet") => Suggestion::look(
             "raise the limit",
-            "a DaemonSet has one pod a node and cannot be scaled: raise its limit, or find what eats the CPU",
+            "a DaemonSet has one pod a node and cannot be scaled: raise its limit (--action resources --limits cpu=N), or find what eats the CPU",
         ),
         Some("Job" | "CronJob") => Suggestion::look(
             "wait for the Job",
@@ -66,7 +66,7 @@ fn by_cause(cause: Cause) -> Suggestion {
         Cause::OomKilled => Suggestion::act(
             Restart,
             "restart",
-            "a restart frees the memory for now; if it climbs again, find the leak or raise the memory limit",
+            "a restart frees the memory for now; if it climbs again, find the leak or raise the memory limit: --action resources --limits memory=N",
         ),
         Cause::ImagePull => Suggestion::look(
             "fix the image",
@@ -100,7 +100,7 @@ fn by_cause(cause: Cause) -> Suggestion {
         Cause::MemoryNearLimit => Suggestion::act(
             Restart,
             "restart",
-            "a restart comes before the kernel's kill; if it climbs again, find the leak or raise the memory limit",
+            "a restart comes before the kernel's kill; if it climbs again, find the leak or raise the memory limit: --action resources --limits memory=N",
         ),
         Cause::Drops => Suggestion::look(
             "see the network",

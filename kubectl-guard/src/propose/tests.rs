@@ -194,6 +194,37 @@ fn cordoned(node: &mut NodeTarget) {
 }
 
 #[test]
+fn what_is_wrong_with_a_node_chooses_its_action() {
+    let pressure = || Some((NodeCause::Pressure, "MemoryPressure: KubeletHasInsufficientMemory".to_owned()));
+    let dead = || Some((NodeCause::NotReady, "not ready (Unknown): NodeStatusUnknown".to_owned()));
+    let with = |problem, workloads, unschedulable| {
+        let facts = node(|n| {
+            n.problem = problem;
+            n.workloads = workloads;
+            n.unschedulable = unschedulable;
+            n.pods = vec![node_pod("web-a")];
+        });
+        match run(&Wish::default(), &facts) {
+            Ok(Proposal::Plan(plan)) => format!("{} ({})", plan.steps[0].action.phrase(), plan.advice.join("; ")),
+            Ok(Proposal::Healthy { why }) => format!("healthy: {why}"),
+            Ok(Proposal::NothingHelps { why }) => format!("nothing helps: {why}"),
+            Err(refusal) => format!("refused: {refusal}"),
+        }
+    };
+    let table = [
+        with(None, (1, 5), false),
+        with(None, (2, 2), false),
+        with(None, (4, 5), false),
+        with(None, (4, 5), true),
+        with(pressure(), (0, 5), false),
+        with(pressure(), (0, 5), true),
+        with(dead(), (0, 0), false),
+        with(dead(), (5, 5), true),
+    ];
+    insta::assert_snapshot!(table.join("\n"));
+}
+
+#[test]
 fn a_node_is_cordoned_and_uncordoned_and_nothing_else() {
     let cordon = step(run(&wish(ActionKind::Cordon), &node(|_| ())));
     assert_eq!(cordon.need.to_string(), "patch nodes");
@@ -203,7 +234,7 @@ fn a_node_is_cordoned_and_uncordoned_and_nothing_else() {
         n.cordoned = Some("{}".into());
     });
     assert_eq!(step(run(&wish(ActionKind::Uncordon), &signed)).undo, Undo::Inverse { action: Action::Cordon });
-    for other in [wish(ActionKind::Restart), wish(ActionKind::Scale), Wish::default()] {
+    for other in [wish(ActionKind::Restart), wish(ActionKind::Scale), wish(ActionKind::Resources)] {
         assert!(matches!(run(&other, &node(|_| ())), Err(Refusal::OnlyNodeActions(_))), "{other:?}");
     }
     for facts in [deployment(|_| ()), pod(|_| ())] {
@@ -443,6 +474,8 @@ mod property {
                         n.cordoned = flag[2].then(|| text.clone());
                         n.nodes = nodes;
                         n.others = others.min(nodes - 1);
+                        n.problem = flag[3].then_some((NodeCause::Pressure, text.clone()));
+                        n.workloads = (others, others);
                         n.pods = pods;
                     }),
                     1 => deployment(|w| {
@@ -498,6 +531,8 @@ mod property {
                 let off = !matches!(action, Action::Uncordon);
                 let least = usize::from(wish.min_schedulable.unwrap_or(MIN_SCHEDULABLE));
                 rules.push(("control plane", off && node.control_plane && !wish.allow_control_plane));
+                rules.push(("cordoned", *action == Action::Cordon && node.unschedulable));
+                rules.push(("unasked", wish.action.is_none() && node.cause().is_none()));
                 rules.push(("share", off && node.others * 100 / node.nodes < least));
                 rules.push(("foreign", !off && node.cordoned.is_none() && !wish.foreign_cordon));
                 for pod in node.pods.iter().filter(|_| plan.steps.len() > 1) {

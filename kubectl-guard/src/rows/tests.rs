@@ -173,10 +173,16 @@ fn a_workload_is_as_bad_as_its_worst_pod() {
 
 #[test]
 fn one_bad_pod_does_not_make_a_bad_node() {
-    let bad = NodeFacts { name: "node9".into(), problem: Some((0.98, "not ready".into())) };
+    let bad = NodeFacts {
+        name: "node9".into(),
+        problem: Some((0.98, "not ready".into())),
+        cause: Some(crate::propose::NodeCause::NotReady),
+        ..NodeFacts::default()
+    };
     let groups = nodes(&shop(), &[bad]);
     assert_eq!((groups[0].name.as_str(), groups[0].severity), ("node9", Severity::Critical));
+    assert_eq!(groups[0].fix, Some("cordon"));
     let node4 = groups.iter().find(|group| group.name == "node4").unwrap();
     assert_eq!((node4.score, node4.over, node4.of), (Some(0.5), 1, 2));
-    assert_eq!(node4.severity, Severity::None);
+    assert_eq!((node4.severity, node4.fix), (Severity::None, None));
 }

@@ -16,8 +16,8 @@ use crate::connect::Connection;
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::facts::{self, Facts, Owner, Recent, Usage};
-use crate::plan::{Action, Evidence, Need, Place, Plan, PlanFile, TargetName, Verdict, render, worst};
+use crate::facts::{self, Facts, Owner, Recent, TargetFacts, Usage};
+use crate::plan::{Action, Evidence, Kind, Need, Place, Plan, PlanFile, TargetName, Verdict, is_name, render, worst};
 use crate::propose::{Proposal, Setting, Wish, propose};
 use crate::verify::{self, Outcome, ScoreSource, Wait};
 
@@ -45,10 +45,14 @@ struct Case {
 impl<S: ScoreSource> Session<'_, S> {
     pub(super) async fn run(&mut self, args: &FixArgs, target: Option<TargetName>, named: bool) -> Result<Exit, Error> {
         let reports = self.reports(target.is_some()).await?;
-        let Some((namespace, target)) = self.aim(args, target, &reports) else {
+        let typed = target.is_some();
+        let Some((namespace, target)) = self.aim(args, target, &reports).await else {
             self.console.note("nothing is over its line: there is nothing to fix");
             return Ok(Exit::Done);
         };
+        if !typed && target.kind != Kind::Node {
+            self.common_cause(&namespace, &target, &reports);
+        }
         let wish = args.wish(named);
         let case = self.case(namespace, target, &reports, &wish).await?;
         let plan = match self.propose(&wish, &case)? {
@@ -100,12 +104,47 @@ impl<S: ScoreSource> Session<'_, S> {
         }
     }
 
-    fn aim(&self, args: &FixArgs, target: Option<TargetName>, reports: &[NodeReport]) -> Option<(String, TargetName)> {
+    /// What was named, else the node that is the cause of much, else the worst workload. Whoever looks at one namespace
+    /// only gets no node: they may have no right to it.
+    async fn aim(
+        &self,
+        args: &FixArgs,
+        target: Option<TargetName>,
+        reports: &[NodeReport],
+    ) -> Option<(String, TargetName)> {
         let own = self.undoing.as_ref().map_or(&self.connection.namespace, |undoing| &undoing.step.target.namespace);
         match target {
             Some(target) => Some((own.clone(), target)),
+            None if args.all_namespaces
+                && args.action.is_none()
+                && let Some(node) = self.sick_node(reports).await =>
+            {
+                Some((String::new(), node))
+            }
             None => worst(reports, |namespace| args.all_namespaces || namespace == own),
         }
+    }
+
+    /// A node that still takes pods although it is not ready, under pressure, or what many sick workloads have in common.
+    async fn sick_node(&self, reports: &[NodeReport]) -> Option<TargetName> {
+        // Without the right to see nodes, workloads are all there is to fix.
+        let nodes = crate::nodes::list(self.connection).await.ok()?;
+        let takes = |name: &str| nodes.iter().any(|node| node.name == name && !node.unschedulable);
+        let own = nodes.iter().filter(|node| node.cause.is_some() && !node.unschedulable && is_name(&node.name));
+        match own.min_by_key(|node| node.cause) {
+            Some(node) => Some(TargetName { kind: Kind::Node, name: node.name.clone() }),
+            None => facts::common(reports, |_| true).filter(|node| takes(&node.name)),
+        }
+    }
+
+    /// Says that the workload's node may be the cause, where many on it are over their line.
+    fn common_cause(&self, namespace: &str, target: &TargetName, reports: &[NodeReport]) {
+        let Some(node) = facts::common(reports, |of| of == namespace) else { return };
+        let (over, of) = facts::sick(reports, &node.name);
+        self.console.note(&format!(
+            "{over} of the {of} workloads on {node} are over their line, so that the node may be the cause, not {target}: \
+             kubectl guard fix {node} --dry-run"
+        ));
     }
 
     async fn case(
@@ -120,6 +159,9 @@ impl<S: ScoreSource> Session<'_, S> {
         let mut facts = facts::read(client, &namespace, &target, wish).await?;
         if let Some(undoing) = &self.undoing {
             undoing.holds(&facts)?;
+        }
+        if let TargetFacts::Node(node) = &mut facts.target {
+            node.workloads = facts::sick(reports, &node.target.name);
         }
         facts.usage = Usage::of(reports, &namespace, &target);
         facts.recent = self.recent(&facts.target.target().uid);

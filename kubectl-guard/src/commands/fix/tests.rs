@@ -30,6 +30,8 @@ struct Cluster {
     /// Raised by whoever changes the Deployment behind our back, at the so-manyth read of it.
     changes_at_read: Option<usize>,
     refuses_dry_run: bool,
+    /// Node n1 is short of memory; true if it is cordoned already.
+    pressure: Option<bool>,
     reads: usize,
     version: u32,
     port: Option<u16>,
@@ -46,6 +48,7 @@ fn cluster(change: impl FnOnce(&mut Cluster)) -> Shared {
         autoscaler: false,
         changes_at_read: None,
         refuses_dry_run: false,
+        pressure: None,
         reads: 0,
         version: 4711,
         port: None,
@@ -77,6 +80,18 @@ impl Cluster {
                     "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" } } });
                 (200, json!({ "metadata": {}, "items": if self.autoscaler { vec![hpa] } else { vec![] } }))
             }
+            ("GET", "/api/v1/nodes") if let Some(cordoned) = self.pressure => {
+                (200, json!({ "metadata": {}, "items": [node("n1", cordoned, "True"), node("n2", false, "False")] }))
+            }
+            ("GET", "/api/v1/pods") if query.contains("fieldSelector") => {
+                (200, json!({ "metadata": {}, "items": [on("n1", "web-a")] }))
+            }
+            ("GET", "/api/v1/pods") => {
+                (200, json!({ "metadata": {}, "items": [on("n1", "web-a"), on("n2", "web-b")] }))
+            }
+            ("GET", "/apis/policy/v1/poddisruptionbudgets" | "/apis/apps/v1/daemonsets") => {
+                (200, json!({ "metadata": {}, "items": [] }))
+            }
             ("GET", DEPLOYMENT) => {
                 self.reads += 1;
                 if self.changes_at_read == Some(self.reads) {
@@ -105,6 +120,24 @@ impl Cluster {
             "status": { "observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2 },
         })
     }
+}
+
+fn node(name: &str, cordoned: bool, pressure: &str) -> Value {
+    json!({
+        "metadata": { "name": name, "uid": format!("uid-{name}"), "resourceVersion": "7" },
+        "spec": { "unschedulable": cordoned },
+        "status": { "allocatable": { "cpu": "4", "memory": "8Gi", "pods": "110" }, "conditions": [
+            { "type": "Ready", "status": "True" },
+            { "type": "MemoryPressure", "status": pressure, "reason": "KubeletHasInsufficientMemory" }] },
+    })
+}
+
+/// A pod on a node.
+fn on(node: &str, name: &str) -> Value {
+    let mut pod = pod(name);
+    pod["spec"] = json!({ "nodeName": node, "containers": [{ "name": "web" }] });
+    pod["status"]["phase"] = json!("Running");
+    pod
 }
 
 fn pod(name: &str) -> Value {
@@ -310,6 +343,26 @@ async fn an_approved_fix_is_checked_recorded_written_once_and_verified() {
     assert!(matches!(lines[0].event, Event::Intent { .. }));
     assert_eq!(lines[2].event, Event::Verified { outcome: Outcome::Recovered });
     assert_eq!(entries(&lines).len(), 1);
+}
+
+#[tokio::test]
+async fn a_nodes_own_trouble_comes_before_that_of_its_workloads() {
+    let everywhere = || FixArgs { all_namespaces: true, ..dry(DryRun::Client) };
+    let shown = |run: &Run| run.output.out.text();
+    let pressed = run(cluster(|cluster| cluster.pressure = Some(false)), SICK, everywhere()).await;
+    assert!(shown(&pressed).contains("Step 1: cordon node/n1"), "{} {:?}", shown(&pressed), pressed.result);
+    assert!(shown(&pressed).contains("Note: node/n1: MemoryPressure"), "{}", shown(&pressed));
+
+    // One namespace is no reason to touch a node, and a cordoned one must not hide the workloads behind it for ever.
+    for (cordoned, args) in [(false, dry(DryRun::Client)), (true, everywhere())] {
+        let run = run(cluster(|cluster| cluster.pressure = Some(cordoned)), SICK, args).await;
+        assert!(shown(&run).contains("Step 1: restart deployment/web"), "{} {:?}", shown(&run), run.result);
+    }
+
+    let named = FixArgs { target: vec!["node/n1".into()], ..dry(DryRun::Client) };
+    let cordoned = run(cluster(|cluster| cluster.pressure = Some(true)), SICK, named).await;
+    assert!(shown(&cordoned).contains("Step 1: drain node/n1"), "{} {:?}", shown(&cordoned), cordoned.result);
+    assert!(shown(&cordoned).contains("Step 2: evict pod/web-a"), "the drain knows its pods: {}", shown(&cordoned));
 }
 
 #[tokio::test]

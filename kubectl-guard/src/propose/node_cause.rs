@@ -1,0 +1,83 @@
+//! What is wrong with a node, and what that suggests: a node's own trouble asks for an action on the node, not on each of
+//! its workloads. Pure.
+
+use super::Suggestion;
+use crate::plan::ActionKind;
+
+/// What is wrong with a node, the strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NodeCause {
+    /// Its kubelet does not report, or reports that it cannot run pods.
+    NotReady,
+    /// It is short of memory, disk or process numbers.
+    Pressure,
+    /// So many of its workloads are over their line that they have it in common.
+    ManySick,
+}
+
+impl NodeCause {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [NodeCause::NotReady, NodeCause::Pressure, NodeCause::ManySick];
+}
+
+/// What `cause` suggests to do about a node that takes pods, or no longer does.
+pub fn suggest_node(cause: NodeCause, cordoned: bool) -> Suggestion {
+    use ActionKind::{Cordon, Drain};
+    match (cause, cordoned) {
+        (NodeCause::NotReady, false) => Suggestion::act(
+            Cordon,
+            "cordon",
+            "Kubernetes moves the pods of a node that stays not ready by itself after five minutes; a cordon keeps new ones \
+             off it when it comes back, until its kubelet or machine is mended",
+        ),
+        (NodeCause::NotReady, true) => Suggestion::look(
+            "mend the node",
+            "it is cordoned already, and a drain would wait for a kubelet that does not answer: restart its kubelet or its \
+             machine; Kubernetes moves its pods by itself after five minutes",
+        ),
+        (NodeCause::Pressure, false) => Suggestion::act(
+            Cordon,
+            "cordon",
+            "a cordon keeps new pods off it while its kubelet evicts; if the pressure stays, drain it and see what fills it",
+        ),
+        (NodeCause::ManySick, false) => Suggestion::act(
+            Cordon,
+            "cordon",
+            "what many workloads of one node have in common is the node: a cordon keeps new pods off it; if they do not \
+             calm down, drain it",
+        ),
+        (NodeCause::Pressure | NodeCause::ManySick, true) => Suggestion::act(
+            Drain,
+            "drain",
+            "it is cordoned and no better: a drain moves its pods to other nodes, as their disruption budgets allow",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_of_a_node_has_its_suggestion() {
+        let each = |cause, cordoned| {
+            let suggestion = suggest_node(cause, cordoned);
+            let state = if cordoned { "cordoned" } else { "taking pods" };
+            format!("{cause:?}, {state} -> {:?} ({})", suggestion.action, suggestion.words)
+        };
+        let table: Vec<String> =
+            NodeCause::ALL.into_iter().flat_map(|cause| [each(cause, false), each(cause, true)]).collect();
+        insta::assert_snapshot!(table.join("\n"));
+    }
+
+    #[test]
+    fn a_node_is_never_proposed_what_it_has_already_nor_a_workloads_action() {
+        for cause in NodeCause::ALL {
+            assert_ne!(suggest_node(cause, true).action, Some(ActionKind::Cordon));
+            for cordoned in [false, true] {
+                let action = suggest_node(cause, cordoned).action;
+                assert!(matches!(action, None | Some(ActionKind::Cordon | ActionKind::Drain)), "{cause:?}");
+            }
+        }
+    }
+}
