@@ -53,7 +53,12 @@ pub fn to_fix(namespace: &str) -> Vec<Right> {
         right("patch", "apps", "daemonsets"),
         right("patch", "apps", "deployments/scale"),
         right("patch", "apps", "statefulsets/scale"),
+        right("patch", "", "pods/resize"),
         right("create", "", "pods/eviction"),
+        right("list", "autoscaling", "horizontalpodautoscalers"),
+        right("list", "autoscaling.k8s.io", "verticalpodautoscalers"),
+        right("list", "keda.sh", "scaledobjects"),
+        right("list", "", "resourcequotas"),
     ]
 }
 
