@@ -238,7 +238,7 @@ pub async fn run(args: &FixArgs, kube: &KubeFlags, console: &Console) -> Result<
         undoing: None,
         expected: args.plan.clone().zip(expected.clone()),
     };
-    session.run(args, target, named).await
+    Box::pin(session.run(args, target, named)).await
 }
 
 /// Reads the plan of a file, or of stdin; never more than a plan can have.

@@ -306,7 +306,7 @@ async fn run_with(
         expected: None,
     };
     let target = args.target().unwrap();
-    let result = session.run(&args, target, false).await;
+    let result = Box::pin(session.run(&args, target, false)).await;
     drop(session);
     Run { result, cluster, journal, output, _folder: folder }
 }

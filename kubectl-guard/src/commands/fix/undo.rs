@@ -107,7 +107,7 @@ pub async fn run(args: &UndoArgs, kube: &KubeFlags, console: &Console) -> Result
         undoing: Some(undoing),
         expected: None,
     };
-    session.run(&fix, Some(target), true).await
+    Box::pin(session.run(&fix, Some(target), true)).await
 }
 
 /// What the journal holds of this plan, if it was done here and has an inverse.
