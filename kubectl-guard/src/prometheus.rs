@@ -13,6 +13,7 @@ use kube::client::Body;
 
 use crate::connect::{Connection, Environment};
 use crate::error::{Error, Request, innermost};
+use crate::sanitise;
 
 mod answer;
 mod endpoint;
@@ -133,12 +134,16 @@ impl Prometheus {
 
     /// The words of a refusal: the API server's about its proxy, else those of whoever answered.
     fn refused(&self, status: StatusCode, body: &[u8]) -> Error {
-        if let (Some(namespace), Some(status)) = (&self.service_namespace, answer::status_of_kubernetes(body)) {
+        let (Some(namespace), Some(said)) = (&self.service_namespace, answer::status_of_kubernetes(body)) else {
+            return answer::refusal(&self.name, status, body).into();
+        };
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             let request =
                 Request { verb: "get", resource: "services/proxy", group: "", namespace: Some(namespace.as_str()) };
-            return request.failed(&kube::Error::Api(Box::new(status)));
+            return request.failed(&kube::Error::Api(Box::new(said)));
         }
-        answer::refusal(&self.name, status, body).into()
+        // There is no such Service, or nobody behind it.
+        PrometheusError::Unreachable { server: self.name.clone(), problem: sanitise::line(&said.message) }.into()
     }
 }
 

@@ -52,14 +52,20 @@ async fn the_api_servers_refusal_names_the_missing_rule_and_that_of_prometheus_d
             "message": "services \"prometheus\" is forbidden", "reason": "Forbidden", "code": 403}),
         ),
         1 => (403, json!({"status": "error", "errorType": "forbidden", "error": "no tenant"})),
-        2 => (422, json!({"status": "error", "errorType": "execution", "error": "too many samples"})),
+        2 => (
+            503,
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": "no endpoints available for service \"prometheus:9090\"", "reason": "ServiceUnavailable",
+            "code": 503}),
+        ),
+        3 => (422, json!({"status": "error", "errorType": "execution", "error": "too many samples"})),
         _ => (200, json!({"status": "success"})),
     })
     .await;
     assert!(answer::status_of_kubernetes(refusal.to_string().as_bytes()).is_some());
     let prometheus = through_the_api_server(&connection);
     let mut told = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..5 {
         let error = prometheus.query("x").await.unwrap_err();
         told.push((error.process_exit_code(), error.to_string()));
     }
@@ -71,6 +77,11 @@ async fn the_api_servers_refusal_names_the_missing_rule_and_that_of_prometheus_d
             of(
                 Exit::NotPermitted,
                 "Prometheus behind service monitoring/prometheus does not let you ask (403): no tenant"
+            ),
+            of(
+                Exit::Error,
+                "Prometheus behind service monitoring/prometheus does not answer: no endpoints available for service \
+                 \"prometheus:9090\""
             ),
             of(Exit::Error, "Prometheus behind service monitoring/prometheus answers with 422: too many samples"),
             of(
