@@ -39,6 +39,7 @@ pub struct Prometheus {
     /// What stands before `/api/v1/query`.
     prefix: String,
     headers: HeaderMap,
+    credentials: Credentials,
     /// How it is named in errors.
     name: String,
     /// The namespace of its Service, if the API server passes the requests on.
@@ -63,7 +64,10 @@ impl Prometheus {
         };
         let mut headers = endpoint.headers.clone();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        Ok(Self { client, prefix, headers, name: endpoint.place.to_string(), service_namespace })
+        let credentials = endpoint.credentials.clone();
+        // What cannot be read now is told before anything is asked.
+        credentials.bearer()?;
+        Ok(Self { client, prefix, headers, credentials, name: endpoint.place.to_string(), service_namespace })
     }
 
     /// The place it was asked at, for words.
@@ -121,6 +125,9 @@ impl Prometheus {
         *request.method_mut() = Method::GET;
         *request.uri_mut() = uri.parse().map_err(|error: http::uri::InvalidUri| unreachable(error.to_string()))?;
         request.headers_mut().clone_from(&self.headers);
+        if let Some(token) = self.credentials.bearer()? {
+            request.headers_mut().insert(header::AUTHORIZATION, token);
+        }
         let response = self.client.send(request).await.map_err(|error| unreachable(innermost(&error)))?;
         let status = response.status();
         match Limited::new(response.into_body(), MAX_ANSWER).collect().await {

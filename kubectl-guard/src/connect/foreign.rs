@@ -21,8 +21,8 @@ pub(crate) fn client(
     environment: &Environment,
 ) -> Result<Client, String> {
     let shows = auth.token.is_some() || auth.token_file.is_some() || auth.password.is_some();
-    if shows && url.scheme_str() == Some("http") && !is_here(url) {
-        return Err("the credentials would travel in the clear; use https://".to_owned());
+    if shows {
+        keeps_secrets(url)?;
     }
     let mut config = Config::new(url.clone());
     config.connect_timeout = Some(CONNECT_TIMEOUT);
@@ -36,6 +36,14 @@ pub(crate) fn client(
     let agent = user_agent(None).parse().map_err(|_| "the User-Agent cannot be sent".to_owned())?;
     config.headers.push((header::USER_AGENT, agent));
     Ok(ClientBuilder::try_from(config).map_err(|error| innermost(&error))?.build())
+}
+
+/// Whether credentials may be sent to `url`; in words, if they would travel in the clear.
+pub(crate) fn keeps_secrets(url: &Uri) -> Result<(), String> {
+    if url.scheme_str() == Some("http") && !is_here(url) {
+        return Err("the credentials would travel in the clear; use https://".to_owned());
+    }
+    Ok(())
 }
 
 /// True if what is sent to `url` does not leave this machine.

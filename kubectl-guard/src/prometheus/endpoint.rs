@@ -186,6 +186,9 @@ impl Endpoint {
 
     /// The client for `url`, with this endpoint's credentials and the proxy of the environment.
     pub(super) fn client(&self, url: &Uri, environment: &Environment) -> Result<Client, PrometheusError> {
+        if self.credentials.token_file.is_some() {
+            foreign::keeps_secrets(url).map_err(PrometheusError::Credentials)?;
+        }
         let authorities = self.credentials.authority.as_deref().map(authorities).transpose()?;
         foreign::client(url, self.credentials.auth_info()?, authorities, environment)
             .map_err(PrometheusError::Credentials)
@@ -193,10 +196,21 @@ impl Endpoint {
 }
 
 impl Credentials {
+    /// The header that shows the token as its file has it now: tokens are renewed while somebody watches.
+    pub(super) fn bearer(&self) -> Result<Option<HeaderValue>, PrometheusError> {
+        let Some(file) = &self.token_file else { return Ok(None) };
+        let unusable = || PrometheusError::Credentials(format!("{} holds no token", file.display()));
+        let text = String::from_utf8(read(file)?).map_err(|_| unusable())?;
+        // kube's own reader takes the end of the line for a part of the token.
+        let token = Some(text.trim()).filter(|token| !token.is_empty()).ok_or_else(unusable)?;
+        let mut header = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| unusable())?;
+        header.set_sensitive(true);
+        Ok(Some(header))
+    }
+
     fn auth_info(&self) -> Result<AuthInfo, PrometheusError> {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
         let mut auth = AuthInfo {
-            token_file: path(&self.token_file),
             client_certificate: path(&self.certificate),
             client_key: path(&self.key),
             ..AuthInfo::default()
@@ -299,6 +313,9 @@ mod tests {
         assert_eq!(problem("https://x", basic("ann:geheim:with:colons\n")), None);
         assert!(problem("https://x", basic("geheim\n")).unwrap().ends_with("holds no USER:PASSWORD"));
         let missing = || Some(folder.path().join("missing"));
+        for bad in [missing(), file("empty", "\n"), file("lines", "a\nb")] {
+            assert!(Credentials { token_file: bad, ..Credentials::default() }.bearer().is_err());
+        }
         for bad in [
             Credentials { basic_file: missing(), ..Credentials::default() },
             Credentials { authority: missing(), ..Credentials::default() },

@@ -148,3 +148,45 @@ async fn nobody_there_is_said_with_the_address() {
     );
     assert_eq!(answer::refusal("p", StatusCode::BAD_GATEWAY, b"").to_string(), "p answers with 502");
 }
+
+/// The head of the request that a server gets.
+async fn heard(credentials: Credentials, tenant: &str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = Endpoint::at(&format!("http://{}/prometheus", listener.local_addr().unwrap())).unwrap();
+    let mut endpoint = Endpoint { credentials, ..at };
+    endpoint.set_header(tenant).unwrap();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let body = vector().to_string();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8(head).unwrap()
+    });
+    let prometheus = Prometheus::open(&endpoint, &nowhere(), &Environment::default()).unwrap();
+    prometheus.query("up").await.unwrap();
+    server.await.unwrap()
+}
+
+#[tokio::test]
+async fn credentials_out_of_files_and_the_tenant_arrive() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |text: &str| {
+        let path = folder.path().join("secret");
+        std::fs::write(&path, text).unwrap();
+        Some(path)
+    };
+    let token = Credentials { token_file: file("geheim\n"), ..Credentials::default() };
+    let head = heard(token, "X-Scope-OrgID: team-a").await;
+    assert!(head.starts_with("GET /prometheus/api/v1/query?"), "{head}");
+    assert!(head.contains("\r\nauthorization: Bearer geheim\r\n"), "{head}");
+    assert!(head.contains("\r\nx-scope-orgid: team-a\r\n"), "{head}");
+    assert!(head.contains("\r\nuser-agent: kubectl-guard/"), "{head}");
+    let basic = Credentials { basic_file: file("ann:geheim\n"), ..Credentials::default() };
+    let head = heard(basic, "THANOS-TENANT=b").await;
+    assert!(head.contains("\r\nauthorization: Basic YW5uOmdlaGVpbQ==\r\n"), "{head}");
+}
