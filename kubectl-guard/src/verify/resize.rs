@@ -1,5 +1,5 @@
 //! Did the nodes take an in-place resize? The API server takes one that no node can give: only the pod's conditions tell.
-//! See `docs/in-place-resize.md` for what was seen of them.
+//! See `kubectl-guard/docs/in-place-resize.md` for what was seen of them.
 
 use std::fmt;
 use std::time::Duration;
