@@ -6,6 +6,7 @@
 
 pub mod cgroup;
 pub mod cluster;
+pub mod dashboards;
 pub mod http;
 pub mod image;
 pub mod load;

@@ -15,6 +15,8 @@ use guard_tests::world::{self, Place};
 mod cluster;
 #[path = "e2e/collect.rs"]
 mod collect;
+#[path = "e2e/dashboards.rs"]
+mod dashboards;
 #[path = "e2e/faults.rs"]
 mod faults;
 #[path = "e2e/fix.rs"]
@@ -79,6 +81,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("a_broken_model_is_told", Own, outages::a_broken_model_is_told),
     ("a_fault_that_no_rule_sees_is_found_by_the_model", Own, faults::a_fault_that_no_rule_sees_is_found_by_the_model),
     ("a_cpu_hog_is_the_top_row", Any, faults::a_cpu_hog_is_the_top_row),
+    ("every_panel_shows_a_fault", Own, dashboards::every_panel_shows_a_fault),
     ("a_crash_loop_is_the_top_row", Any, faults::a_crash_loop_is_the_top_row),
     ("a_fix_is_shown_approved_and_verified", Any, fix::a_fix_is_shown_approved_and_verified),
     ("a_leak_ends_in_an_oom_kill_on_top", Any, faults::a_leak_ends_in_an_oom_kill_on_top),

@@ -15,7 +15,13 @@ const FOUND_WITHIN: Duration = Duration::from_secs(90);
 
 /// Starts a fault in one pod and waits until `status` has it on top for one of these causes. No other pod may be over
 /// its line meanwhile, but for `already` known ones.
-fn is_found(cluster: &Cluster, service: &str, fault: &str, causes: &[&str], already: &[&str]) -> Result<String> {
+pub(crate) fn is_found(
+    cluster: &Cluster,
+    service: &str,
+    fault: &str,
+    causes: &[&str],
+    already: &[&str],
+) -> Result<String> {
     let victim = load::pod(cluster, service)?;
     load::fault(cluster, &victim, fault, Duration::from_mins(2))?;
     let admin = cluster.admin();

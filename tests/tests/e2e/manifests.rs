@@ -72,7 +72,7 @@ pub(crate) fn every_manifest_is_taken_by_a_strict_api_server(cluster: &mut Clust
     for file in files {
         is_taken(&admin, "-f", &file)?;
     }
-    for base in [folder(), folder().join("monitoring")] {
+    for base in [folder(), folder().join("monitoring"), folder().join("grafana")] {
         is_taken(&admin, "-k", &base)?;
     }
 

@@ -68,8 +68,21 @@ fn api(path: &str) -> Result<Value> {
 }
 
 /// The samples that a query gives now.
-fn query(expression: &str) -> Result<Vec<Value>> {
-    api(&format!("query?query={expression}"))?["result"].as_array().cloned().context("no result")
+pub(crate) fn query(expression: &str) -> Result<Vec<Value>> {
+    let encoded = expression.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02X}"));
+    let answer = api(&format!("query?query={encoded}")).with_context(|| expression.to_owned())?;
+    answer["result"].as_array().cloned().with_context(|| format!("{expression} gives no result"))
+}
+
+/// A Prometheus with the shipped configuration and rules, that has scraped both exporters.
+pub(crate) fn beside(cluster: &Cluster, name: &str) -> Result<Service> {
+    let folder = cluster.folder().join(name);
+    fs::create_dir_all(&folder)?;
+    scrape::make_accounts(cluster)?;
+    configure(cluster, &folder)?;
+    let prometheus = start(&folder)?;
+    expect_up("1")?;
+    Ok(prometheus)
 }
 
 /// The value of `up` of each exporter, ordered by node.
@@ -215,11 +228,7 @@ fn the_plugin_tells_that_scores_are_missing(cluster: &Cluster) -> Result<()> {
 
 pub(crate) fn a_real_prometheus_scrapes_with_its_token(cluster: &mut Cluster) -> Result<()> {
     let folder = cluster.folder().join("prometheus");
-    fs::create_dir_all(&folder)?;
-    scrape::make_accounts(cluster)?;
-    configure(cluster, &folder)?;
-    let mut prometheus = start(&folder)?;
-    expect_up("1")?;
+    let mut prometheus = beside(cluster, "prometheus")?;
     // A fact, so that nothing has to be learnt first.
     cluster.admin().apply(&broken().to_string())?;
     wait::until("the score of the broken pod", Duration::from_mins(2), || {
