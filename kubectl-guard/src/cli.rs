@@ -40,6 +40,8 @@ pub enum Command {
     Collect(commands::collect::CollectArgs),
     /// Score a file of metrics, or a recording, without a cluster
     Analyze(commands::analyze::AnalyzeArgs),
+    /// Show the configuration of run, and who said each value
+    Config(commands::config::ConfigArgs),
     /// Show all of it on a recorded incident; needs no cluster
     Demo(commands::demo::DemoArgs),
     /// Propose what may safely be done about a pod or workload, and do it once it is approved

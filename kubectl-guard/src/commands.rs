@@ -9,6 +9,7 @@ pub mod analyze;
 pub mod audit;
 pub mod collect;
 pub mod completion;
+pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
@@ -31,6 +32,7 @@ pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
         Command::Collect(args) => collect::run(&args, &cli.kube, console).await,
         Command::Complete(args) => completion::complete(&args, console),
         Command::Completion(args) => completion::run(&args, console),
+        Command::Config(args) => config::run(&args, &cli.kube, console),
         Command::Demo(args) => demo::run(&args, console),
         Command::Doctor(args) => doctor::run(&args, &cli.kube, console).await,
         Command::Explain(args) => explain::run(&args, &cli.kube, console).await,

@@ -168,6 +168,9 @@ pub enum Error {
     /// A recording cannot be read.
     #[error("{0}")]
     Recording(#[from] guard_model::recording::RecordingError),
+    /// What was configured cannot be meant.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
     /// A guard rail ended the way to a plan.
     #[error(transparent)]
     Refused(#[from] crate::propose::Refusal),
@@ -236,6 +239,7 @@ impl Error {
             Error::Llm(error) if error.is_usage() => Exit::Usage,
             Error::Prometheus(error) if error.is_usage() => Exit::Usage,
             Error::Prometheus(error) if error.is_denied() => Exit::NotPermitted,
+            Error::Config(error) => error.exit(),
             Error::Llm(_)
             | Error::Prometheus(_)
             | Error::Journal(_)
@@ -281,6 +285,7 @@ impl Error {
                 return None;
             }
             Error::Usage { hint, .. } | Error::BadFile { hint, .. } | Error::NotReady { hint, .. } => hint.clone(),
+            Error::Config(_) => "`kubectl guard config print` shows all settings, and who said each".into(),
             Error::ManagedByAnother { .. } => "--force-conflicts takes these fields over".into(),
             Error::MayNotGrant { .. } => {
                 "let an administrator of the cluster install; `kubectl guard install -o yaml` shows what it needs"

@@ -16,6 +16,7 @@ pub mod audit;
 pub mod cli;
 pub mod collect;
 pub mod commands;
+pub mod config;
 pub mod connect;
 pub mod console;
 pub mod doctor;

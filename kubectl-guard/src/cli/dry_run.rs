@@ -44,7 +44,11 @@ pub struct DryRunFlag {
     pub dry_run: DryRun,
 }
 
-fn read(text: &str) -> Result<DryRun, String> {
+/// Reads a value of the flag.
+///
+/// # Errors
+/// If it is none.
+pub fn read(text: &str) -> Result<DryRun, String> {
     if let Some(on) = boolean(text) {
         return Ok(if on { DryRun::Client } else { DryRun::None });
     }

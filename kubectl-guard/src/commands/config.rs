@@ -1,0 +1,55 @@
+//! `config print`: the configuration that `run` would use, and who said each value.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::cli::KubeFlags;
+use crate::config::flags::ConfigFlags;
+use crate::config::print;
+use crate::console::Console;
+use crate::error::Error;
+use crate::exit::Exit;
+
+/// Arguments of `config`.
+#[derive(Args, Clone, Debug)]
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum ConfigCommand {
+    /// Print what run would be told by these files, this environment and these flags, and who said each value
+    Print(PrintArgs),
+}
+
+/// Arguments of `config print`.
+#[derive(Args, Clone, Debug)]
+struct PrintArgs {
+    #[command(flatten)]
+    flags: ConfigFlags,
+    /// Print it in this format
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "yaml")]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// YAML that can be used as it is, with who said each value in comments
+    Yaml,
+    /// JSON
+    Json,
+}
+
+/// Prints the configuration.
+///
+/// # Errors
+/// If it cannot be meant, or cannot be printed.
+pub fn run(args: &ConfigArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
+    let ConfigCommand::Print(args) = &args.command;
+    let merged = args.flags.load(kube, |name| std::env::var(name).ok())?;
+    match args.output {
+        Format::Yaml => console.print(&print::yaml(&merged))?,
+        Format::Json => console.line(&format!("{:#}", print::json(&merged)))?,
+    }
+    Ok(Exit::Done)
+}

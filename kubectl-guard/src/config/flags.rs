@@ -1,0 +1,126 @@
+//! The flags of `run` and `config print`: the files, and what is said over them.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, ValueEnum};
+
+use super::{AgentMode, ConfigError, Flag, Format, Level, Merged, Part, load};
+use crate::cli::KubeFlags;
+use crate::cli::dry_run::{self, DryRun};
+
+/// What is said on the command line; `None` says nothing. A value is judged as one of a file is.
+#[derive(Args, Clone, Debug, Default)]
+#[command(group = ArgGroup::new("part"))]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct ConfigFlags {
+    /// Configuration (YAML), or a folder with prometheus.yaml, agent_config.yaml and model_config.yaml; may be repeated,
+    /// the later one counts
+    #[arg(long, value_name = "FILE")]
+    pub config_file: Vec<PathBuf>,
+    /// Which parts run
+    #[arg(long, value_enum, value_name = "MODE")]
+    agent_mode: Option<AgentMode>,
+    /// Run one part alone
+    #[arg(long, value_enum, value_name = "PART", group = "part")]
+    only: Option<Part>,
+    /// The same as --only collect
+    #[arg(long, group = "part", hide_short_help = true)]
+    generator_only: bool,
+    /// The same as --only analyze
+    #[arg(long, group = "part", hide_short_help = true)]
+    dataset_agent_only: bool,
+    /// The same as --only detect
+    #[arg(long, group = "part", hide_short_help = true)]
+    anomaly_agent_only: bool,
+    /// All namespaces; -n is then ignored
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    /// Table of metrics, written by collecting and read by scoring
+    #[arg(long, visible_aliases = ["output-file", "input-file"], value_name = "FILE")]
+    metrics_file: Option<String>,
+    /// Where to write what stood out
+    #[arg(long, value_name = "FILE")]
+    insights_file: Option<String>,
+    /// Time between two readings, such as 30s; a bare number is seconds
+    #[arg(long, value_name = "DURATION")]
+    interval: Option<String>,
+    /// Where Prometheus is
+    #[arg(long, value_name = "URL")]
+    prometheus_url: Option<String>,
+    /// Time between two looks at the table
+    #[arg(long, value_name = "DURATION")]
+    watch_interval: Option<String>,
+    /// Scores from here on are anomalies, above 0 and up to 1
+    #[arg(long, visible_alias = "threshold", value_name = "SCORE")]
+    alert_threshold: Option<String>,
+    /// How high a score must be for a proposal, above 0 and up to 1
+    #[arg(long, value_name = "SCORE")]
+    confidence_threshold: Option<String>,
+    /// Change nothing
+    #[arg(long, value_parser = dry_run::read, value_name = "none|client|server", num_args = 0..=1)]
+    #[arg(require_equals = true, default_missing_value = "client")]
+    dry_run: Option<DryRun>,
+    /// Model to score with, instead of the one that ships
+    #[arg(long, value_name = "FILE")]
+    model: Option<String>,
+    /// What is worth a line in the log
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    log_level: Option<Level>,
+    /// How a line of the log looks
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<Format>,
+    /// Write logs into files in this folder, instead of to stderr
+    #[arg(long, value_name = "FOLDER")]
+    log_folder: Option<String>,
+}
+
+impl ConfigFlags {
+    /// The configuration, with what `kube` says of the namespace.
+    ///
+    /// # Errors
+    /// If a file is missing, or anything that was said cannot be meant.
+    pub fn load(&self, kube: &KubeFlags, environment: impl Fn(&str) -> Option<String>) -> Result<Merged, ConfigError> {
+        let mut said = self.said();
+        // clap puts the variable where the flag would be.
+        let typed = kube.namespace.clone().filter(|typed| Some(typed) != environment("K8S_NAMESPACE").as_ref());
+        said.extend(typed.map(|namespace| ("dataset_generator.namespace", "namespace", namespace)));
+        load(&self.config_file, environment, &said)
+    }
+
+    fn said(&self) -> Vec<Flag> {
+        let only = [
+            (self.generator_only, "generator-only", Part::Collect),
+            (self.dataset_agent_only, "dataset-agent-only", Part::Analyze),
+            (self.anomaly_agent_only, "anomaly-agent-only", Part::Detect),
+        ];
+        let only = only.into_iter().find(|(given, ..)| *given).map(|(_, flag, part)| (flag, part));
+        let only = self.only.map(|part| ("only", part)).or(only);
+        let text = |key, flag, value: &Option<String>| value.clone().map(|value| (key, flag, value));
+        let said = [
+            word("run.agent_mode", "agent-mode", self.agent_mode),
+            only.and_then(|(flag, part)| word("run.only", flag, Some(part))),
+            switch("dataset_generator.all_namespaces", "all-namespaces", self.all_namespaces.then_some(true)),
+            text("dataset_generator.output_file", "metrics-file", &self.metrics_file),
+            text("agents.output_file", "insights-file", &self.insights_file),
+            text("dataset_generator.interval", "interval", &self.interval),
+            text("dataset_generator.prometheus_url", "prometheus-url", &self.prometheus_url),
+            text("agents.watch_interval", "watch-interval", &self.watch_interval),
+            text("agents.alert_threshold", "alert-threshold", &self.alert_threshold),
+            text("remediation.confidence_threshold", "confidence-threshold", &self.confidence_threshold),
+            switch("remediation.dry_run", "dry-run", self.dry_run.map(|how| how != DryRun::None)),
+            text("model.path", "model", &self.model),
+            word("log.level", "log-level", self.log_level),
+            word("log.format", "log-format", self.log_format),
+            text("log.folder", "log-folder", &self.log_folder),
+        ];
+        said.into_iter().flatten().collect()
+    }
+}
+
+fn word<T: ValueEnum>(key: &'static str, flag: &'static str, value: Option<T>) -> Option<Flag> {
+    Some((key, flag, value?.to_possible_value()?.get_name().to_owned()))
+}
+
+fn switch(key: &'static str, flag: &'static str, value: Option<bool>) -> Option<Flag> {
+    Some((key, flag, value?.to_string()))
+}
