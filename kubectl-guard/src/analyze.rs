@@ -3,6 +3,7 @@
 //! file ([`input`]) -> samples -> the scorer that ships -> a line of scores for each row ([`lines`]) and what stood out
 //! ([`insights`]). One tick is in memory at a time, however long the file is.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
 use guard_model::engine::Engine;
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 pub mod input;
 pub mod insights;
 pub mod lines;
+pub mod model;
 
 use insights::Insights;
 use lines::Lines;
@@ -57,7 +59,12 @@ pub struct Sink<'a, W: Write> {
     pub lines: Option<Lines<W>>,
     /// What stood out.
     pub insights: &'a mut Insights,
+    /// The latest report of each pod, if somebody wants them.
+    pub latest: Option<&'a mut Latest>,
 }
+
+/// The latest report of each pod, by namespace and name, and its time.
+pub type Latest = BTreeMap<(String, String), (Timestamp, PodReport)>;
 
 impl<W: Write> Sink<'_, W> {
     fn take(
@@ -72,6 +79,9 @@ impl<W: Write> Sink<'_, W> {
         }
         if let Some(report) = report {
             self.insights.take(at, report);
+            if let Some(latest) = &mut self.latest {
+                latest.insert((namespace.to_owned(), pod.to_owned()), (at, report.clone()));
+            }
         }
         Ok(())
     }

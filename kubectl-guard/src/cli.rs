@@ -38,6 +38,8 @@ pub enum Command {
     Explain(commands::explain::ExplainArgs),
     /// Collect metrics of pods into a table or a recording, without an exporter
     Collect(commands::collect::CollectArgs),
+    /// Collect, score and propose in one program, until ^C
+    Run(commands::run::RunArgs),
     /// Score a file of metrics, or a recording, without a cluster
     Analyze(commands::analyze::AnalyzeArgs),
     /// Show the configuration of run, and who said each value

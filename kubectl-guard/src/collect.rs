@@ -17,6 +17,7 @@ use crate::connect::Connection;
 use crate::error::{Error, Request};
 use crate::{pods, sanitise};
 
+pub mod file;
 mod kubelets;
 mod metrics_api;
 
@@ -77,6 +78,43 @@ impl<'a> Collector<'a> {
         }
         Ok(look)
     }
+}
+
+/// The first look decides where metrics come from: unless somebody chose, the kubelets, or the metrics API for who may not
+/// ask them. It does not help who `keeps` readings as they came: those are the kubelets'.
+///
+/// # Errors
+/// If metrics cannot be read.
+pub async fn begin<'a>(
+    connection: &'a Connection,
+    selection: &'a Selection,
+    source: Option<Source>,
+    keeps: bool,
+    at: Timestamp,
+    warn: impl Fn(&str),
+) -> Result<(Collector<'a>, Look), Error> {
+    let mut collector = Collector::new(connection, selection, source.unwrap_or(Source::Kubelet));
+    let refused = match collector.look(at).await {
+        Err(error @ Error::Forbidden { .. }) if source.is_none() && !keeps => error,
+        answer => return Ok((collector, answer?)),
+    };
+    let mut collector = Collector::new(connection, selection, Source::Metrics);
+    match collector.look(at).await {
+        Ok(look) => {
+            warn(&format!("{refused}: CPU and memory only, from the metrics API"));
+            Ok((collector, look))
+        }
+        Err(error) => {
+            warn(&format!("the metrics API does not help either: {error}"));
+            Err(refused)
+        }
+    }
+}
+
+/// Times of a table are whole seconds.
+pub fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
 /// The pods, as the API server gave them and as facts.

@@ -110,18 +110,26 @@ impl Person {
         self.type_command("kubectl", &words, "")
     }
 
-    fn type_command(&self, program: &str, arguments: &[&str], input: &str) -> Result<Answer> {
-        use std::io::Write;
-        fs::create_dir_all(&self.home)?;
+    /// A program in this person's environment, not yet started.
+    pub fn command(&self, program: &str) -> Command {
         let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.commands.display());
-        let mut child = Command::new(self.commands.join(program))
-            .args(arguments)
+        let mut command = Command::new(self.commands.join(program));
+        command
             // Nothing of this machine's user: no current context by accident, no proxy, no token.
             .env_clear()
             .envs([("PATH", path.as_str()), ("TERM", "dumb"), ("LANG", "C.UTF-8")])
             .env("HOME", &self.home)
             .env("KUBECONFIG", &self.kubeconfig)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn type_command(&self, program: &str, arguments: &[&str], input: &str) -> Result<Answer> {
+        use std::io::Write;
+        fs::create_dir_all(&self.home)?;
+        let mut child = self
+            .command(program)
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -43,6 +43,14 @@ impl Service {
         self.child.id()
     }
 
+    /// Whether it has ended.
+    ///
+    /// # Errors
+    /// If that cannot be found out.
+    pub fn ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Fails, with the end of the log, if it has ended.
     ///
     /// # Errors

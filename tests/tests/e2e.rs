@@ -39,6 +39,8 @@ mod prometheus;
 mod resources;
 #[path = "e2e/rights.rs"]
 mod rights;
+#[path = "e2e/run.rs"]
+mod run;
 #[path = "e2e/scale.rs"]
 mod scale;
 #[path = "e2e/scrape.rs"]
@@ -62,6 +64,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("a_viewer_sees_and_may_not_fix", Any, rights::a_viewer_sees_and_may_not_fix),
     ("whoever_may_nothing_is_told_the_missing_rule", Any, rights::whoever_may_nothing_is_told_the_missing_rule),
     ("metrics_are_collected_and_analyzed", Any, collect::metrics_are_collected_and_analyzed),
+    ("run_finds_a_crash_loop_and_changes_nothing", Any, run::run_finds_a_crash_loop_and_changes_nothing),
     ("an_operator_cannot_read_secrets", Any, rights::an_operator_cannot_read_secrets),
     ("a_dry_run_changes_nothing", Own, fix::a_dry_run_changes_nothing),
     ("the_journal_can_be_verified", Own, fix::the_journal_can_be_verified),

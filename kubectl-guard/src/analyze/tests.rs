@@ -36,7 +36,7 @@ fn analyzed(parts: &[&str]) -> Outcome {
     let engine = Engine::load(SHIPPED).unwrap();
     let info = engine.info().clone();
     let mut table = Table::new(SETTINGS, Some(engine));
-    let mut sink = Sink { lines: Some(Lines::new(&mut written).unwrap()), insights: &mut insights };
+    let mut sink = Sink { lines: Some(Lines::new(&mut written).unwrap()), insights: &mut insights, latest: None };
     let mut error = None;
     for part in parts {
         error = table.read(format!("{HEADER}{part}").as_bytes(), &mut sink).err().map(|error| error.to_string());

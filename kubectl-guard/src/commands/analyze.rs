@@ -1,6 +1,6 @@
 //! `analyze`: scores a file of metrics, or a recording, without a cluster.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Args;
-use guard_model::engine::{Engine, MAX_BYTES, SHIPPED};
+use guard_model::engine::Engine;
 use guard_model::report::ModelInfo;
 use guard_model::scorer::Settings;
 use jiff::Timestamp;
@@ -17,13 +17,14 @@ use super::status;
 use crate::analyze::input::{Counted, Kind, Tail, kind};
 use crate::analyze::insights::Insights;
 use crate::analyze::lines::Lines;
+use crate::analyze::model::{load, unreadable};
 use crate::analyze::{self, AnalyzeError, Counts, Sink, Table};
 use crate::cli::duration;
 use crate::console::{Console, Progress};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::render::{self, Style};
-use crate::sanitise;
+use crate::{files, sanitise};
 
 /// What a tick of a recording stands for; a table's rows say it themselves.
 const INTERVAL_SECONDS: f64 = 10.0;
@@ -166,7 +167,7 @@ impl Run<'_> {
         let bar = self.console.progress(PERCENT as usize, &sanitise::line(&what), PATIENCE);
         let input = Watched { input: Counted::new(file, Arc::clone(&bytes)), bytes, length, shown: 0, bar };
         let lines = self.lines()?;
-        let mut sink = Sink { lines, insights: &mut self.insights };
+        let mut sink = Sink { lines, insights: &mut self.insights, latest: None };
         let read = read(self.settings, &mut sink, input);
         let flushed = sink.lines.as_mut().map_or(Ok(()), Lines::flush);
         flushed.map_err(|source| self.unwritable(self.args.scores.as_deref(), source))?;
@@ -190,7 +191,7 @@ impl Run<'_> {
         loop {
             let mut new = false;
             while let Some(input) = tail.more().map_err(|source| unreadable(&self.path, source))? {
-                let mut sink = Sink { lines: lines.take(), insights: &mut self.insights };
+                let mut sink = Sink { lines: lines.take(), insights: &mut self.insights, latest: None };
                 let read = table.read(input.as_slice(), &mut sink);
                 lines = sink.lines;
                 read.map_err(|error| self.failed(error))?;
@@ -228,9 +229,7 @@ impl Run<'_> {
         if path == Path::new("-") {
             return self.console.print(&text);
         }
-        let mut beside = path.clone().into_os_string();
-        beside.push(".new");
-        fs::write(&beside, text).and_then(|()| fs::rename(&beside, path)).map_err(failed)
+        files::replace(path, &text).map_err(failed)
     }
 
     fn finish(self, counts: Counts) -> Result<Exit, Error> {
@@ -310,33 +309,4 @@ impl io::Read for Watched {
         }
         Ok(read)
     }
-}
-
-fn unreadable(path: &Path, source: io::Error) -> Error {
-    Error::Io { doing: sanitise::line(&format!("read {}", path.display())), source }
-}
-
-/// The model of this file, or the one that ships, as often as it is asked for.
-fn load(path: Option<&Path>) -> Result<impl Fn() -> Result<Engine, Error>, Error> {
-    let file = path.map(Path::to_owned);
-    let bytes = match path {
-        None => SHIPPED.to_vec(),
-        Some(path) => {
-            let size = fs::metadata(path).map_err(|source| unreadable(path, source))?.len();
-            if size > MAX_BYTES as u64 {
-                let problem = format!("{size} bytes, more than the {MAX_BYTES} that are accepted");
-                return Err(bad_model(path, problem));
-            }
-            fs::read(path).map_err(|source| unreadable(path, source))?
-        }
-    };
-    Ok(move || {
-        let shown = file.clone().unwrap_or_else(|| PathBuf::from("the model that ships"));
-        Engine::load(&bytes).map_err(|error| bad_model(&shown, sanitise::line(&error.to_string())))
-    })
-}
-
-fn bad_model(path: &Path, problem: String) -> Error {
-    let hint = "leave --model (and $MODEL_PATH) out to use the model that ships".to_owned();
-    Error::BadFile { path: path.to_owned(), problem, hint }
 }

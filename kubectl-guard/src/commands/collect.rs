@@ -1,17 +1,16 @@
 //! `collect`: metrics of pods into `pod_metrics.csv`, or the kubelets' readings as they came into a recording.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, BufWriter};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use guard_model::recording;
-use guard_model::table::{COLUMNS, Writer};
-use jiff::Timestamp;
 
 use crate::cli::{KubeFlags, Selection, duration};
-use crate::collect::{Collector, Look, Source};
+use crate::collect::file::{TableFile, unwritable};
+use crate::collect::{self, Look, Source, now};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
@@ -58,7 +57,9 @@ pub async fn run(args: &CollectArgs, kube: &KubeFlags, console: &Console) -> Res
         });
     }
     let connection = Connection::open(kube, &Environment::of_process())?;
-    let (mut collector, first) = begin(args, &connection, console).await?;
+    let warn = |text: &str| console.warn(text);
+    let keeps = args.raw.is_some();
+    let (mut collector, first) = collect::begin(&connection, &args.selection, args.source, keeps, now(), warn).await?;
     if args.test {
         console.line(&format!("{} can be measured", pods(first.rows.len())))?;
         return Ok(Exit::Done);
@@ -87,34 +88,9 @@ pub async fn run(args: &CollectArgs, kube: &KubeFlags, console: &Console) -> Res
     Ok(exit)
 }
 
-/// The first look decides where metrics come from.
-async fn begin<'a>(
-    args: &'a CollectArgs,
-    connection: &'a Connection,
-    console: &Console,
-) -> Result<(Collector<'a>, Look), Error> {
-    let source = args.source.unwrap_or(Source::Kubelet);
-    let mut collector = Collector::new(connection, &args.selection, source);
-    let refused = match collector.look(now()).await {
-        Err(error @ Error::Forbidden { .. }) if args.source.is_none() && args.raw.is_none() => error,
-        answer => return Ok((collector, answer?)),
-    };
-    let mut collector = Collector::new(connection, &args.selection, Source::Metrics);
-    match collector.look(now()).await {
-        Ok(look) => {
-            console.warn(&format!("{refused}: CPU and memory only, from the metrics API"));
-            Ok((collector, look))
-        }
-        Err(error) => {
-            console.warn(&format!("the metrics API does not help either: {error}"));
-            Err(refused)
-        }
-    }
-}
-
 /// The file that is written.
 enum Output {
-    Table { path: PathBuf, writer: Box<Writer<BufWriter<File>>>, rows: usize },
+    Table(TableFile),
     Recording { path: PathBuf, writer: recording::Writer<BufWriter<File>>, ticks: usize },
 }
 
@@ -126,22 +102,14 @@ impl Output {
                 recording::Writer::new(BufWriter::new(file), LEVEL).map_err(|source| unwritable(path, source))?;
             return Ok(Self::Recording { path: path.clone(), writer, ticks: 0 });
         }
-        let path = &args.output_file;
-        let writer = match titles(path).map_err(|source| unwritable(path, source))? {
-            None => Writer::new(BufWriter::new(append(path)?), &[])
-                .map_err(|error| unwritable(path, io::Error::other(error)))?,
-            Some(titles) if titles == COLUMNS.join(",") => Writer::resume(BufWriter::new(append(path)?), &[]),
-            Some(_) => {
-                let problem = "the file is there already, with other columns".to_owned();
-                let hint = "name another file with --output-file, or move this one away".to_owned();
-                return Err(Error::BadFile { path: path.clone(), problem, hint });
-            }
-        };
-        Ok(Self::Table { path: path.clone(), writer: Box::new(writer), rows: 0 })
+        TableFile::open(&args.output_file).map(Self::Table)
     }
 
     fn shown(&self) -> String {
-        let (Self::Table { path, .. } | Self::Recording { path, .. }) = self;
+        let path = match self {
+            Self::Table(table) => table.path(),
+            Self::Recording { path, .. } => path,
+        };
         sanitise::line(&path.display().to_string())
     }
 
@@ -149,11 +117,7 @@ impl Output {
     fn write(&mut self, look: &Look, console: &Console) -> Result<(), Error> {
         look.warnings.iter().for_each(|warning| console.warn(warning));
         match self {
-            Self::Table { path, writer, rows } => {
-                let written = look.rows.iter().try_for_each(|row| writer.write(row)).and_then(|()| writer.flush());
-                written.map_err(|error| unwritable(path, io::Error::other(error)))?;
-                *rows += look.rows.len();
-            }
+            Self::Table(table) => table.write(&look.rows)?,
             Self::Recording { path, writer, ticks } => {
                 writer.append(&look.raw).map_err(|source| unwritable(path, source))?;
                 *ticks += 1;
@@ -165,7 +129,7 @@ impl Output {
     fn finish(self, console: &Console) -> Result<(), Error> {
         let shown = self.shown();
         match self {
-            Self::Table { rows, .. } => console.note(&format!("{rows} rows in {shown}")),
+            Self::Table(table) => console.note(&format!("{} rows in {shown}", table.rows())),
             Self::Recording { path, writer, ticks } => {
                 let ended = writer.finish().and_then(|mut file| io::Write::flush(&mut file));
                 ended.map_err(|source| unwritable(&path, source))?;
@@ -174,31 +138,6 @@ impl Output {
         }
         Ok(())
     }
-}
-
-/// The first line of a table that is there; `None` if there is none, or it is empty.
-fn titles(path: &Path) -> io::Result<Option<String>> {
-    let mut line = String::new();
-    match File::open(path) {
-        Ok(file) => BufReader::new(file).read_line(&mut line)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-        Err(error) => return Err(error),
-    };
-    Ok((!line.is_empty()).then(|| line.trim_end().to_owned()))
-}
-
-fn append(path: &Path) -> Result<File, Error> {
-    OpenOptions::new().append(true).create(true).open(path).map_err(|source| unwritable(path, source))
-}
-
-fn unwritable(path: &Path, source: io::Error) -> Error {
-    Error::Io { doing: sanitise::line(&format!("write {}", path.display())), source }
-}
-
-/// Times of a table are whole seconds.
-fn now() -> Timestamp {
-    let now = Timestamp::now();
-    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
 fn pods(count: usize) -> String {

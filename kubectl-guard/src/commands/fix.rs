@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::plan::{self, Action, ActionKind, Amounts, DrainOptions, MAX_FILE_BYTES, PlanFile, TargetName};
 use crate::pods;
-use crate::propose::{ResourceWish, Wish};
+use crate::propose::{Proposal, ResourceWish, Wish};
 use crate::scores::{Source, Told};
 use crate::verify::ScoreSource;
 
@@ -239,6 +239,30 @@ pub async fn run(args: &FixArgs, kube: &KubeFlags, console: &Console) -> Result<
         expected: args.plan.clone().zip(expected.clone()),
     };
     Box::pin(session.run(args, target, named)).await
+}
+
+/// What could be done about a target, by these scores: what `fix` would propose. Only read, nothing is asked, written or
+/// recorded.
+///
+/// # Errors
+/// If the cluster cannot be read, or a guard rail refuses.
+pub async fn proposal(
+    connection: &Connection,
+    console: &Console,
+    namespace: &str,
+    target: &TargetName,
+    scores: impl ScoreSource,
+) -> Result<Proposal, Error> {
+    let mut session = Session {
+        connection,
+        console,
+        journal: Journal::of_user(|name| std::env::var_os(name)),
+        scores,
+        now: Timestamp::now,
+        undoing: None,
+        expected: None,
+    };
+    Box::pin(session.only_propose(namespace.to_owned(), target.clone())).await
 }
 
 /// Reads the plan of a file, or of stdin; never more than a plan can have.

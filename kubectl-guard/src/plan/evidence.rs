@@ -121,11 +121,16 @@ pub fn worst(reports: &[NodeReport], keep: impl Fn(&str) -> bool) -> Option<(Str
     let lead = anomalous.max_by(|a, b| {
         (rank(a).total_cmp(&rank(b))).then_with(|| (&b.namespace, &b.name).cmp(&(&a.namespace, &a.name)))
     })?;
-    let (kind, name) = match lead.workload.as_ref().and_then(|workload| Some((Kind::of(workload)?, &workload.name))) {
+    Some((lead.namespace.clone(), target_of(lead)?))
+}
+
+/// What to act on for a pod: its workload, if guard can name it, else the pod itself.
+pub fn target_of(pod: &PodReport) -> Option<TargetName> {
+    let (kind, name) = match pod.workload.as_ref().and_then(|workload| Some((Kind::of(workload)?, &workload.name))) {
         Some(of_workload) => of_workload,
-        None => (Kind::Pod, &lead.name),
+        None => (Kind::Pod, &pod.name),
     };
-    is_name(name).then(|| (lead.namespace.clone(), TargetName { kind, name: name.clone() }))
+    is_name(name).then(|| TargetName { kind, name: name.clone() })
 }
 
 /// Where a pod stands in the order of badness: those over their line first, then by score; unknown comes last.

@@ -20,7 +20,7 @@ use crate::error::Error;
 pub(crate) use digest::{hex, id};
 pub use drain::DrainOptions;
 pub(crate) use evidence::is_of;
-pub use evidence::{Evidence, PodEvidence, Source, worst};
+pub use evidence::{Evidence, PodEvidence, Source, target_of, worst};
 pub use file::{MAX_BYTES as MAX_FILE_BYTES, PlanFile, PlanFileError};
 pub use render::{Verdict, render};
 pub use resources::{Amounts, Resource, ResourceChange, amounts};

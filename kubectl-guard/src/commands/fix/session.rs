@@ -92,6 +92,14 @@ impl<S: ScoreSource> Session<'_, S> {
         }
     }
 
+    /// What the scores and the cluster come to for a target that nobody named: only read, nothing asked or recorded.
+    pub(super) async fn only_propose(&mut self, namespace: String, target: TargetName) -> Result<Proposal, Error> {
+        let reports = self.scores.read().await?;
+        let wish = Wish::default();
+        let case = self.case(namespace, target, &reports, &wish).await?;
+        self.propose(&wish, &case)
+    }
+
     /// The reports; with a target, a plan can be made without them.
     async fn reports(&mut self, has_target: bool) -> Result<Vec<NodeReport>, Error> {
         match self.scores.read().await {

@@ -1,0 +1,169 @@
+//! `run`: collects, scores and proposes, until it is told to end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::cli::KubeFlags;
+use crate::config::flags::ConfigFlags;
+use crate::config::{Config, Merged, Origin};
+use crate::connect::{Connection, Environment};
+use crate::console::Console;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::run::log::Log;
+use crate::run::state::Shown;
+use crate::run::supervise::{Pauses, Want, supervise};
+use crate::run::{Part, Shared, collect, parts, propose, score};
+
+/// What has not ended by then is let go where it stands.
+const GRACE: Duration = Duration::from_secs(4);
+
+/// Arguments of `run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    #[command(flatten)]
+    flags: ConfigFlags,
+    /// Refused: what is proposed here waits for `fix`
+    #[arg(long, visible_alias = "yes", hide = true)]
+    auto_approve: bool,
+    /// Refused: it would stand in the list of processes, for everybody to read
+    #[arg(long, hide = true, value_name = "KEY")]
+    openai_api_key: Option<String>,
+}
+
+/// Runs until ^C, SIGTERM or a second one of them.
+///
+/// # Errors
+/// If the configuration cannot be meant, or there is no kubeconfig and a part needs a cluster.
+pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
+    refuse(args)?;
+    let merged = args.flags.load(kube, |name| std::env::var(name).ok())?;
+    let config = Config::of(&merged)?;
+    let parts = parts(&config);
+    let connection = connection(&config, kube, &parts)?;
+    let log = Log::open(console, &config.log)?;
+    let shared = Shared {
+        log,
+        state: Shown::new(Timestamp::now()),
+        reports: watch::Sender::default(),
+        connection: connection.as_ref(),
+        console,
+    };
+    introduce(&shared, &config, &merged, &parts);
+    let (want, wanted) = watch::channel(Want::Run(Arc::new(config)));
+    let work = futures::future::join_all(parts.iter().map(|part| supervised(*part, &shared, wanted.clone())));
+    tokio::pin!(work);
+    let mut signals = Signals::listen()?;
+    let exit = tokio::select! {
+        _ = &mut work => Exit::Done,
+        exit = signals.next() => exit,
+    };
+    shared.log.info(Part::Run, "ending; a second signal ends it at once");
+    want.send_replace(Want::Stop);
+    tokio::select! {
+        _ = &mut work => shared.log.info(Part::Run, "ended"),
+        _ = signals.next() => shared.log.warn(Part::Run, "ended at once"),
+        () = tokio::time::sleep(GRACE) => shared.log.warn(Part::Run, "a part did not end in time, and was let go"),
+    }
+    Ok(exit)
+}
+
+fn refuse(args: &RunArgs) -> Result<(), Error> {
+    if args.openai_api_key.is_some() {
+        return Err(Error::Usage {
+            message: "a key on the command line can be read by everybody on this machine".to_owned(),
+            hint: "put it into $OPENAI_API_KEY".to_owned(),
+        });
+    }
+    if args.auto_approve {
+        return Err(Error::Usage {
+            message: "run proposes, and approves nothing: its scores come from a table that anybody may write"
+                .to_owned(),
+            hint: "kubectl guard fix TYPE/NAME --yes --confidence-threshold 0.9 approves by the exporter's scores"
+                .to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// The cluster, if a part needs one.
+fn connection(config: &Config, kube: &KubeFlags, parts: &[Part]) -> Result<Option<Connection>, Error> {
+    if !parts.iter().any(|part| matches!(part, Part::Collect | Part::Propose)) {
+        return Ok(None);
+    }
+    let namespace = config.dataset_generator.namespace.clone();
+    let kube = KubeFlags { namespace: namespace.or_else(|| kube.namespace.clone()), ..kube.clone() };
+    Connection::open(&kube, &Environment::of_process()).map(Some)
+}
+
+/// Says what begins, and what of the configuration is not acted on.
+fn introduce(shared: &Shared<'_>, config: &Config, merged: &Merged, parts: &[Part]) {
+    let names: Vec<&str> = parts.iter().map(|part| part.name()).collect();
+    let said = format!("kubectl-guard {} runs: {}", env!("CARGO_PKG_VERSION"), names.join(", "));
+    shared.log.info(Part::Run, &said);
+    let unread = merged.origin("dataset_generator.prometheus_url").is_some_and(|origin| *origin != Origin::Default);
+    if unread || !config.prometheus.queries.is_empty() {
+        shared.log.warn(Part::Run, "Prometheus is not asked: metrics are collected from the kubelets");
+    }
+    if config.remediation.auto_approve {
+        shared.log.warn(Part::Run, "remediation.auto_approve has no effect: run proposes, and approves nothing");
+    }
+}
+
+/// One part, kept going.
+async fn supervised(part: Part, shared: &Shared<'_>, want: watch::Receiver<Want>) {
+    supervise(part, shared, Pauses::default(), want, async |config: Arc<Config>| match (part, shared.connection) {
+        (Part::Collect, Some(connection)) => collect::collect(&config, connection, shared).await,
+        (Part::Propose, Some(connection)) => propose::propose(&config, connection, shared).await,
+        (Part::Score, _) => score::score(&config, shared).await,
+        // A connection is opened before any part that needs one.
+        (Part::Run | Part::Collect | Part::Propose, _) => Ok(()),
+    })
+    .await;
+}
+
+/// The signals that end the program.
+struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn listen() -> Result<Self, Error> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let failed = |source| Error::Io { doing: "listen for signals".to_owned(), source };
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+        })
+    }
+
+    /// The next one, as the exit code that it asks for: who asks a service to end wants no failure.
+    #[cfg(unix)]
+    async fn next(&mut self) -> Exit {
+        tokio::select! {
+            _ = self.terminate.recv() => Exit::Done,
+            _ = self.interrupt.recv() => Exit::Interrupted,
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> Result<Self, Error> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) -> Exit {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        Exit::Interrupted
+    }
+}

@@ -1,0 +1,44 @@
+//! Writes the table of metrics: a look at all selected pods each interval.
+
+use std::time::Duration;
+
+use super::{Part, Shared};
+use crate::cli::Selection;
+use crate::collect::file::TableFile;
+use crate::collect::{self, Look, now};
+use crate::config::Config;
+use crate::connect::Connection;
+use crate::error::Error;
+
+/// Collects until it is let go.
+///
+/// # Errors
+/// If metrics cannot be read at the start, or the table cannot be written. A look that fails later is made again.
+pub async fn collect(config: &Config, connection: &Connection, shared: &Shared<'_>) -> Result<(), Error> {
+    let settings = &config.dataset_generator;
+    let selection = Selection { all_namespaces: settings.all_namespaces, ..Selection::default() };
+    let warn = |text: &str| shared.log.warn(Part::Collect, text);
+    let (mut collector, first) = collect::begin(connection, &selection, None, false, now(), warn).await?;
+    let mut table = TableFile::open(&settings.output_file)?;
+    write(&mut table, &first, shared)?;
+    let mut looks = tokio::time::interval(settings.interval.max(Duration::from_secs(1)));
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    looks.tick().await;
+    loop {
+        looks.tick().await;
+        match collector.look(now()).await {
+            Ok(look) => write(&mut table, &look, shared)?,
+            // What was read once may be read again: a cluster is away now and then.
+            Err(error) => shared.log.warn(Part::Collect, &error.to_string()),
+        }
+    }
+}
+
+fn write(table: &mut TableFile, look: &Look, shared: &Shared<'_>) -> Result<(), Error> {
+    look.warnings.iter().for_each(|warning| shared.log.warn(Part::Collect, warning));
+    table.write(&look.rows)?;
+    let done = format!("{} rows in {}", look.rows.len(), table.path().display());
+    shared.log.debug(Part::Collect, &done);
+    shared.state.did(Part::Collect, &done);
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! `run`: collecting, scoring and proposing in one program.
+//!
+//! kubelets -> [`collect`] -> pod_metrics.csv -> [`score`] -> pod_insights.json and the latest reports -> [`propose`] ->
+//! remediation_history.json. The table lies between the first two, so that either can be restarted, or run alone, and
+//! nothing is lost. [`supervise`] keeps the parts going; [`log`] has what they do; [`state`] has how they are. Nothing
+//! here writes to a cluster: a proposal is carried out by `fix`, with its own approval.
+
+use std::sync::Arc;
+
+use guard_model::report::NodeReport;
+use tokio::sync::watch;
+
+use crate::config::{self, AgentMode, Config};
+use crate::connect::Connection;
+use crate::console::Console;
+
+pub mod collect;
+pub mod history;
+pub mod log;
+pub mod propose;
+pub mod score;
+pub mod state;
+pub mod supervise;
+
+/// A part of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// What keeps the others going.
+    Run,
+    /// Writes the table of metrics.
+    Collect,
+    /// Scores the table.
+    Score,
+    /// Proposes fixes.
+    Propose,
+}
+
+impl Part {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Run => "run",
+            Part::Collect => "collect",
+            Part::Score => "score",
+            Part::Propose => "propose",
+        }
+    }
+
+    /// The file of its log, by the older tool's name.
+    fn log_file(self) -> &'static str {
+        match self {
+            Part::Run => "k8s_multi_agent.log",
+            Part::Collect => "k8s_monitoring.log",
+            Part::Score => "dataset_generator_agent.log",
+            Part::Propose => "k8s_remediation.log",
+        }
+    }
+}
+
+/// The parts that a configuration asks for, in the order of travel.
+pub fn parts(config: &Config) -> Vec<Part> {
+    match (config.run.only, config.run.agent_mode) {
+        (Some(config::Part::Collect), _) => vec![Part::Collect],
+        (Some(config::Part::Analyze | config::Part::Detect), _) => vec![Part::Score],
+        (None, AgentMode::Full) => vec![Part::Collect, Part::Score, Part::Propose],
+        (None, AgentMode::Monitoring) => vec![Part::Collect, Part::Score],
+        (None, AgentMode::Remediation) => vec![Part::Score, Part::Propose],
+    }
+}
+
+/// What all parts share.
+pub struct Shared<'a> {
+    /// The log.
+    pub log: log::Log<'a>,
+    /// How the parts are.
+    pub state: state::Shown,
+    /// The latest reports, from scoring to proposing.
+    pub reports: watch::Sender<Arc<Vec<NodeReport>>>,
+    /// The cluster, for the parts that need one.
+    pub connection: Option<&'a Connection>,
+    /// For the parts of `fix` that are used here.
+    pub console: &'a Console,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(yaml: &[(&'static str, &'static str, &str)]) -> Config {
+        let flags: Vec<config::Flag> = yaml.iter().map(|(key, flag, text)| (*key, *flag, (*text).to_owned())).collect();
+        Config::of(&config::load(&[], |_| None, &flags).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn each_mode_of_the_older_tool_runs_its_parts() {
+        use Part::{Collect, Propose, Score};
+        for (mode, expected) in [
+            ("full", vec![Collect, Score, Propose]),
+            ("monitoring", vec![Collect, Score]),
+            ("remediation", vec![Score, Propose]),
+        ] {
+            assert_eq!(parts(&config(&[("run.agent_mode", "agent-mode", mode)])), expected, "{mode}");
+        }
+        for (only, expected) in [("collect", Collect), ("analyze", Score), ("detect", Score)] {
+            let config = config(&[("run.only", "only", only), ("run.agent_mode", "agent-mode", "full")]);
+            assert_eq!(parts(&config), [expected], "{only}");
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Proposes a fix for whatever is over its line for sure enough. A proposal waits in the queue until its target is no
+//! longer over the line; `fix` carries it out, with its own look at the cluster and its own approval.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use guard_model::report::{NodeReport, PodReport, State};
+use jiff::Timestamp;
+
+use super::history::History;
+use super::state::Waiting;
+use super::{Part, Shared};
+use crate::commands::fix;
+use crate::config::{Config, Remediation};
+use crate::connect::Connection;
+use crate::error::Error;
+use crate::plan::{Plan, Source, TargetName, target_of};
+use crate::propose::Proposal;
+use crate::sanitise;
+use crate::verify::ScoreSource;
+
+/// Namespace and target.
+type Key = (String, String);
+
+/// What came of looking at a target.
+enum Looked {
+    /// There is a proposal.
+    Waits(Waiting),
+    /// There is none, for a reason that was said.
+    Nothing { why: String },
+}
+
+/// The scores of the table, as they are.
+struct Tabled<'a>(&'a [NodeReport]);
+
+impl ScoreSource for Tabled<'_> {
+    async fn read(&mut self) -> Result<Vec<NodeReport>, Error> {
+        Ok(self.0.to_vec())
+    }
+
+    fn kind(&self) -> Source {
+        Source::Csv
+    }
+}
+
+/// Everything that proposing carries.
+struct Proposing<'a> {
+    settings: &'a Remediation,
+    connection: &'a Connection,
+    shared: &'a Shared<'a>,
+    history: History,
+    looked: BTreeMap<Key, Looked>,
+}
+
+/// Proposes until it is let go.
+///
+/// # Errors
+/// If the history cannot be written.
+pub async fn propose(config: &Config, connection: &Connection, shared: &Shared<'_>) -> Result<(), Error> {
+    let history = History::open(&config.remediation.history_file)?;
+    // What waited when the part before this one ended waits still.
+    let waiting = history.entries().iter().filter(|entry| entry.withdrawn.is_none());
+    let key = |waiting: &Waiting| (waiting.namespace.clone(), waiting.target.clone());
+    let looked = waiting.map(|entry| (key(&entry.proposal), Looked::Waits(entry.proposal.clone()))).collect();
+    let mut proposing = Proposing { settings: &config.remediation, connection, shared, history, looked };
+    let mut reports = shared.reports.subscribe();
+    loop {
+        let latest: Arc<Vec<NodeReport>> = reports.borrow_and_update().clone();
+        // Nothing is known before the first look at the table.
+        if !latest.is_empty() {
+            proposing.look(&latest).await?;
+        }
+        if reports.changed().await.is_err() {
+            // Scoring and its channel live as long as the program.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The targets that are over the line for sure enough, each with its worst pod, the worst target first.
+fn due(reports: &[NodeReport], threshold: f64) -> Vec<(Key, TargetName, &PodReport)> {
+    let mut worst: BTreeMap<Key, (TargetName, &PodReport)> = BTreeMap::new();
+    for pod in reports.iter().flat_map(|report| &report.pods) {
+        let sure = pod.state == State::Anomalous && pod.score.is_some_and(|score| score >= threshold);
+        let Some(target) = target_of(pod).filter(|_| sure) else { continue };
+        let key = (pod.namespace.clone(), target.to_string());
+        let entry = worst.entry(key).or_insert((target, pod));
+        if pod.score > entry.1.score {
+            entry.1 = pod;
+        }
+    }
+    let mut due: Vec<_> = worst.into_iter().map(|(key, (target, pod))| (key, target, pod)).collect();
+    due.sort_by(|a, b| b.2.score.partial_cmp(&a.2.score).unwrap_or(std::cmp::Ordering::Equal).then(a.0.cmp(&b.0)));
+    due
+}
+
+impl Proposing<'_> {
+    async fn look(&mut self, reports: &[NodeReport]) -> Result<(), Error> {
+        let due = due(reports, self.settings.confidence_threshold);
+        self.withdraw(|key| due.iter().any(|(due, ..)| due == key))?;
+        for (key, target, pod) in due {
+            let waiting = self.waiting().count() as u64;
+            if !pod.score.is_some_and(|score| self.settings.permits(score, waiting)) {
+                break;
+            }
+            if matches!(self.looked.get(&key), Some(Looked::Waits(_))) {
+                continue;
+            }
+            self.look_at(key, &target, pod, reports).await?;
+        }
+        self.shared.state.set_proposals(self.waiting().cloned().collect());
+        self.shared.state.did(Part::Propose, &format!("{} proposals wait", self.waiting().count()));
+        Ok(())
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+        self.looked.values().filter_map(|looked| match looked {
+            Looked::Waits(waiting) => Some(waiting),
+            Looked::Nothing { .. } => None,
+        })
+    }
+
+    fn withdraw(&mut self, stays: impl Fn(&Key) -> bool) -> Result<(), Error> {
+        let gone: Vec<Key> = self.looked.keys().filter(|key| !stays(key)).cloned().collect();
+        for key in gone {
+            if let Some(Looked::Waits(waiting)) = self.looked.remove(&key) {
+                self.shared
+                    .log
+                    .info(Part::Propose, &format!("withdrawn: {}, no longer over its line", shown(&waiting)));
+                self.history.withdrawn(&key.0, &key.1, Timestamp::now())?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_at(
+        &mut self,
+        key: Key,
+        target: &TargetName,
+        pod: &PodReport,
+        reports: &[NodeReport],
+    ) -> Result<(), Error> {
+        let scores = Tabled(reports);
+        let log = &self.shared.log;
+        let why = match fix::proposal(self.connection, self.shared.console, &key.0, target, scores).await {
+            Ok(Proposal::Plan(plan)) => {
+                let waiting = waiting(&key, pod, &plan);
+                log.warn(Part::Propose, &format!("proposed: {}; to do it: {}", shown(&waiting), waiting.command));
+                self.history.proposed(waiting.clone(), &plan.id)?;
+                self.looked.insert(key, Looked::Waits(waiting));
+                return Ok(());
+            }
+            Ok(Proposal::Healthy { why }) => why,
+            Ok(Proposal::NothingHelps { why }) => format!("nothing that guard can do would help: {why}"),
+            Err(error) => error.to_string(),
+        };
+        // The same reason is said once, not at each look.
+        if !matches!(self.looked.get(&key), Some(Looked::Nothing { why: before }) if *before == why) {
+            log.info(Part::Propose, &format!("no proposal for {} in {}: {why}", key.1, key.0));
+        }
+        self.looked.insert(key, Looked::Nothing { why });
+        Ok(())
+    }
+}
+
+fn waiting((namespace, target): &Key, pod: &PodReport, plan: &Plan) -> Waiting {
+    let action = plan.steps.first().map(|step| step.action.on(&step.target)).unwrap_or_default();
+    Waiting {
+        namespace: namespace.clone(),
+        target: target.clone(),
+        action,
+        score: pod.score,
+        reason: pod.reasons.first().map(|reason| sanitise::line(&reason.text)),
+        at: Timestamp::now(),
+        command: format!("kubectl guard fix {target} -n {namespace}"),
+    }
+}
+
+fn shown(waiting: &Waiting) -> String {
+    let reason = waiting.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+    format!("{} in {}{reason}", waiting.action, waiting.namespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use guard_model::report::Severity;
+    use guard_model::workload::Workload;
+
+    fn pod(name: &str, workload: Option<&str>, score: Option<f64>, state: State) -> PodReport {
+        PodReport {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+            uid: String::new(),
+            workload: workload.map(|name| Workload { kind: "Deployment".to_owned(), name: name.to_owned() }),
+            score,
+            state,
+            severity: Severity::Critical,
+            since: None,
+            reasons: Vec::new(),
+            learning_left: 0,
+            deploy: false,
+            containers_ready: 1,
+            containers_total: 1,
+            restarts: 0,
+            features: Vec::new(),
+            history: Vec::new(),
+        }
+    }
+
+    fn report(pods: Vec<PodReport>) -> Vec<NodeReport> {
+        vec![NodeReport {
+            version: guard_model::report::VERSION,
+            node: String::new(),
+            at: Timestamp::UNIX_EPOCH,
+            interval_seconds: 30.0,
+            threshold: 0.7,
+            scored_by: String::new(),
+            model: guard_model::report::ModelInfo::default(),
+            kubelet: guard_model::report::KubeletState::default(),
+            pods,
+        }]
+    }
+
+    #[test]
+    fn each_workload_is_due_once_by_its_worst_pod_and_the_worst_comes_first() {
+        let reports = report(vec![
+            pod("cart-1", Some("cart"), Some(0.8), State::Anomalous),
+            pod("cart-2", Some("cart"), Some(0.9), State::Anomalous),
+            pod("bare", None, Some(0.95), State::Anomalous),
+            pod("unsure", None, Some(0.72), State::Anomalous),
+            pod("ok", None, Some(0.99), State::Ok),
+            pod("unknown", None, None, State::Anomalous),
+            pod("no name\u{1b}", None, Some(1.0), State::Anomalous),
+        ]);
+        let due = due(&reports, 0.75);
+        let told: Vec<_> = due.iter().map(|(key, _, pod)| (key.1.as_str(), pod.name.as_str())).collect();
+        assert_eq!(told, [("pod/bare", "bare"), ("deployment/cart", "cart-2")]);
+    }
+}
