@@ -190,7 +190,9 @@ pub fn approve(plan: Plan, way: Way<'_>, now: Timestamp, person: &impl Person) -
         Way::Digest(_) => return Err(NotApproved::OtherDigest { now: plan.digest() }),
         Way::Automatic { threshold } => automatic(&plan, threshold, now)?,
     };
-    Ok(ApprovedPlan { digest: plan.digest(), plan, approval })
+    // The record holds the digest that was given, not that of the minute in which the plan was made again.
+    let digest = if let Way::Digest(given) = way { given.to_owned() } else { plan.digest() };
+    Ok(ApprovedPlan { plan, digest, approval })
 }
 
 /// Compares an approved plan with the same plan made again from facts read after the approval. What comes back is the

@@ -195,3 +195,14 @@ fn a_drain_is_approved_by_the_nodes_name_and_covers_nothing_but_pods() {
     more.steps.push(restart().steps.remove(0));
     assert!(matches!(approve(more, Way::Ask, now(), &typist("n1")), Err(NotApproved::TooMuch(_))));
 }
+
+#[test]
+fn the_record_holds_the_digest_that_was_given() {
+    let shown = plan(ActionKind::Scale);
+    let given = shown.digest();
+    let mut again = shown.clone();
+    again.created += jiff::SignedDuration::from_mins(3);
+    let approved = approve(again, Way::Digest(&given), now(), &nobody()).unwrap();
+    assert_eq!(approved.digest(), given);
+    assert_ne!(approved.plan().digest(), given);
+}

@@ -151,16 +151,22 @@ impl FixArgs {
     fn of_file(&self, file: &PlanFile) -> Result<Self, Error> {
         let Self { action, replicas, container, limits, requests, in_place, drain, .. } =
             Self::for_action(file.action(), file.is_in_place());
-        // What a drain may do is a parameter of it; for all else its flags override guard rails, and those are typed.
-        let drain = match (file.action(), self.drain == DrainOptions::default()) {
-            (Action::Drain { .. }, true) => drain,
-            (Action::Drain { .. }, false) => {
-                return Err(Error::Usage {
-                    message: "the flags of a drain are part of its plan".into(),
-                    hint: "leave them out with --plan, or make another plan with them".into(),
-                });
-            }
-            _ => self.drain.clone(),
+        // kubectl's flags of a drain are parameters of it; what overrides a guard rail is typed, and never in a file.
+        let overrides = DrainOptions {
+            allow_pending: self.drain.allow_pending,
+            wait_for_budgets: self.drain.wait_for_budgets,
+            ..DrainOptions::default()
+        };
+        if self.drain != overrides {
+            return Err(Error::Usage {
+                message: "the flags of a drain are part of its plan".into(),
+                hint: "leave them out with --plan, or make another plan with them".into(),
+            });
+        }
+        let drain = DrainOptions {
+            allow_pending: overrides.allow_pending,
+            wait_for_budgets: overrides.wait_for_budgets,
+            ..drain
         };
         Ok(Self { action, replicas, container, limits, requests, in_place, drain, ..self.clone() })
     }

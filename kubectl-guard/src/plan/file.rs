@@ -4,7 +4,6 @@
 //! the same road, and must come out the same: so a file cannot carry what guard would not propose. Pure.
 
 use jiff::Timestamp;
-use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::digest::without_time;
@@ -80,8 +79,9 @@ impl PlanFile {
             return Err(PlanFileError::TooLarge);
         }
         let no_plan = |problem: &dyn ToString| PlanFileError::NoPlan(sanitise::line(&problem.to_string()));
-        // JSON is YAML, but for what few files hold.
-        let value = Value::deserialize(serde_norway::Deserializer::from_str(text)).map_err(|error| no_plan(&error))?;
+        // JSON is YAML, but for what few files hold. YAML's own values refuse a key that is there twice.
+        let value: serde_norway::Value = serde_norway::from_str(text).map_err(|error| no_plan(&error))?;
+        let value = serde_json::to_value(value).map_err(|error| no_plan(&error))?;
         match value["version"].as_u64() {
             Some(found) if found != u64::from(VERSION) => return Err(PlanFileError::Version { found }),
             _ => {}

@@ -66,6 +66,12 @@ fn what_is_no_plan_of_this_guard_is_refused() {
     let mut misspelt = good.clone();
     misspelt["steps"][0]["patchs"] = json!({});
     assert_eq!(read(&misspelt), Err(PlanFileError::UnknownKey("steps.0.patchs".into())));
+    let twice =
+        serde_norway::to_string(&good).unwrap().replacen("identity: alice", "identity: alice\nidentity: bob", 1);
+    assert!(
+        matches!(PlanFile::read(&twice, now()), Err(PlanFileError::NoPlan(why)) if why.contains("identity")),
+        "{twice}"
+    );
     let late = PlanFile::read(&good.to_string(), now() + crate::plan::LIFETIME).unwrap_err();
     assert_eq!((late.exit(), late.to_string().starts_with("it expired")), (Exit::Stale, true));
     assert_eq!(PlanFile::read(&" ".repeat(MAX_BYTES + 1), now()), Err(PlanFileError::TooLarge));
