@@ -2,7 +2,6 @@
 //! listeners answer meanwhile.
 
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use guard_model::cadvisor::Cadvisor;
@@ -23,11 +22,8 @@ use crate::kubelet::{self, KubeletError};
 pub fn load_model(file: Option<&Path>) -> Result<Engine, String> {
     let Some(file) = file else { return Engine::load(engine::SHIPPED).map_err(|error| error.to_string()) };
     let named = |cause: &dyn std::fmt::Display| format!("{}: {cause}", file.display());
-    let mut bytes = Vec::new();
-    File::open(file)
-        .and_then(|opened| opened.take(engine::MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| named(&error))?;
-    Engine::load(&bytes).map_err(|error| named(&error))
+    let opened = File::open(file).map_err(|error| named(&error))?;
+    Engine::read(opened).map_err(|error| named(&error))
 }
 
 /// What a tick brought from outside.
@@ -192,7 +188,7 @@ mod tests {
         let keras = folder.path().join("model.h5");
         std::fs::write(&keras, b"\x89HDF\r\n\x1a\n and so on").unwrap();
         let refused = load_model(Some(&keras)).err().unwrap();
-        assert!(refused.contains("model.h5: ") && refused.contains("export it to ONNX"), "{refused}");
+        assert!(refused.contains("model.h5: ") && refused.contains("tf2onnx"), "{refused}");
         assert_eq!(pipeline().model().error.as_deref(), Some("no model"));
     }
 }

@@ -18,7 +18,6 @@ use jiff::Timestamp;
 pub mod input;
 pub mod insights;
 pub mod lines;
-pub mod model;
 
 use insights::Insights;
 use lines::Lines;

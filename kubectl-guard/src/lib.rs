@@ -27,6 +27,7 @@ pub mod facts;
 pub mod files;
 pub mod llm;
 pub mod logs;
+pub mod model;
 pub mod nodes;
 pub mod output;
 pub mod plan;

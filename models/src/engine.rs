@@ -1,10 +1,11 @@
 //! The LSTM on tract: one batched step for all pods of a node. Bytes of an ONNX file in, probabilities and forecasts out.
 //!
 //! tract is fastest with fixed batches, so the batch is padded to one of a few sizes, each loaded when first needed. A model
-//! file may come from anybody: its size, its interface and the features it was trained on are checked before use, and a
-//! panic in the loader is an error here.
+//! file may come from anybody: its size, its interface, the features it was trained on and what its graph asks for (`limits`)
+//! are checked before tract sees it, and a panic in the loader is an error here.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use tract_onnx::prelude::{
 };
 
 use crate::features::{INPUTS, SIGNALS, schema_hash};
+use crate::limits;
 use crate::report::ModelInfo;
 
 /// The model that ships.
@@ -27,19 +29,24 @@ pub const MAX_BYTES: usize = 8 << 20;
 
 const BATCHES: [usize; 5] = [16, 32, 64, 128, 256];
 const FLOAT: i32 = 1;
-const IN: [(&str, usize); 3] = [("x", INPUTS), ("h", HIDDEN), ("c", HIDDEN)];
+pub(crate) const IN: [(&str, usize); 3] = [("x", INPUTS), ("h", HIDDEN), ("c", HIDDEN)];
 const OUT: [(&str, usize); 5] =
     [("probability", 1), ("mean", SIGNALS), ("log_variance", SIGNALS), ("h_out", HIDDEN), ("c_out", HIDDEN)];
 
 /// Why a model file cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
+    /// It could not be read to its end.
+    #[error("the model cannot be read: {0}")]
+    Read(String),
     /// More than [`MAX_BYTES`].
-    #[error("the model has {0} bytes, more than the {MAX_BYTES} that are accepted")]
-    TooLarge(usize),
+    #[error(
+        "the model has more than the {MAX_BYTES} bytes that are accepted; leave training state and test data out of it"
+    )]
+    TooLarge,
     /// A Keras file, such as the `model.h5` of older tools.
     #[error(
-        "the model is an HDF5 (Keras) file; export it to ONNX, or leave the path unset to use the model that ships"
+        "the model is an HDF5 (Keras) file; a guard model of your own can be converted by `python -m tf2onnx.convert --keras FILE.h5 --output FILE.onnx`, the model of an older tool has other inputs: leave the path unset to use the model that ships"
     )]
     Keras,
     /// Not an ONNX model.
@@ -58,6 +65,9 @@ pub enum LoadError {
     /// Inputs or outputs are not those of a guard model.
     #[error("the model's interface does not fit: {0}")]
     Interface(String),
+    /// Its graph asks for more than is given, or for something else.
+    #[error("the model is not one that this program runs: {0}")]
+    Limit(String),
     /// tract refused it.
     #[error("the model cannot be prepared for inference: {0}")]
     Unusable(String),
@@ -108,13 +118,31 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Reads and checks an ONNX file and prepares its smallest batch.
+    /// Reads an ONNX file, no further than [`MAX_BYTES`], and does what [`Engine::load`] does.
+    ///
+    /// # Errors
+    /// As [`Engine::load`], or if it cannot be read.
+    pub fn read(input: impl Read) -> Result<Engine, LoadError> {
+        let mut bytes = Vec::new();
+        let read = input.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes);
+        read.map_err(|error| LoadError::Read(error.to_string()))?;
+        Engine::load(&bytes)
+    }
+
+    /// The same model once more, for another node: nothing is read or checked again.
+    #[must_use]
+    pub fn again(&self) -> Engine {
+        let (proto, info, plans) = (self.proto.clone(), self.info.clone(), self.plans.clone());
+        Engine { proto, info, plans, outputs: Outputs::default() }
+    }
+
+    /// Checks the bytes of an ONNX file and prepares its smallest batch.
     ///
     /// # Errors
     /// Says what about the file does not fit; a panic of the loader is caught and reported as [`LoadError::Unusable`].
     pub fn load(onnx: &[u8]) -> Result<Engine, LoadError> {
         if onnx.len() > MAX_BYTES {
-            return Err(LoadError::TooLarge(onnx.len()));
+            return Err(LoadError::TooLarge);
         }
         if onnx.starts_with(b"\x89HDF\r\n\x1a\n") {
             return Err(LoadError::Keras);
@@ -123,6 +151,7 @@ impl Engine {
         let proto = read.map_err(LoadError::NotOnnx)?;
         let info = info(&proto, onnx)?;
         check_interface(&proto)?;
+        limits::check(&proto, BATCHES[BATCHES.len() - 1]).map_err(LoadError::Limit)?;
         let mut engine = Engine { proto, info, plans: BTreeMap::new(), outputs: Outputs::default() };
         let rows = BATCHES[0];
         let (mut h, mut c) = (vec![0.0; rows * HIDDEN], vec![0.0; rows * HIDDEN]);
@@ -313,7 +342,7 @@ mod tests {
         let refused = |bytes: &[u8]| Engine::load(bytes).unwrap_err().to_string();
         assert!(refused(b"\x89HDF\r\n\x1a\n....").contains("Keras"));
         assert!(refused(b"not a model").contains("ONNX"));
-        assert!(refused(&vec![0; MAX_BYTES + 1]).contains("8388609 bytes"));
+        assert!(refused(&vec![0; MAX_BYTES + 1]).contains("8388608 bytes"));
         assert!(refused(b"").contains("schema"));
         assert!(refused(&SHIPPED[..SHIPPED.len() / 2]).contains("ONNX"));
     }

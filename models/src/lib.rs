@@ -16,6 +16,7 @@ pub mod engine;
 pub mod explain;
 pub mod features;
 mod level;
+mod limits;
 pub mod memory;
 pub mod pod;
 pub mod quantity;

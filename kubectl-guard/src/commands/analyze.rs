@@ -17,14 +17,15 @@ use super::status;
 use crate::analyze::input::{Counted, Kind, Tail, kind};
 use crate::analyze::insights::Insights;
 use crate::analyze::lines::Lines;
-use crate::analyze::model::{load, unreadable};
 use crate::analyze::{self, AnalyzeError, Counts, Sink, Table};
 use crate::cli::duration;
 use crate::console::{Console, Progress};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::files::{self, unreadable};
+use crate::model;
 use crate::render::{self, Style};
-use crate::{files, sanitise};
+use crate::sanitise;
 
 /// What a tick of a recording stands for; a table's rows say it themselves.
 const INTERVAL_SECONDS: f64 = 10.0;
@@ -103,11 +104,10 @@ pub async fn run(args: &AnalyzeArgs, console: &Console) -> Result<Exit, Error> {
         Some(threshold) => threshold,
         None => status::threshold_of_environment(|name| std::env::var(name).ok())?.unwrap_or(0.7),
     };
-    let model = load(args.model.as_deref())?;
     let path = args.input_file.clone().unwrap_or_else(|| args.file.clone());
     let kind = kind(&path).map_err(|source| unreadable(&path, source))?;
     let settings = Settings { threshold, interval_seconds: INTERVAL_SECONDS };
-    let engine = model()?;
+    let engine = model::load(args.model.as_deref())?;
     let info = engine.info().clone();
     if args.test {
         let what = if kind == Kind::Table { "a table" } else { "a recording" };
@@ -128,10 +128,8 @@ pub async fn run(args: &AnalyzeArgs, console: &Console) -> Result<Exit, Error> {
             read.map(|()| table.counts())
         }),
         Kind::Recording => run.once(|run, sink, input| {
-            // Every further node needs one of its own.
-            let mut first = Some(engine);
-            let engines = || first.take().or_else(|| model().ok());
-            Ok(analyze::recording(input, run, engines, sink)?)
+            // Every node needs one of its own.
+            Ok(analyze::recording(input, run, || Some(engine.again()), sink)?)
         }),
     }
 }

@@ -5,7 +5,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use guard_model::engine::{self, Engine};
 use guard_model::scorer::Settings;
 use guard_model::words;
 
@@ -15,12 +14,12 @@ use crate::error::Error;
 use crate::events;
 use crate::exit::Exit;
 use crate::facts::recorded::of_deployment;
+use crate::model;
 use crate::plan::{Evidence, Kind, Place, Source, worst};
 use crate::propose::{Proposal, Setting, Wish, propose};
 use crate::render::explain::Detail;
 use crate::render::{self, Style};
 use crate::rows::{self, DEFAULT_THRESHOLD, Row};
-use crate::sanitise;
 use crate::scores::recording::{self, Recorded};
 
 /// Half an hour of a real cluster (demo/README.md).
@@ -51,17 +50,9 @@ pub fn run(args: &DemoArgs, console: &Console) -> Result<Exit, Error> {
 }
 
 fn replay(args: &DemoArgs, console: &Console) -> Result<Recorded, Error> {
-    let model = match &args.model {
-        Some(path) => file(path)?,
-        None => engine::SHIPPED.to_vec(),
-    };
-    let named = args.model.clone().unwrap_or_else(|| PathBuf::from("the shipped model"));
-    if let Err(error) = Engine::load(&model) {
-        let problem = sanitise::line(&error.to_string());
-        return Err(Error::BadFile { path: named, problem, hint: "without --model the one that ships is used".into() });
-    }
+    let engine = model::load(args.model.as_deref())?;
     let settings = Settings { threshold: DEFAULT_THRESHOLD, interval_seconds: INTERVAL_SECONDS };
-    let engine = || Engine::load(&model).ok();
+    let engine = || Some(engine.again());
     console.note("Replaying a recorded incident; every score is computed now.");
     match &args.recording {
         Some(path) => recording::read(&*file(path)?, settings, engine),

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use guard_model::engine::{Engine, MAX_BYTES};
 use guard_model::table;
 
 use crate::cli::KubeFlags;
@@ -14,6 +13,7 @@ use crate::console::{Console, Paint};
 use crate::doctor::{self, Check, Level, rights};
 use crate::error::{Error, Request};
 use crate::exit::Exit;
+use crate::model as model_file;
 use crate::sanitise;
 use crate::scores::portforward;
 
@@ -145,15 +145,8 @@ fn metrics(file: &Path) -> Result<String, (String, &'static str)> {
 
 /// Loads a model as the exporter would.
 fn model(file: &Path) -> Result<String, (String, &'static str)> {
-    let shown = file.display();
-    let fix = "leave it out to use the model that ships";
-    let read = |error: std::io::Error| (format!("cannot read {shown}: {error}"), fix);
-    let size = std::fs::metadata(file).map_err(read)?.len();
-    if size > MAX_BYTES as u64 {
-        return Err((format!("{shown} has {size} bytes, more than the {MAX_BYTES} that are accepted"), fix));
-    }
-    let bytes = std::fs::read(file).map_err(read)?;
-    let engine = Engine::load(&bytes).map_err(|error| (sanitise::line(&format!("{shown}: {error}")), fix))?;
+    let engine =
+        model_file::load(Some(file)).map_err(|error| (sanitise::line(&error.to_string()), model_file::HINT))?;
     let info = engine.info();
     Ok(sanitise::line(&format!("{} {}, sha256 {}", info.name, info.version, info.sha256)))
 }

@@ -14,11 +14,12 @@ use jiff::Timestamp;
 use super::{Part, Shared};
 use crate::analyze::input::Tail;
 use crate::analyze::insights::Insights;
-use crate::analyze::model::{load, unreadable};
 use crate::analyze::{Latest, Sink, Table};
 use crate::collect::file::unwritable;
 use crate::config::{self, Config};
 use crate::error::Error;
+use crate::files::unreadable;
+use crate::model;
 use crate::{files, sanitise};
 
 /// A pod without a row for so many intervals has gone.
@@ -42,7 +43,7 @@ struct Scoring<'a> {
 /// If the table or the model cannot be used, or the insights cannot be written.
 pub async fn score(config: &Config, shared: &Shared<'_>) -> Result<(), Error> {
     let path = &config.dataset_generator.output_file;
-    let engine = load(config.model.path.as_deref())?()?;
+    let engine = model::load(config.model.path.as_deref())?;
     let mut scoring = Scoring::new(config, shared, engine);
     let mut tail = opened(path, config.agents.watch_interval, shared).await?;
     loop {
