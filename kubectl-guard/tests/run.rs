@@ -175,7 +175,7 @@ fn only_detecting_writes_no_file() {
     run.until_logged("shop/cart is over its line");
     let mut names: Vec<_> = fs::read_dir(run.folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["pod_metrics.csv", "stderr"]);
+    assert_eq!(names, [".local", "pod_metrics.csv", "stderr"], "the first holds the socket: this is its home");
 }
 
 #[test]
@@ -231,4 +231,60 @@ fn what_cannot_run_says_so_at_once() {
     })
     .collect();
     insta::assert_snapshot!(told.join("\n"));
+}
+
+/// What an order came to: its exit code and its output.
+fn order(folder: &Path, word: &str) -> (i32, String) {
+    let answer = answer(folder, &["run", word]);
+    let text = String::from_utf8(if answer.stdout.is_empty() { answer.stderr } else { answer.stdout }).unwrap();
+    (answer.status.code().unwrap(), text)
+}
+
+#[test]
+fn a_run_takes_orders_from_its_user() {
+    let folder = folder_with_table(&rows(0..3, 2));
+    let nobody = order(folder.path(), "status");
+    assert!(nobody.0 == 1 && nobody.1.contains("a run that listens at"), "{nobody:?}");
+    let mut run = Run::start(&folder, &ANALYZE);
+    run.until_logged("rows scored");
+    let status = order(folder.path(), "status");
+    assert!(status.0 == 0 && status.1.contains("1 pod over its line") && status.1.contains("running"), "{status:?}");
+    assert_eq!(order(folder.path(), "pause"), (0, "paused\n".to_owned()));
+    run.until("the pause", |_| order(folder.path(), "status").1.contains("paused").then_some(()));
+    let scored = run.stderr().matches("rows scored").count();
+    append(&run.path("pod_metrics.csv"), &rows(3..4, -1));
+    assert_eq!(order(folder.path(), "resume"), (0, "resumed\n".to_owned()));
+    run.until("more scores", |run| (run.stderr().matches("rows scored").count() > scored).then_some(()));
+    let second = answer(folder.path(), &ANALYZE);
+    assert_eq!(second.status.code(), Some(2), "a second run: {}", String::from_utf8_lossy(&second.stderr));
+    assert_eq!(order(folder.path(), "stop"), (0, "ending\n".to_owned()));
+    assert_eq!(run.ended().code(), Some(0), "{}", run.stderr());
+    assert_eq!(order(folder.path(), "status").0, 1);
+}
+
+#[test]
+fn a_configuration_that_changes_is_taken_as_a_whole_or_refused_as_a_whole() {
+    let folder = folder_with_table(&rows(0..3, -1));
+    let file = folder.path().join("g.yaml");
+    let say = |text: &str| fs::write(&file, text).unwrap();
+    say("remediation: {dry_run: true, confidence_threshold: 0.8}\n");
+    let mut run = Run::start(&folder, &["run", "--only=analyze", "--config-file=g.yaml"]);
+    run.until_logged("runs: score");
+    say("remediation: {dry_run: true, confidence_threshold: 0.9}\nagents: {watch_interval: 1}\n");
+    run.until_logged("reloaded: agents.watch_interval 10 -> 1, remediation.confidence_threshold 0.8 -> 0.9");
+    say("remediation: {dry_run: false, confidence_threshold: 0.9}\nagents: {watch_interval: 7}\n");
+    let refused = order(folder.path(), "reload");
+    assert!(
+        refused.0 == 6 && refused.1.contains("remediation.dry_run: a reload may only make it stricter"),
+        "{refused:?}"
+    );
+    run.until_logged("nothing of the configuration is taken: remediation.dry_run");
+    say("agents: {watch_intervall: 7}\n");
+    run.send(Signal::SIGHUP);
+    run.until_logged("is \"watch_interval\" meant?");
+    say("remediation: {dry_run: true, confidence_threshold: 0.9}\nagents: {watch_interval: 3}\n");
+    run.send(Signal::SIGHUP);
+    run.until_logged("reloaded: agents.watch_interval 1 -> 3");
+    run.send(Signal::SIGTERM);
+    assert_eq!(run.ended().code(), Some(0), "{}", run.stderr());
 }

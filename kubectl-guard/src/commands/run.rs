@@ -1,5 +1,7 @@
-//! `run`: collects, scores and proposes, until it is told to end.
+//! `run`: collects, scores and proposes, until it is told to end; and the orders to one that runs.
 
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,22 +11,34 @@ use tokio::sync::watch;
 
 use crate::cli::KubeFlags;
 use crate::config::flags::ConfigFlags;
-use crate::config::{Config, Merged, Origin};
+use crate::config::{Config, ConfigError, Merged, Origin};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::run::log::Log;
 use crate::run::state::Shown;
+use crate::run::steer::Steering;
 use crate::run::supervise::{Pauses, Want, supervise};
 use crate::run::{Part, Shared, collect, parts, propose, score};
+
+#[cfg(unix)]
+mod order;
 
 /// What has not ended by then is let go where it stands.
 const GRACE: Duration = Duration::from_secs(4);
 
 /// Arguments of `run`.
 #[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct RunArgs {
+    #[cfg(unix)]
+    #[command(subcommand)]
+    order: Option<order::OrderArgs>,
+    /// Where orders to this run are taken; one user's runs need one each
+    #[cfg(unix)]
+    #[arg(long, value_name = "FILE")]
+    socket: Option<PathBuf>,
     #[command(flatten)]
     flags: ConfigFlags,
     /// Refused: what is proposed here waits for `fix`
@@ -40,12 +54,19 @@ pub struct RunArgs {
 /// # Errors
 /// If the configuration cannot be meant, or there is no kubeconfig and a part needs a cluster.
 pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
+    #[cfg(unix)]
+    if let Some(order) = &args.order {
+        return order::run(order, console).await;
+    }
     refuse(args)?;
-    let merged = args.flags.load(kube, |name| std::env::var(name).ok())?;
+    let load = || args.flags.load(kube, |name| std::env::var(name).ok());
+    let merged = load()?;
     let config = Config::of(&merged)?;
     let parts = parts(&config);
     let connection = connection(&config, kube, &parts)?;
     let log = Log::open(console, &config.log)?;
+    #[cfg(unix)]
+    let control = order::listen(args.socket.as_deref()).await?;
     let shared = Shared {
         log,
         state: Shown::new(Timestamp::now()),
@@ -57,13 +78,20 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
     let (want, wanted) = watch::channel(Want::Run(Arc::new(config)));
     let work = futures::future::join_all(parts.iter().map(|part| supervised(*part, &shared, wanted.clone())));
     tokio::pin!(work);
+    let steering = Steering::new(&shared, want, merged, load);
+    #[cfg(unix)]
+    let orders = order::serve(control.as_ref(), &steering, &shared);
+    #[cfg(not(unix))]
+    let orders = std::future::pending::<()>();
     let mut signals = Signals::listen()?;
     let exit = tokio::select! {
         _ = &mut work => Exit::Done,
-        exit = signals.next() => exit,
+        exit = signals.obey(&steering) => exit,
+        () = orders => Exit::Done,
+        () = steering.watch() => Exit::Done,
     };
-    shared.log.info(Part::Run, "ending; a second signal ends it at once");
-    want.send_replace(Want::Stop);
+    shared.log.info(Part::Run, "a second signal ends it at once");
+    steering.stop();
     tokio::select! {
         _ = &mut work => shared.log.info(Part::Run, "ended"),
         _ = signals.next() => shared.log.warn(Part::Run, "ended at once"),
@@ -132,6 +160,8 @@ struct Signals {
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hang_up: tokio::signal::unix::Signal,
 }
 
 impl Signals {
@@ -142,6 +172,7 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate()).map_err(failed)?,
             interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+            hang_up: signal(SignalKind::hangup()).map_err(failed)?,
         })
     }
 
@@ -152,6 +183,24 @@ impl Signals {
             _ = self.terminate.recv() => Exit::Done,
             _ = self.interrupt.recv() => Exit::Interrupted,
         }
+    }
+
+    /// Reloads at each SIGHUP, until a signal that ends it.
+    #[cfg(unix)]
+    async fn obey(&mut self, steering: &Steering<'_, impl Fn() -> Result<Merged, ConfigError>>) -> Exit {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return Exit::Done,
+                _ = self.interrupt.recv() => return Exit::Interrupted,
+                // It says itself what came of it.
+                _ = self.hang_up.recv() => drop(steering.reload()),
+            }
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn obey(&mut self, _: &Steering<'_, impl Fn() -> Result<Merged, ConfigError>>) -> Exit {
+        self.next().await
     }
 
     #[cfg(not(unix))]

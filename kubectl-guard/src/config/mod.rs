@@ -16,6 +16,7 @@ pub mod print;
 mod problem;
 mod read;
 mod schema;
+pub mod tighten;
 mod tree;
 
 pub use merge::{Merged, Origin};

@@ -15,11 +15,14 @@ use crate::connect::Connection;
 use crate::console::Console;
 
 pub mod collect;
+#[cfg(unix)]
+pub mod control;
 pub mod history;
 pub mod log;
 pub mod propose;
 pub mod score;
 pub mod state;
+pub mod steer;
 pub mod supervise;
 
 /// A part of the program.
