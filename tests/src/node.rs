@@ -188,8 +188,9 @@ fn write_settings(run_folder: &Path, folder: &Path, number: u8, serving: Serving
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
         "resolvConf": "", "clusterDomain": "cluster.local", "clusterDNS": ["10.96.0.10"],
-        // A developer's disk is large, and often nearly full.
-        "evictionHard": {"nodefs.available": "1%", "imagefs.available": "1%"},
+        // The disk is the machine's, often nearly full of builds, and nothing here is large: no part of it says
+        // whether a node has room.
+        "evictionHard": {"nodefs.available": "50Mi", "imagefs.available": "50Mi"},
         "imageGCHighThresholdPercent": 100, "nodeStatusUpdateFrequency": "5s",
     });
     if serving == Serving::Verifiable {

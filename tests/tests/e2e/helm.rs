@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::{Cluster, EXPORTER_IMAGE};
 use guard_tests::person::Person;
 use guard_tests::{http, wait};
@@ -61,13 +61,17 @@ pub(crate) fn helm_installs_upgrades_and_leaves_nothing(cluster: &mut Cluster) -
     let (issued, scraper) = (authority(cluster)?, token(cluster, "scraper")?);
     helm(&admin, "upgrade", &[&choices[..], &["--set", "interval=10s"]].concat())?;
     assert_eq!(authority(cluster)?, issued, "a certificate that is good for two years is kept");
-    for (node, address) in exporters(cluster)? {
-        wait::until(&format!("metrics of {node} by the chart's certificate"), Duration::from_mins(1), || {
-            let (status, body) = http::get_tls(&address, NAME, &issued, "/metrics", Some(&scraper))?;
-            ensure!(status == 200, "{status}: {body}");
-            Ok(Some(()))
-        })?;
-    }
+    // The upgrade replaces pod by pod: whose address is asked must be theirs who are left.
+    wait::until("metrics of both nodes by the chart's certificate", Duration::from_mins(2), || {
+        let exporters = exporters(cluster)?;
+        ensure!(exporters.len() == 2, "{exporters:?}");
+        for (node, address) in exporters {
+            let (status, body) = http::get_tls(&address, NAME, &issued, "/metrics", Some(&scraper))
+                .with_context(|| format!("{node} at {address}"))?;
+            ensure!(status == 200, "{node}: {status}: {body}");
+        }
+        Ok(Some(()))
+    })?;
     let status = admin.guard(&["status", "-A"])?;
     assert_eq!(status.code, Some(0), "{status:?}");
 
