@@ -7,9 +7,11 @@
 
 use std::time::Duration;
 
-use guard_exporter::pipeline::{Pipeline, Readings, load_model};
+use guard_exporter::model::Source;
+use guard_exporter::pipeline::{Pipeline, Readings};
 use guard_exporter::process::Usage;
 use guard_model::cadvisor::Reader;
+use guard_model::detector::Kind;
 use guard_model::pod;
 use guard_model::sample::PodFacts;
 use guard_model::scorer::Settings;
@@ -35,7 +37,7 @@ fn main() -> Result<(), Failure> {
         let node = Node::new(pods)?;
         let idle = node.run(None)?;
         let settings = Settings { threshold: 0.7, interval_seconds: INTERVAL.as_secs_f64() };
-        let mut pipeline = Pipeline::new("node1", settings, load_model(None));
+        let mut pipeline = Pipeline::new("node1", settings, Source::new(Kind::Lstm, None).load());
         let model = pipeline.model();
         let busy = node.run(Some(&mut pipeline))?;
         println!(

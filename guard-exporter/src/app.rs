@@ -20,7 +20,8 @@ use crate::config::{Arguments, Config, ConfigError, Trust};
 use crate::gate::{Gate, Lifetimes};
 use crate::health::{Heartbeat, readyz};
 use crate::metrics;
-use crate::pipeline::{self, Pipeline};
+use crate::model::Source;
+use crate::pipeline::Pipeline;
 use crate::server::{Answer, Asked, Channel, Routes, serve};
 use crate::snapshot::Snapshot;
 use crate::tick::{Latest, TickError, Ticker};
@@ -146,12 +147,14 @@ impl Exporter {
         let config = &self.config;
         announce(config);
         let settings = Settings { threshold: config.threshold, interval_seconds: config.interval.as_secs_f64() };
-        let model = pipeline::load_model(config.model.as_deref())
+        let mut source = Source::new(config.detector, config.model.clone());
+        let detector = source
+            .load()
             .inspect_err(|reason| tracing::error!(reason, "there is no model: hard facts alone make the scores"));
-        let pipeline = Pipeline::new(&config.node, settings, model);
+        let pipeline = Pipeline::new(&config.node, settings, detector);
         let heartbeat = Arc::new(Heartbeat::new(config.interval));
         let pods = Pods::default();
-        let (ticker, latest) = Ticker::new(config, pods.clone(), pipeline, Arc::clone(&heartbeat));
+        let (ticker, latest) = Ticker::new(config, pods.clone(), pipeline, source, Arc::clone(&heartbeat));
         let scrapes = Scrapes::new(latest, heartbeat);
         let gate = Gate::new(self.client.clone(), config.audience.clone(), Lifetimes::default());
         let open = network_routes(scrapes.clone(), gate, config.insecure_metrics);

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use guard_model::detector::Kind;
 use tracing::level_filters::LevelFilter;
 
 use crate::tls::Files;
@@ -61,7 +63,11 @@ pub struct Arguments {
     #[arg(long, env = "ANOMALY_THRESHOLD", value_name = "SCORE", value_parser = threshold)]
     pub threshold: Option<f64>,
 
-    /// ONNX file to use instead of the built-in model
+    /// What scores: the model, or each pod's own past alone (robust), which needs no model
+    #[arg(long, env = "GUARD_DETECTOR", value_name = "DETECTOR", default_value_t, value_parser = detector())]
+    pub detector: Kind,
+
+    /// ONNX file to use instead of the built-in model; read again when it changes
     #[arg(long, env = "MODEL_PATH", value_name = "FILE")]
     pub model: Option<PathBuf>,
 
@@ -158,6 +164,8 @@ pub struct Config {
     pub interval: Duration,
     /// Score over which a pod is anomalous, above 0 and up to 1.
     pub threshold: f64,
+    /// What scores.
+    pub detector: Kind,
     /// ONNX file to use instead of the built-in model.
     pub model: Option<PathBuf>,
     /// Where to keep what was learnt.
@@ -217,6 +225,7 @@ impl Arguments {
             token_file: self.token_file,
             interval: self.interval,
             threshold,
+            detector: self.detector,
             model: self.model,
             state_file: self.state_file,
             listen: self.listen,
@@ -242,6 +251,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     value
         .filter(|value| (SHORTEST..=LONGEST).contains(value))
         .ok_or_else(|| format!("must lie between {}s and {}s", SHORTEST.as_secs(), LONGEST.as_secs()))
+}
+
+/// Reads the name of a detector; clap lists the names.
+fn detector() -> impl TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(Kind::NAMES).try_map(|name| name.parse::<Kind>())
 }
 
 /// Reads a score that can serve as a line.

@@ -7,6 +7,7 @@ pub mod gate;
 pub mod health;
 pub mod kubelet;
 pub mod metrics;
+pub mod model;
 pub mod pipeline;
 pub mod process;
 pub mod server;

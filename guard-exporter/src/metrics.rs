@@ -187,6 +187,7 @@ impl Families {
             ("cadvisor", failures.cadvisor),
             ("watch", failures.watch),
             ("state", failures.state),
+            ("model", failures.model),
         ];
         self.add(
             MetricType::COUNTER,
@@ -390,14 +391,14 @@ mod tests {
     }
 
     #[test]
-    fn the_exporter_has_twenty_four_series_of_its_own_whatever_its_pods_do() {
+    fn the_exporter_has_twenty_five_series_of_its_own_whatever_its_pods_do() {
         let mut snapshot = example();
         snapshot.kubelet_error = Some("certificate");
         for count in [0, 1, 1000] {
             snapshot.report.pods = (0..count).map(bad).collect();
             let text = text(Some(&snapshot), true);
             let own = text.lines().filter(|line| !line.starts_with('#') && !line.starts_with("guard_pod_")).count();
-            assert_eq!(own, 24, "{count} pods");
+            assert_eq!(own, 25, "{count} pods");
         }
     }
 

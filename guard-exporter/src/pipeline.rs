@@ -1,11 +1,8 @@
 //! One tick's computation without its I/O: bytes and facts in, reports out. It runs on a thread of its own, so that the
 //! listeners answer meanwhile.
 
-use std::fs::File;
-use std::path::Path;
-
 use guard_model::cadvisor::Cadvisor;
-use guard_model::engine::{self, Engine};
+use guard_model::detector::Detector;
 use guard_model::report::{ModelInfo, PodReport};
 use guard_model::sample::PodFacts;
 use guard_model::sampler::Sampler;
@@ -14,17 +11,6 @@ use guard_model::summary;
 use jiff::Timestamp;
 
 use crate::kubelet::{self, KubeletError};
-
-/// The model in `file`, or the one that ships.
-///
-/// # Errors
-/// In words, why there is none.
-pub fn load_model(file: Option<&Path>) -> Result<Engine, String> {
-    let Some(file) = file else { return Engine::load(engine::SHIPPED).map_err(|error| error.to_string()) };
-    let named = |cause: &dyn std::fmt::Display| format!("{}: {cause}", file.display());
-    let opened = File::open(file).map_err(|error| named(&error))?;
-    Engine::read(opened).map_err(|error| named(&error))
-}
 
 /// What a tick brought from outside.
 pub struct Readings {
@@ -57,13 +43,13 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline for `node` that has learnt nothing. Without a model the facts alone make the scores.
-    pub fn new(node: &str, settings: Settings, model: Result<Engine, String>) -> Self {
-        let (engine, model_error) = match model {
-            Ok(engine) => (Some(engine), None),
+    /// A pipeline for `node` that has learnt nothing. Without a detector the facts alone make the scores.
+    pub fn new(node: &str, settings: Settings, detector: Result<Detector, String>) -> Self {
+        let (detector, model_error) = match detector {
+            Ok(detector) => (Some(detector), None),
             Err(error) => (None, Some(error)),
         };
-        let scorer = Scorer::new(settings, engine);
+        let scorer = Scorer::new(settings, detector);
         Self { node: node.to_owned(), sampler: Sampler::default(), scorer, model_error }
     }
 
@@ -71,6 +57,12 @@ impl Pipeline {
     pub fn model(&self) -> ModelInfo {
         let model = self.scorer.model().clone();
         ModelInfo { error: self.model_error.clone().or(model.error), ..model }
+    }
+
+    /// Goes on with another detector; what is normal for each pod stays known.
+    pub fn replace(&mut self, detector: Detector) {
+        self.scorer.replace(detector);
+        self.model_error = None;
     }
 
     /// Parses, samples and scores.
@@ -181,14 +173,10 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_cannot_be_used_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let missing = load_model(Some(&folder.path().join("model.onnx"))).err().unwrap();
-        assert!(missing.contains("model.onnx: No such file"), "{missing}");
-        let keras = folder.path().join("model.h5");
-        std::fs::write(&keras, b"\x89HDF\r\n\x1a\n and so on").unwrap();
-        let refused = load_model(Some(&keras)).err().unwrap();
-        assert!(refused.contains("model.h5: ") && refused.contains("tf2onnx"), "{refused}");
-        assert_eq!(pipeline().model().error.as_deref(), Some("no model"));
+    fn why_there_is_no_model_is_told_until_there_is_one() {
+        let mut pipeline = pipeline();
+        assert_eq!(pipeline.model().error.as_deref(), Some("no model"));
+        pipeline.replace(Detector::Robust);
+        assert_eq!(pipeline.model().error, None);
     }
 }

@@ -17,6 +17,8 @@ pub struct Failures {
     pub watch: u64,
     /// Writes of the state file.
     pub state: u64,
+    /// Readings of the model's file after it had changed.
+    pub model: u64,
 }
 
 /// How many entries of the kubelet's answers were left out since the start.
@@ -148,7 +150,7 @@ pub(crate) fn example() -> Snapshot {
         cadvisor: Some(Duration::from_millis(250)),
         score: Duration::from_micros(3_906),
     };
-    let failures = Failures { summary: 2, cadvisor: 1, watch: 3, state: 0 };
+    let failures = Failures { summary: 2, cadvisor: 1, watch: 3, state: 0, model: 0 };
     Snapshot::new(report, Some(1_795_353_180.0), None, failures, Dropped { summary: 0, cadvisor: 5 }, durations)
 }
 

@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use crate::config::Config;
 use crate::health::Heartbeat;
 use crate::kubelet::{self, Kubelet, KubeletError};
+use crate::model::Source;
 use crate::pipeline::{Pipeline, Readings, seconds};
 use crate::snapshot::{Dropped, Durations, Failures, Snapshot};
 use crate::state;
@@ -44,6 +45,7 @@ pub struct Ticker {
     kubelet: Kubelet,
     pods: Pods,
     pipeline: Arc<Mutex<Pipeline>>,
+    source: Source,
     heartbeat: Arc<Heartbeat>,
     publish: watch::Sender<Option<Arc<Snapshot>>>,
     cadvisor_read: Option<Instant>,
@@ -57,7 +59,13 @@ pub struct Ticker {
 
 impl Ticker {
     /// A ticker and where its results appear. `pods` is filled by a watch that somebody else drives.
-    pub fn new(config: &Config, pods: Pods, pipeline: Pipeline, heartbeat: Arc<Heartbeat>) -> (Self, Latest) {
+    pub fn new(
+        config: &Config,
+        pods: Pods,
+        pipeline: Pipeline,
+        source: Source,
+        heartbeat: Arc<Heartbeat>,
+    ) -> (Self, Latest) {
         let (publish, latest) = watch::channel(None);
         let ticker = Self {
             node: config.node.clone(),
@@ -67,6 +75,7 @@ impl Ticker {
             kubelet: Kubelet::new(config),
             pods,
             pipeline: Arc::new(Mutex::new(pipeline)),
+            source,
             heartbeat,
             publish,
             cadvisor_read: None,
@@ -100,6 +109,9 @@ impl Ticker {
                 () = &mut stop => break,
                 read = self.read() => read,
             };
+            if self.source.changed() {
+                self.reload().await?;
+            }
             self.score(readings, summary_took).await?;
             if self.saved.elapsed() >= MINUTE {
                 self.save().await?;
@@ -211,6 +223,34 @@ impl Ticker {
             Ok(()) => tracing::info!(file = %file.display(), "going on from what was learnt before"),
             Err(reason) => tracing::warn!(file = %file.display(), reason, "what was saved is not used; learning anew"),
         }
+    }
+
+    /// Goes on with the model's new file, or with the one that was read before.
+    async fn reload(&mut self) -> Result<(), TickError> {
+        let (mut source, pipeline) = (self.source.clone(), Arc::clone(&self.pipeline));
+        let (source, loaded) = tokio::task::spawn_blocking(move || {
+            let loaded = source.load().map(|detector| {
+                let mut pipeline = lock(&pipeline);
+                pipeline.replace(detector);
+                pipeline.model()
+            });
+            (source, loaded)
+        })
+        .await?;
+        self.source = source;
+        match loaded {
+            Ok(model) => tracing::info!(
+                name = model.name,
+                version = model.version,
+                sha256 = model.sha256,
+                "the model has changed"
+            ),
+            Err(reason) => {
+                self.failures.model += 1;
+                tracing::error!(reason, "the model has changed and cannot be used: going on as before");
+            }
+        }
+        Ok(())
     }
 
     async fn save(&mut self) -> Result<(), TickError> {

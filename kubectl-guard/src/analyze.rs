@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
-use guard_model::engine::Engine;
+use guard_model::detector::Detector;
 use guard_model::recording::RecordingError;
 use guard_model::report::PodReport;
 use guard_model::rows::Rows;
@@ -106,8 +106,8 @@ struct Tick {
 
 impl Table {
     /// A table of which nothing was read yet.
-    pub fn new(settings: Settings, engine: Option<Engine>) -> Self {
-        let scorer = Scorer::new(settings, engine);
+    pub fn new(settings: Settings, detector: Option<Detector>) -> Self {
+        let scorer = Scorer::new(settings, detector);
         Self { scorer, rows: Rows::default(), tick: Tick::default(), ticks: 0, counts: Counts::default() }
     }
 
@@ -167,12 +167,12 @@ impl Table {
 pub fn recording<W: Write>(
     input: impl Read,
     settings: Settings,
-    engine: impl FnMut() -> Option<Engine>,
+    detector: impl FnMut() -> Option<Detector>,
     sink: &mut Sink<'_, W>,
 ) -> Result<Counts, AnalyzeError> {
     let mut counts = Counts::default();
     let scored_by = concat!("kubectl-guard ", env!("CARGO_PKG_VERSION"));
-    replay::replay(input, settings, scored_by, engine, |moment| {
+    replay::replay(input, settings, scored_by, detector, |moment| {
         sink.insights.take_events(moment.tick.events.as_deref());
         for report in moment.reports.iter().flat_map(|node| &node.pods) {
             counts.rows += 1;

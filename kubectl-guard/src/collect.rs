@@ -12,6 +12,7 @@ use guard_model::table::Row;
 use http::Request as HttpRequest;
 use jiff::Timestamp;
 
+use self::own::Own;
 use crate::cli::Selection;
 use crate::connect::Connection;
 use crate::error::{Error, Request};
@@ -20,6 +21,7 @@ use crate::{pods, sanitise};
 pub mod file;
 mod kubelets;
 mod metrics_api;
+pub mod own;
 
 /// Where metrics come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -46,13 +48,16 @@ pub struct Collector<'a> {
     connection: &'a Connection,
     selection: &'a Selection,
     source: Source,
+    own: Option<&'a Own>,
     kubelets: kubelets::Kubelets,
+    /// A first look succeeded: what fails later may be a moment's weakness.
+    begun: bool,
 }
 
 impl<'a> Collector<'a> {
-    /// Reads from this source.
-    pub fn new(connection: &'a Connection, selection: &'a Selection, source: Source) -> Self {
-        Self { connection, selection, source, kubelets: kubelets::Kubelets::default() }
+    /// Reads from this source, and adds metrics of the user's own.
+    fn new(connection: &'a Connection, selection: &'a Selection, source: Source, own: Option<&'a Own>) -> Self {
+        Self { connection, selection, source, own, kubelets: kubelets::Kubelets::default(), begun: false }
     }
 
     /// Reads all selected pods once.
@@ -76,6 +81,15 @@ impl<'a> Collector<'a> {
             }
             Err(error) => look.warnings.push(format!("{error}: warning events are not counted")),
         }
+        if let Some(own) = self.own {
+            let namespace = pods::scope(self.connection, self.selection);
+            match own.add(&mut look.rows, namespace).await {
+                Ok(warnings) => look.warnings.extend(warnings),
+                Err(error) if self.begun => look.warnings.push(format!("{error}: the metrics of your own are unknown")),
+                Err(error) => return Err(error),
+            }
+        }
+        self.begun = true;
         Ok(look)
     }
 }
@@ -90,15 +104,16 @@ pub async fn begin<'a>(
     selection: &'a Selection,
     source: Option<Source>,
     keeps: bool,
+    own: Option<&'a Own>,
     at: Timestamp,
     warn: impl Fn(&str),
 ) -> Result<(Collector<'a>, Look), Error> {
-    let mut collector = Collector::new(connection, selection, source.unwrap_or(Source::Kubelet));
+    let mut collector = Collector::new(connection, selection, source.unwrap_or(Source::Kubelet), own);
     let refused = match collector.look(at).await {
         Err(error @ Error::Forbidden { .. }) if source.is_none() && !keeps => error,
         answer => return Ok((collector, answer?)),
     };
-    let mut collector = Collector::new(connection, selection, Source::Metrics);
+    let mut collector = Collector::new(connection, selection, Source::Metrics, own);
     match collector.look(at).await {
         Ok(look) => {
             warn(&format!("{refused}: CPU and memory only, from the metrics API"));

@@ -4,11 +4,40 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use guard_model::detector::{Detector, Kind};
 use guard_model::engine::{Engine, LoadError, SHIPPED};
 
 use crate::error::Error;
 use crate::files::unreadable;
 use crate::sanitise;
+
+/// Which detector scores.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DetectorFlags {
+    /// What scores: the model, or each pod's own past alone (robust), which needs no model
+    #[arg(long, value_name = "DETECTOR", default_value_t, value_parser = kind())]
+    pub(crate) detector: Kind,
+    /// Model to score with, instead of the one that ships
+    #[arg(long, value_name = "FILE", env = "MODEL_PATH")]
+    pub(crate) model: Option<PathBuf>,
+}
+
+impl DetectorFlags {
+    /// The detector that was asked for.
+    ///
+    /// # Errors
+    /// If its model cannot be used.
+    pub fn load(&self) -> Result<Detector, Error> {
+        self.detector.detector(|| load(self.model.as_deref()))
+    }
+}
+
+/// Reads the name of a detector; clap lists the names.
+pub fn kind() -> impl TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(Kind::NAMES).try_map(|name| name.parse::<Kind>())
+}
 
 /// What to do about a model that cannot be used.
 pub const HINT: &str = "leave --model (and $MODEL_PATH) out to use the model that ships";

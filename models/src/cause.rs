@@ -37,11 +37,13 @@ pub enum Cause {
     Receive,
     /// Sent traffic is not what it has been.
     Transmit,
+    /// A metric of the user's own is not what it has been.
+    Metric,
 }
 
 impl Cause {
     /// Every cause, in the order of the enum.
-    pub const ALL: [Cause; 15] = [
+    pub const ALL: [Cause; 16] = [
         Cause::CrashLoop,
         Cause::OomKilled,
         Cause::ImagePull,
@@ -57,6 +59,7 @@ impl Cause {
         Cause::Memory,
         Cause::Receive,
         Cause::Transmit,
+        Cause::Metric,
     ];
 
     /// The name used in JSON, CSV and labels.
@@ -77,12 +80,13 @@ impl Cause {
             Cause::Memory => "memory",
             Cause::Receive => "receive",
             Cause::Transmit => "transmit",
+            Cause::Metric => "metric",
         }
     }
 
     /// True if Kubernetes itself states it: no learning is needed to believe it.
     pub fn is_fact(self) -> bool {
-        !matches!(self, Cause::Cpu | Cause::Memory | Cause::Receive | Cause::Transmit)
+        !matches!(self, Cause::Cpu | Cause::Memory | Cause::Receive | Cause::Transmit | Cause::Metric)
     }
 }
 

@@ -16,6 +16,7 @@ use tract_onnx::prelude::{
     TypedRunnableModel, tvec,
 };
 
+use crate::calibration::Calibration;
 use crate::features::{INPUTS, SIGNALS, schema_hash};
 use crate::limits;
 use crate::report::ModelInfo;
@@ -65,6 +66,9 @@ pub enum LoadError {
     /// Inputs or outputs are not those of a guard model.
     #[error("the model's interface does not fit: {0}")]
     Interface(String),
+    /// Its metadata say something about its output that cannot be meant.
+    #[error("the model's metadata: {0}")]
+    Calibration(String),
     /// Its graph asks for more than is given, or for something else.
     #[error("the model is not one that this program runs: {0}")]
     Limit(String),
@@ -113,6 +117,7 @@ pub struct Outputs {
 pub struct Engine {
     proto: ModelProto,
     info: ModelInfo,
+    calibration: Calibration,
     plans: BTreeMap<usize, Arc<TypedRunnableModel>>,
     outputs: Outputs,
 }
@@ -133,7 +138,7 @@ impl Engine {
     #[must_use]
     pub fn again(&self) -> Engine {
         let (proto, info, plans) = (self.proto.clone(), self.info.clone(), self.plans.clone());
-        Engine { proto, info, plans, outputs: Outputs::default() }
+        Engine { proto, info, calibration: self.calibration, plans, outputs: Outputs::default() }
     }
 
     /// Checks the bytes of an ONNX file and prepares its smallest batch.
@@ -152,7 +157,8 @@ impl Engine {
         let info = info(&proto, onnx)?;
         check_interface(&proto)?;
         limits::check(&proto, BATCHES[BATCHES.len() - 1]).map_err(LoadError::Limit)?;
-        let mut engine = Engine { proto, info, plans: BTreeMap::new(), outputs: Outputs::default() };
+        let calibration = property(&proto, "calibration").parse().map_err(LoadError::Calibration)?;
+        let mut engine = Engine { proto, info, calibration, plans: BTreeMap::new(), outputs: Outputs::default() };
         let rows = BATCHES[0];
         let (mut h, mut c) = (vec![0.0; rows * HIDDEN], vec![0.0; rows * HIDDEN]);
         let tried = engine.step(rows, &vec![0.0; rows * INPUTS], &mut h, &mut c).map(drop);
@@ -194,6 +200,7 @@ impl Engine {
             }
             return Err(StepError::NotFinite { row });
         }
+        outputs.probability.iter_mut().for_each(|p| *p = self.calibration.probability(*p));
         h.copy_from_slice(&h_out);
         c.copy_from_slice(&c_out);
         self.outputs = outputs;
@@ -237,15 +244,19 @@ fn contain<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
     }
 }
 
+/// A metadata property of the file; empty if it has none of that name.
+fn property<'a>(proto: &'a ModelProto, key: &str) -> &'a str {
+    proto.metadata_props.iter().find(|p| p.key == key).map_or("", |p| p.value.as_str())
+}
+
 fn info(proto: &ModelProto, onnx: &[u8]) -> Result<ModelInfo, LoadError> {
-    let property = |key: &str| proto.metadata_props.iter().find(|p| p.key == key).map_or("", |p| p.value.as_str());
-    let (found, wanted) = (property("schema").to_owned(), schema_hash());
+    let (found, wanted) = (property(proto, "schema").to_owned(), schema_hash());
     if found != wanted {
         return Err(LoadError::Schema { found, wanted });
     }
     Ok(ModelInfo {
-        name: property("name").to_owned(),
-        version: property("version").to_owned(),
+        name: property(proto, "name").to_owned(),
+        version: property(proto, "version").to_owned(),
         sha256: crate::features::hex(&Sha256::digest(onnx)),
         error: None,
     })
@@ -352,7 +363,8 @@ mod tests {
         change(&mut proto);
         let info = info(&proto, SHIPPED)?;
         check_interface(&proto)?;
-        Ok(Engine { proto, info, plans: BTreeMap::new(), outputs: Outputs::default() })
+        let calibration = property(&proto, "calibration").parse().map_err(LoadError::Calibration)?;
+        Ok(Engine { proto, info, calibration, plans: BTreeMap::new(), outputs: Outputs::default() })
     }
 
     #[test]
@@ -362,6 +374,21 @@ mod tests {
         assert!(matches!(other, Err(LoadError::Schema { found, .. }) if found == "x"));
         let swapped = with(|m| m.graph.as_mut().unwrap().input.swap(0, 1));
         assert!(matches!(swapped, Err(LoadError::Interface(text)) if text.contains("h[N,32] x[N,31]")));
+    }
+
+    #[test]
+    fn what_the_file_says_of_its_output_is_heeded() {
+        let calibrated = |text: &str| {
+            with(|m| m.metadata_props.push(StringStringEntryProto { key: "calibration".into(), value: text.into() }))
+        };
+        let first = |engine: &mut Engine| {
+            engine.step(1, &[0.0; INPUTS], &mut [0.0; HIDDEN], &mut [0.0; HIDDEN]).unwrap().probability[0]
+        };
+        let (plain, lower) = (first(&mut shipped()), first(&mut calibrated("1,-3").unwrap()));
+        let log_odds = |p: f32| (p / (1.0 - p)).ln();
+        assert!((log_odds(plain) - log_odds(lower) - 3.0).abs() < 1e-3, "{plain} {lower}");
+        let refused = calibrated("high").unwrap_err().to_string();
+        assert!(refused.contains("SLOPE,OFFSET"), "{refused}");
     }
 
     #[test]

@@ -141,7 +141,7 @@ pub struct Features {
 
 /// What has been learnt of one signal.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Running {
+pub(crate) struct Running {
     location: f64,
     scale: f64,
     /// Mean over the last minute or so; `None` before the first sample.
@@ -162,8 +162,7 @@ pub struct Normaliser {
 
 impl Default for Normaliser {
     fn default() -> Self {
-        let fresh = |f: usize| Running { location: 0.0, scale: PRIOR_SCALE[f], fast: None, seen: 0.0 };
-        Self { signals: std::array::from_fn(fresh), age: 0.0, last: None, steps: 0 }
+        Self { signals: std::array::from_fn(|f| Running::new(PRIOR_SCALE[f])), age: 0.0, last: None, steps: 0 }
     }
 }
 
@@ -210,13 +209,10 @@ impl Normaliser {
     fn observe(&mut self, f: usize, y: f64, interval: f64, out: &mut Features) {
         let age = self.age;
         let s = &mut self.signals[f];
-        if s.seen <= 0.0 {
-            s.location = y;
-        }
+        let residual = s.residual(y);
         let in_scales = |from: f64, to: f64| ((to - from) / s.scale).clamp(-RESIDUAL_CLIP, RESIDUAL_CLIP);
         let before = s.fast.unwrap_or(y);
         let fast = before + forget(interval, FAST_SECONDS) * (y - before);
-        let residual = in_scales(s.location, y);
         out.input[f] = residual.asinh() as f32;
         out.input[SIGNALS + f] = in_scales(before, y).asinh() as f32;
         out.input[2 * SIGNALS + f] = in_scales(s.location, fast).asinh() as f32;
@@ -263,7 +259,33 @@ impl Normaliser {
 }
 
 impl Running {
-    fn learn(&mut self, residual: f64, interval: f64, age: f64, floor: f64) {
+    /// Nothing learnt; `scale` is what is expected before.
+    pub(crate) fn new(scale: f64) -> Self {
+        Self { location: 0.0, scale, fast: None, seen: 0.0 }
+    }
+
+    /// Distance of `y` from the location, in scales; the first value is the location itself.
+    pub(crate) fn residual(&mut self, y: f64) -> f64 {
+        if self.seen <= 0.0 {
+            self.location = y;
+        }
+        ((y - self.location) / self.scale).clamp(-RESIDUAL_CLIP, RESIDUAL_CLIP)
+    }
+
+    /// What nine of ten values lie within; `None` while nothing is known.
+    pub(crate) fn range(&self) -> Option<(f64, f64)> {
+        let width = RANGE_90 * self.scale;
+        (self.seen > 0.0).then_some((self.location - width, self.location + width))
+    }
+
+    /// Confidence, in samples.
+    pub(crate) fn samples(&self) -> f64 {
+        self.seen
+    }
+
+    /// Takes the value whose [`Self::residual`] is given, `interval` seconds after the one before; `age` seconds were
+    /// watched before it.
+    pub(crate) fn learn(&mut self, residual: f64, interval: f64, age: f64, floor: f64) {
         let clipped = residual.clamp(-UPDATE_CLIP, UPDATE_CLIP);
         let early = self.seen < EARLY_SAMPLES;
         let memory = |[short, long]: [f64; 2], seconds: f64| seconds.clamp(short, long);

@@ -10,20 +10,24 @@
 
 pub mod alert;
 pub mod cadvisor;
+mod calibration;
 pub mod cause;
 mod confirm;
+pub mod detector;
 pub mod engine;
 pub mod explain;
 pub mod features;
 mod level;
 mod limits;
 pub mod memory;
+mod metric;
 pub mod pod;
 pub mod quantity;
 pub mod recording;
 mod recurrence;
 pub mod replay;
 pub mod report;
+mod robust;
 pub mod rows;
 pub mod rules;
 pub mod sample;

@@ -6,7 +6,7 @@ use std::io::Read;
 use jiff::Timestamp;
 
 use crate::cadvisor;
-use crate::engine::Engine;
+use crate::detector::Detector;
 use crate::pod;
 use crate::recording::{self, NodeFiles, RecordingError, Tick};
 use crate::report::{KubeletState, NodeReport, VERSION};
@@ -52,7 +52,7 @@ pub struct Moment<'a> {
     pub tick: &'a Tick,
 }
 
-/// Scores a recording from `reader` tick by tick and gives each moment to `each`. `engine` makes one engine for each node
+/// Scores a recording from `reader` tick by tick and gives each moment to `each`. `detector` makes one for each node
 /// of the recording; `scored_by` is the name and version of the caller.
 ///
 /// # Errors
@@ -61,14 +61,14 @@ pub fn replay<E: From<RecordingError>>(
     reader: impl Read,
     settings: Settings,
     scored_by: &str,
-    mut engine: impl FnMut() -> Option<Engine>,
+    mut detector: impl FnMut() -> Option<Detector>,
     mut each: impl FnMut(Moment<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut scorers: HashMap<String, Scorer> = HashMap::new();
     samples(reader, |sampled| {
         let at = sampled.at;
         let reports = sampled.nodes.into_iter().map(|NodeSamples { node, samples, kubelet }| {
-            let scorer = scorers.entry(node.clone()).or_insert_with(|| Scorer::new(settings, engine()));
+            let scorer = scorers.entry(node.clone()).or_insert_with(|| Scorer::new(settings, detector()));
             NodeReport {
                 version: VERSION,
                 node,

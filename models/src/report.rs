@@ -150,9 +150,9 @@ pub struct PodReport {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FeatureView {
-    /// `cpu`, `memory`, `receive`, `transmit`.
+    /// `cpu`, `memory`, `receive`, `transmit`, or the name of a metric of the user's own.
     pub name: String,
-    /// `cores`, `bytes`, `bytes_per_second`.
+    /// `cores`, `bytes`, `bytes_per_second`; empty if it is not known.
     pub unit: String,
     /// The value of this tick; `None` if it was not measured.
     pub seen: Option<f64>,
@@ -160,7 +160,7 @@ pub struct FeatureView {
     pub expected_low: Option<f64>,
     /// Upper end of that range.
     pub expected_high: Option<f64>,
-    /// Share of the learnt score that this feature explains, 0 to 1; 0 for all if nothing is known of it.
+    /// Share of the measured score that this feature explains, 0 to 1; 0 for all if nothing is known of it.
     #[serde(default)]
     pub share: f64,
 }

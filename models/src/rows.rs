@@ -5,6 +5,7 @@
 //! a table that is not sorted) gives no sample.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -19,6 +20,8 @@ const DROPS: [&str; 2] = ["network_receive_dropped_total", "network_transmit_dro
 /// The same of network errors.
 const ERRORS: [&str; 2] = ["network_receive_errors_total", "network_transmit_errors_total"];
 const OOM_EVENTS: &str = "oom_events_total";
+/// How Prometheus' conventions name what only grows: a custom column of such a name is looked at by its rate.
+const TOTAL: &str = "_total";
 
 /// What is remembered of every pod between two rows.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +40,8 @@ struct Before {
     drops: Option<f64>,
     errors: Option<f64>,
     oom_events: Option<f64>,
+    /// The custom columns that are running totals.
+    totals: Vec<(Arc<str>, f64)>,
 }
 
 impl Rows {
@@ -53,7 +58,12 @@ impl Rows {
             drops: total(&DROPS),
             errors: total(&ERRORS),
             oom_events: row.number(OOM_EVENTS),
+            totals: Vec::new(),
         };
+        for (name, value) in row.custom() {
+            let into = if name.ends_with(TOTAL) { &mut now.totals } else { &mut sample.metrics };
+            into.push((Arc::clone(name), value));
+        }
         let key = (row.namespace.clone(), row.pod.clone());
         if let Some(before) = self.pods.get(&key) {
             if now.at <= before.at {
@@ -90,6 +100,12 @@ impl Before {
         measures.drops_per_second = grown(self.drops, before.drops).map(|grown| grown / pause);
         measures.network_errors_per_second = grown(self.errors, before.errors).map(|grown| grown / pause);
         measures.oom_events = grown(self.oom_events, before.oom_events);
+        for (name, now) in &self.totals {
+            let then = before.totals.iter().find(|(other, _)| other == name).map(|(_, total)| *total);
+            if let Some(grown) = grown(Some(*now), then) {
+                sample.metrics.push((Arc::clone(name), grown / pause));
+            }
+        }
     }
 }
 
@@ -118,6 +134,19 @@ mod tests {
         assert_eq!((measures(1).drops_per_second, measures(1).oom_events), (Some(2.0), Some(1.0)));
         assert_eq!((measures(2).drops_per_second, measures(2).oom_events), (None, Some(0.0)));
         assert!(found[1].as_ref().unwrap().reset && !found[2].as_ref().unwrap().reset);
+    }
+
+    #[test]
+    fn a_column_of_ones_own_is_a_metric_and_a_total_its_rate() {
+        let table = "timestamp,namespace,pod,queue,requests_total\n2026-11-22T13:00:00Z,shop,a,7,100\n\
+                     2026-11-22T13:00:30Z,shop,a,,400\n2026-11-22T13:01:00Z,shop,a,9,50\n";
+        let mut rows = Rows::default();
+        let found: Vec<_> =
+            Reader::new(table.as_bytes()).unwrap().map(|row| rows.sample(&row.unwrap()).unwrap().metrics).collect();
+        assert_eq!(
+            found,
+            [vec![("queue".into(), 7.0)], vec![("requests_total".into(), 10.0)], vec![("queue".into(), 9.0)]]
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! One pod at one tick: what was measured, and what Kubernetes says of it.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -129,7 +131,7 @@ pub struct Measures {
 }
 
 /// One pod at one tick, made by the [`crate::sampler`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PodSample {
     /// When it was measured, in seconds of Unix time: the kubelet's own `time`, not the reader's clock.
     pub at: f64,
@@ -142,4 +144,6 @@ pub struct PodSample {
     pub facts: PodFacts,
     /// What was measured.
     pub measures: Measures,
+    /// Metrics of the user's own, by name; always finite.
+    pub metrics: Vec<(Arc<str>, f64)>,
 }

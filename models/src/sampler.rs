@@ -98,7 +98,7 @@ impl Memory {
         let share = |used: Option<f64>, limit: Option<f64>| Some(used? / limit.filter(|limit| *limit > 0.0)?);
         measures.cpu_limit_share = share(measures.cpu_cores, facts.cpu_limit_cores);
         measures.memory_limit_share = share(measures.memory_bytes, facts.memory_limit_bytes);
-        PodSample { at: self.at.unwrap_or(now), fresh, reset, facts: facts.clone(), measures }
+        PodSample { at: self.at.unwrap_or(now), fresh, reset, facts: facts.clone(), measures, metrics: Vec::new() }
     }
 
     /// A container restarted, a counter fell, or the clock went back: what was counted before says nothing any more.

@@ -9,10 +9,13 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 
 use crate::cause::{Cause, Reason};
-use crate::engine::{Engine, HIDDEN};
+use crate::detector::Detector;
+use crate::engine::{HIDDEN, Outputs};
 use crate::explain::{self, Forecast, SIGNAL_CAUSES};
 use crate::features::{self, Features, INPUTS, SIGNALS};
-use crate::report::{ModelInfo, PodReport, State};
+use crate::metric::{self, Metric};
+use crate::report::{FeatureView, ModelInfo, PodReport, State};
+use crate::robust;
 use crate::rules::{self, Habit};
 use crate::sample::{Phase, PodSample};
 use crate::saturation::either;
@@ -49,7 +52,7 @@ impl Settings {
 /// Scores the pods of one node, tick after tick.
 pub struct Scorer {
     pub(crate) settings: Settings,
-    engine: Option<Engine>,
+    detector: Option<Detector>,
     pub(crate) model: ModelInfo,
     pub(crate) series: HashMap<String, Series>,
     pub(crate) baselines: HashMap<(String, Workload), Baseline>,
@@ -66,11 +69,18 @@ struct Batch {
 }
 
 impl Scorer {
-    /// A scorer that has seen nothing. Without an engine the facts alone speak; `model` of the report then says so.
-    pub fn new(settings: Settings, engine: Option<Engine>) -> Self {
+    /// A scorer that has seen nothing. Without a detector the facts alone speak; `model` of the report then says so.
+    pub fn new(settings: Settings, detector: Option<Detector>) -> Self {
         let no_model = || ModelInfo { error: Some("no model loaded".to_owned()), ..ModelInfo::default() };
-        let model = engine.as_ref().map_or_else(no_model, |engine| engine.info().clone());
-        Self { settings, engine, model, series: HashMap::new(), baselines: HashMap::new(), batch: Batch::default() }
+        let model = detector.as_ref().map_or_else(no_model, Detector::info);
+        Self { settings, detector, model, series: HashMap::new(), baselines: HashMap::new(), batch: Batch::default() }
+    }
+
+    /// Goes on with another detector: what is normal for each pod stays known, what the one before thought of it does not.
+    pub fn replace(&mut self, detector: Detector) {
+        self.model = detector.info();
+        self.detector = Some(detector);
+        self.series.values_mut().for_each(|series| series.fit(false));
     }
 
     /// Which model scores, and what is wrong with it.
@@ -131,27 +141,31 @@ impl Scorer {
             batch.rows.push((i, features));
         }
         debug_assert_eq!(batch.x.len(), batch.rows.len() * INPUTS);
-        let Some(engine) = self.engine.as_mut().filter(|_| !batch.rows.is_empty()) else { return };
-        let outputs = match engine.step(batch.rows.len(), &batch.x, &mut batch.h, &mut batch.c) {
-            Ok(outputs) => outputs,
-            Err(error) => {
-                self.model.error = Some(error.to_string());
-                self.series.values_mut().for_each(|series| series.probability = None);
-                return;
+        match self.detector.as_mut().filter(|_| !batch.rows.is_empty()) {
+            None => {}
+            Some(Detector::Robust) => self.compare(samples),
+            Some(Detector::Network(engine)) => {
+                match engine.step(batch.rows.len(), &batch.x, &mut batch.h, &mut batch.c) {
+                    Ok(outputs) => {
+                        self.model.error = None;
+                        take(batch, &mut self.series, samples, outputs);
+                    }
+                    Err(error) => {
+                        self.model.error = Some(error.to_string());
+                        self.series.values_mut().for_each(|series| series.probability = None);
+                    }
+                }
             }
-        };
-        self.model.error = None;
-        for (row, (i, features)) in batch.rows.iter().enumerate() {
-            let sample = &samples[*i];
-            let Some(series) = self.series.get_mut(&sample.facts.uid) else { continue };
-            series.h.copy_from_slice(&batch.h[row * HIDDEN..][..HIDDEN]);
-            series.c.copy_from_slice(&batch.c[row * HIDDEN..][..HIDDEN]);
-            let mut next = Forecast::default();
-            next.mean.copy_from_slice(&outputs.mean[row * SIGNALS..][..SIGNALS]);
-            next.log_variance.copy_from_slice(&outputs.log_variance[row * SIGNALS..][..SIGNALS]);
-            let last = series.forecast.replace(next);
-            series.suspect(f64::from(outputs.probability[row]));
-            series.seen = seen(sample, series, features, last.as_ref());
+        }
+    }
+
+    /// What the rows say without a net: the signal that is furthest from its location speaks.
+    fn compare(&mut self, samples: &[PodSample]) {
+        for (i, features) in &self.batch.rows {
+            let Some(series) = self.series.get_mut(&samples[*i].facts.uid) else { continue };
+            let furthest = features.residual.iter().map(|scales| f64::from(scales.abs())).fold(0.0, f64::max);
+            series.suspect(robust::probability(furthest));
+            series.seen = seen(&samples[*i], series, features, None);
         }
     }
 
@@ -163,19 +177,22 @@ impl Scorer {
         // `meet` has made an entry for every sample of this tick.
         let series = self.series.entry(facts.uid.clone()).or_insert_with(|| Series::new(sample, None));
         let silent = series.last_fresh.is_some_and(|at| seconds - at > stale_after);
-        let learnt = series.learnt().filter(|_| !silent);
+        let measured = either_known(series.learnt(), series.suspected_metrics()).filter(|_| !silent);
         let custom = series.custom();
         let mut reasons = rules::reasons(facts, &sample.measures, custom, seconds);
-        let excuse = series.excuse(sample, load(learnt, &reasons), line);
+        let excuse = series.excuse(sample, load(measured, &reasons), line);
         if let Some(habit) = excuse {
             reasons = rules::reasons(facts, &sample.measures, custom.excused_by(habit), seconds);
         }
-        let learnt = learnt.map(|p| if excuse.is_some() { p * rules::HABIT_SHARE } else { p });
+        let believed = |p: f64| if excuse.is_some() { p * rules::HABIT_SHARE } else { p };
         let fact = reasons.first().map(|reason| reason.score);
-        reasons.extend(learnt_reasons(series, learnt, excuse));
+        if !silent {
+            reasons.extend(learnt_reasons(series, series.learnt().map(believed), excuse));
+            reasons.extend(metric_reasons(series, believed, excuse));
+        }
         let stated = |r: &Reason| r.cause.is_fact() && r.score >= line;
         reasons.sort_by(|a, b| stated(b).cmp(&stated(a)).then(b.score.total_cmp(&a.score)));
-        let score = match (learnt, fact) {
+        let score = match (measured.map(believed), fact) {
             // Two excuses are no suspicion.
             (Some(p), Some(fact)) if excuse.is_some() => Some(p.max(fact)),
             (Some(p), fact) => Some(either(p, fact.unwrap_or(0.0))),
@@ -209,7 +226,7 @@ impl Scorer {
             containers_ready: facts.containers_ready,
             containers_total: facts.containers_total,
             restarts: facts.restarts,
-            features: views(&series.seen),
+            features: views(series),
             history: series.history.iter().copied().collect(),
         }
     }
@@ -228,6 +245,22 @@ impl Scorer {
             let oldest = self.baselines.iter().min_by(|a, b| a.1.at.total_cmp(&b.1.at)).map(|(key, _)| key.clone());
             oldest.and_then(|key| self.baselines.remove(&key));
         }
+    }
+}
+
+/// Hands each row's outputs and new state to its pod.
+fn take(batch: &Batch, all: &mut HashMap<String, Series>, samples: &[PodSample], outputs: &Outputs) {
+    for (row, (i, features)) in batch.rows.iter().enumerate() {
+        let sample = &samples[*i];
+        let Some(series) = all.get_mut(&sample.facts.uid) else { continue };
+        series.h.copy_from_slice(&batch.h[row * HIDDEN..][..HIDDEN]);
+        series.c.copy_from_slice(&batch.c[row * HIDDEN..][..HIDDEN]);
+        let mut next = Forecast::default();
+        next.mean.copy_from_slice(&outputs.mean[row * SIGNALS..][..SIGNALS]);
+        next.log_variance.copy_from_slice(&outputs.log_variance[row * SIGNALS..][..SIGNALS]);
+        let last = series.forecast.replace(next);
+        series.suspect(f64::from(outputs.probability[row]));
+        series.seen = seen(sample, series, features, last.as_ref());
     }
 }
 
@@ -251,30 +284,62 @@ fn load(learnt: Option<f64>, facts: &[Reason]) -> f64 {
     either(learnt.unwrap_or(0.0), facts.iter().find(at_limit).map_or(0.0, |r| r.score))
 }
 
+/// [`either`] of what is known.
+fn either_known(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    a.zip(b).map(|(a, b)| either(a, b)).or(a).or(b)
+}
+
 fn learnt_reasons(series: &Series, learnt: Option<f64>, excuse: Option<Habit>) -> Vec<Reason> {
     let Some(probability) = learnt.filter(|&p| p >= NAMED_PROBABILITY) else { return Vec::new() };
     let seen = &series.seen;
     let top = seen.share.iter().copied().fold(0.0, f64::max);
     let named = |signal: &usize| seen.share[*signal] >= NAMED_SHARE;
     let reason = |signal: usize| {
-        let value = seen.values[signal]?;
-        let mut text = explain::text(signal, value, seen.expected[signal]);
-        if let Some(habit) = excuse {
-            text += ", ";
-            text += &habit.words();
-        }
-        Some(Reason { cause: SIGNAL_CAUSES[signal], score: probability * seen.share[signal] / top, text })
+        let text = explain::text(signal, seen.values[signal]?, seen.expected[signal]);
+        let score = probability * seen.share[signal] / top;
+        Some(Reason { cause: SIGNAL_CAUSES[signal], score, text: excused(text, excuse) })
     };
     (0..SIGNALS).filter(named).filter_map(reason).collect()
 }
 
-fn views(seen: &Seen) -> Vec<crate::report::FeatureView> {
-    (0..SIGNALS)
-        .map(|signal| {
-            let value = seen.values[signal].unwrap_or(f64::NAN);
-            explain::view(signal, value, seen.expected[signal], seen.share[signal])
-        })
-        .collect()
+fn metric_reasons(series: &Series, believed: impl Fn(f64) -> f64, excuse: Option<Habit>) -> Vec<Reason> {
+    let reason = |(name, metric): (&String, &Metric)| {
+        let score = believed(metric.suspicion()?);
+        let text = excused(metric::text(name, metric), excuse);
+        (score >= NAMED_PROBABILITY).then_some(Reason { cause: Cause::Metric, score, text })
+    };
+    series.metrics.iter().filter_map(reason).collect()
+}
+
+fn excused(text: String, excuse: Option<Habit>) -> String {
+    match excuse {
+        Some(habit) => text + ", " + &habit.words(),
+        None => text,
+    }
+}
+
+/// Every feature and metric with its share of the suspicion.
+fn views(series: &Series) -> Vec<FeatureView> {
+    let seen = &series.seen;
+    let learnt = series.learnt().unwrap_or(0.0);
+    let metrics: Vec<(&String, &Metric, f64)> =
+        series.metrics.iter().map(|(name, metric)| (name, metric, metric.suspicion().unwrap_or(0.0))).collect();
+    let others: f64 = metrics.iter().map(|(_, _, suspicion)| suspicion).sum();
+    // Without metrics, or while nothing is suspected, the shares of the signals stand as they are.
+    let of_signals = if others > 0.0 { learnt / (learnt + others) } else { 1.0 };
+    let signals = (0..SIGNALS).map(|signal| {
+        let value = seen.values[signal].unwrap_or(f64::NAN);
+        explain::view(signal, value, seen.expected[signal], seen.share[signal] * of_signals)
+    });
+    let own = metrics.iter().map(|(name, metric, suspicion)| FeatureView {
+        name: (*name).clone(),
+        unit: String::new(),
+        seen: Some(metric.value),
+        expected_low: metric.expected.map(|range| range.0),
+        expected_high: metric.expected.map(|range| range.1),
+        share: if others > 0.0 { suspicion / (learnt + others) } else { 0.0 },
+    });
+    signals.chain(own).collect()
 }
 
 #[cfg(test)]

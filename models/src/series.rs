@@ -1,6 +1,6 @@
 //! What is remembered of one pod between two ticks, and of a workload between two of its pods.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,10 +11,12 @@ use crate::engine::HIDDEN;
 use crate::explain::Forecast;
 use crate::features::{self, CPU, Normaliser, SIGNALS};
 use crate::level::{Level, START_SECONDS};
+use crate::metric::Metric;
 use crate::recurrence::Recurrence;
 use crate::report::{HISTORY, HistoryPoint};
 use crate::rules::{self, Custom, Habit, RESTART_WINDOW_SECONDS};
 use crate::sample::PodSample;
+use crate::saturation::either;
 use crate::trend::Trend;
 
 /// Fresh samples until the learnt part speaks of a pod that nothing is known of.
@@ -34,6 +36,8 @@ pub(crate) struct Baseline {
     pub(crate) memory_level: Level,
     #[serde(default)]
     pub(crate) recurrence: Recurrence,
+    #[serde(default)]
+    pub(crate) metrics: BTreeMap<String, Metric>,
     pub(crate) revision: Option<String>,
     /// Unix seconds of its last update.
     pub(crate) at: f64,
@@ -67,6 +71,9 @@ pub(crate) struct Series {
     memory_trend: Trend,
     #[serde(default)]
     recurrence: Recurrence,
+    /// Metrics of the user's own, by name.
+    #[serde(default)]
+    pub(crate) metrics: BTreeMap<String, Metric>,
     pub(crate) history: VecDeque<HistoryPoint>,
     pub(crate) last_fresh: Option<f64>,
     /// Its template differs from the one its workload's baseline was learnt from.
@@ -80,6 +87,7 @@ impl Series {
     pub(crate) fn new(sample: &PodSample, baseline: Option<&Baseline>) -> Self {
         let other_template =
             |b: &Baseline| matches!((&b.revision, &sample.facts.revision), (Some(old), Some(new)) if old != new);
+        let heir = |(name, metric): (&String, &Metric)| (name.clone(), metric.inherited());
         Self {
             normaliser: baseline.map(|b| b.normaliser.inherited()).unwrap_or_default(),
             h: vec![0.0; HIDDEN],
@@ -94,6 +102,7 @@ impl Series {
             memory_level: baseline.map(|b| b.memory_level.inherited()).unwrap_or_default(),
             memory_trend: Trend::default(),
             recurrence: baseline.map(|b| b.recurrence.clone()).unwrap_or_default(),
+            metrics: baseline.map(|b| b.metrics.iter().map(heir).collect()).unwrap_or_default(),
             history: VecDeque::new(),
             last_fresh: None,
             rollout: baseline.is_some_and(other_template),
@@ -118,6 +127,12 @@ impl Series {
             self.cpu_level.step(sample.at, sample.measures.cpu_limit_share);
             self.memory_level.step(sample.at, sample.measures.memory_limit_share);
             self.memory_trend.step(sample.at, sample.measures.memory_bytes, sample.reset);
+            for (name, value) in &sample.metrics {
+                match self.metrics.get_mut(&**name) {
+                    Some(metric) => metric.step(sample.at, *value),
+                    None => self.metrics.entry(name.to_string()).or_default().step(sample.at, *value),
+                }
+            }
         }
     }
 
@@ -154,6 +169,11 @@ impl Series {
     pub(crate) fn learnt(&self) -> Option<f64> {
         let probability = self.probability.filter(|_| self.learning_left == 0)?;
         Some(confirmed(probability, self.probability_before.unwrap_or(0.0), self.seen.share[CPU]))
+    }
+
+    /// The probability that one of the user's own metrics is wrong; `None` while none of them may speak.
+    pub(crate) fn suspected_metrics(&self) -> Option<f64> {
+        self.metrics.values().filter_map(Metric::suspicion).reduce(either)
     }
 
     /// Keeps this tick for sparklines and trends.
@@ -196,6 +216,7 @@ impl Series {
             cpu_level: self.cpu_level,
             memory_level: self.memory_level,
             recurrence: self.recurrence.clone(),
+            metrics: self.metrics.clone(),
             revision: sample.facts.revision.clone(),
             at: now,
         }

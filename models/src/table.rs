@@ -98,8 +98,8 @@ impl Row {
     }
 
     /// Numbers of columns that are not in [`COLUMNS`].
-    pub fn custom(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.numbers.iter().map(|(name, value)| (&**name, *value)).filter(|(name, _)| !COLUMNS.contains(name))
+    pub fn custom(&self) -> impl Iterator<Item = (&Arc<str>, f64)> {
+        self.numbers.iter().map(|(name, value)| (name, *value)).filter(|(name, _)| !COLUMNS.contains(&&***name))
     }
 
     /// The row of a sample, read at `at`. Running totals, which a sample does not have, are to be added.
@@ -171,7 +171,7 @@ impl Row {
             ..PodFacts::default()
         };
         let at = rules::seconds(self.at);
-        PodSample { at, fresh: true, reset: false, facts, measures }
+        PodSample { at, fresh: true, reset: false, facts, measures, metrics: Vec::new() }
     }
 }
 
@@ -349,7 +349,7 @@ mod tests {
         let rows =
             read("pod,timestamp,namespace,cpu_usage_cores,queue_length\na,2026-11-22T13:12:11Z,shop,,7\n").unwrap();
         assert_eq!(rows[0].number("cpu_usage_cores"), None);
-        assert_eq!(rows[0].custom().collect::<Vec<_>>(), [("queue_length", 7.0)]);
+        assert_eq!(rows[0].custom().collect::<Vec<_>>(), [(&"queue_length".into(), 7.0)]);
         assert_eq!(rows[0].sample().measures.cpu_cores, None);
         assert!(rows[0].sample().facts.ready);
     }

@@ -27,7 +27,10 @@ struct Node {
 impl Node {
     fn new(interval: i64) -> Self {
         let settings = Settings { threshold: 0.7, interval_seconds: interval as f64 };
-        Self { scorer: Scorer::new(settings, Some(Engine::load(SHIPPED).expect("the shipped model runs"))), interval }
+        Self {
+            scorer: Scorer::new(settings, Some(Engine::load(SHIPPED).expect("the shipped model runs").into())),
+            interval,
+        }
     }
 
     /// Watches one pod from `from` until `to` (seconds since the start).
@@ -79,7 +82,14 @@ fn sample(facts: &PodFacts, at: i64, [cpu, memory, receive, transmit]: Load) -> 
         transmit_bytes_per_second: Some(transmit * (1.0 + wave(3))),
         ..Measures::default()
     };
-    PodSample { at: (START + at) as f64, fresh: true, reset: false, facts: facts.clone(), measures }
+    PodSample {
+        at: (START + at) as f64,
+        fresh: true,
+        reset: false,
+        facts: facts.clone(),
+        measures,
+        metrics: Vec::new(),
+    }
 }
 
 /// When the pod was anomalous, in seconds since the start.

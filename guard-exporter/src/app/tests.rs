@@ -145,6 +145,31 @@ async fn a_broken_model_leaves_the_facts_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_model_that_changes_is_taken_and_one_that_cannot_be_used_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model.onnx");
+    std::fs::write(&model, "no model").unwrap();
+    let mut config = config(&folder, SUMMARY).await;
+    config.model = Some(model.clone());
+    let running = Running::start(config).await;
+    running.report(|report| report.model.error.is_some()).await;
+    std::fs::write(folder.path().join("new"), guard_model::engine::SHIPPED).unwrap();
+    std::fs::rename(folder.path().join("new"), &model).unwrap();
+    let taken = running.report(|report| report.model.error.is_none()).await;
+    assert_eq!(taken.model.name, "guard-lstm");
+    std::fs::write(&model, "no model any more").unwrap();
+    let failed = "guard_tick_failures_total{stage=\"model\"} 1\n";
+    for _ in 0..600 {
+        if get(running.loopback, "/metrics").await.1.contains(failed) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (_, metrics) = get(running.loopback, "/metrics").await;
+    assert!(metrics.contains(failed) && metrics.contains("guard_model_loaded 1\n"), "{metrics}");
+}
+
+#[tokio::test]
 async fn a_kubelet_that_answers_nonsense_is_named_and_harms_nothing() {
     for summary in ["{\"pods\": [", "[]", "", "{\"node\":{\"nodeName\":\"other\"},\"pods\":[]}"] {
         let folder = tempfile::tempdir().unwrap();

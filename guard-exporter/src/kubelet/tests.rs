@@ -78,6 +78,7 @@ impl FakeKubelet {
             token_file,
             interval: Duration::from_secs(15),
             threshold: 0.7,
+            detector: guard_model::detector::Kind::Lstm,
             model: None,
             state_file: None,
             listen: "127.0.0.1:0".parse().unwrap(),

@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use guard_model::engine::SHIPPED;
+use guard_model::engine::{Engine, SHIPPED};
 use guard_model::sample::PodFacts;
 
 use super::*;
@@ -33,9 +33,9 @@ struct Outcome {
 fn analyzed(parts: &[&str]) -> Outcome {
     let mut insights = Insights::default();
     let mut written = Vec::new();
-    let engine = Engine::load(SHIPPED).unwrap();
-    let info = engine.info().clone();
-    let mut table = Table::new(SETTINGS, Some(engine));
+    let detector = Detector::from(Engine::load(SHIPPED).unwrap());
+    let info = detector.info();
+    let mut table = Table::new(SETTINGS, Some(detector));
     let mut sink = Sink { lines: Some(Lines::new(&mut written).unwrap()), insights: &mut insights, latest: None };
     let mut error = None;
     for part in parts {
@@ -111,8 +111,8 @@ fn hard_facts_speak_before_anything_is_learnt() {
     let mut insights = Insights::default();
     let mut scorer = Scorer::new(SETTINGS, None);
     let facts = PodFacts { uid: "1".into(), phase: guard_model::sample::Phase::Failed, ..PodFacts::default() };
-    let sample =
-        PodSample { at: 0.0, fresh: true, reset: false, facts, measures: guard_model::sample::Measures::default() };
+    let measures = guard_model::sample::Measures::default();
+    let sample = PodSample { at: 0.0, fresh: true, reset: false, facts, measures, metrics: Vec::new() };
     let at = Timestamp::UNIX_EPOCH;
     insights.take(at, &scorer.tick(at, &[sample])[0]);
     assert_eq!(insights.worst()[0][5], "pod failed");

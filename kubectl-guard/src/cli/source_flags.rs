@@ -36,9 +36,9 @@ pub struct SourceFlags {
 
 /// Which Prometheus, and as whom. Secrets come from files only: a command line can be read by everybody.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Prometheus, with --source prometheus")]
+#[command(next_help_heading = "Prometheus")]
 #[expect(clippy::struct_field_names, reason = "they are the names of the flags")]
-struct PrometheusFlags {
+pub struct PrometheusFlags {
     /// Address of its HTTP API, without /api/v1, such as https://prometheus.example.org
     #[arg(long, value_name = "URL", conflicts_with = "prometheus_service", hide_short_help = true)]
     prometheus_url: Option<String>,
@@ -81,15 +81,29 @@ impl SourceFlags {
                 None => Ok(Source::Exporters { namespace: self.exporters.guard_namespace.clone() }),
             };
         }
-        let prometheus = Prometheus::open(&flags.endpoint()?, connection, environment)?;
-        let matchers = flags.prometheus_matcher.iter().map(|text| text.parse::<Matcher>());
-        Ok(Source::Prometheus { prometheus: Box::new(prometheus), matchers: matchers.collect::<Result<_, _>>()? })
+        let (prometheus, matchers) = flags.open(None, connection, environment)?;
+        Ok(Source::Prometheus { prometheus: Box::new(prometheus), matchers })
     }
 }
 
 impl PrometheusFlags {
+    /// The Prometheus that the flags name, or the one at `usual`, and which of its series count. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// If nothing names one, flags contradict each other, or a file with credentials cannot be used.
+    pub fn open(
+        &self,
+        usual: Option<&str>,
+        connection: &Connection,
+        environment: &Environment,
+    ) -> Result<(Prometheus, Vec<Matcher>), Error> {
+        let prometheus = Prometheus::open(&self.endpoint(usual)?, connection, environment)?;
+        let matchers = self.prometheus_matcher.iter().map(|text| text.parse::<Matcher>());
+        Ok((prometheus, matchers.collect::<Result<_, _>>()?))
+    }
+
     /// The first of these flags that was typed.
-    fn first(&self) -> Option<&'static str> {
+    pub fn first(&self) -> Option<&'static str> {
         let typed = [
             (self.prometheus_url.is_some(), "--prometheus-url"),
             (self.prometheus_service.is_some(), "--prometheus-service"),
@@ -103,7 +117,7 @@ impl PrometheusFlags {
         typed.into_iter().find_map(|(typed, flag)| typed.then_some(flag))
     }
 
-    fn endpoint(&self) -> Result<Endpoint, Error> {
+    fn endpoint(&self, usual: Option<&str>) -> Result<Endpoint, Error> {
         let credentials = Credentials {
             token_file: self.prometheus_token_file.clone(),
             basic_file: self.prometheus_basic_auth_file.clone(),
@@ -111,7 +125,10 @@ impl PrometheusFlags {
             certificate: self.prometheus_client_certificate.clone(),
             key: self.prometheus_client_key.clone(),
         };
-        let mut endpoint = match (&self.prometheus_url, &self.prometheus_service) {
+        let mut endpoint = match (
+            self.prometheus_url.as_deref().or(usual.filter(|_| self.prometheus_service.is_none())),
+            &self.prometheus_service,
+        ) {
             (Some(url), _) => Endpoint { credentials, ..Endpoint::at(url)? },
             (None, Some(_)) if !credentials.is_empty() => {
                 let message = "a Service is reached with the credentials of the kubeconfig".to_owned();

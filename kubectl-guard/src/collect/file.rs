@@ -17,15 +17,17 @@ pub struct TableFile {
 }
 
 impl TableFile {
-    /// Begins the table, or goes on with the one that is there.
+    /// Begins the table with these columns of the user's own, or goes on with the one that is there.
     ///
     /// # Errors
     /// If it cannot be written, or what is there has other columns.
-    pub fn open(path: &Path) -> Result<Self, Error> {
+    pub fn open(path: &Path, own: &[&str]) -> Result<Self, Error> {
         let writer = match titles(path).map_err(|source| unwritable(path, source))? {
-            None => Writer::new(BufWriter::new(append(path)?), &[])
+            None => Writer::new(BufWriter::new(append(path)?), own)
                 .map_err(|error| unwritable(path, io::Error::other(error)))?,
-            Some(titles) if titles == COLUMNS.join(",") => Writer::resume(BufWriter::new(append(path)?), &[]),
+            Some(titles) if titles == [&COLUMNS[..], own].concat().join(",") => {
+                Writer::resume(BufWriter::new(append(path)?), own)
+            }
             Some(_) => {
                 let problem = "the file is there already, with other columns".to_owned();
                 let hint = "name another file with --output-file, or move this one away".to_owned();

@@ -76,5 +76,15 @@ fn row(at: Timestamp, facts: &PodFacts, used: Option<&PodMetrics>) -> Row {
         memory_limit_share: share(memory, facts.memory_limit_bytes),
         ..Measures::default()
     };
-    Row::of(at, &PodSample { at: rules::seconds(at), fresh: true, reset: false, facts: facts.clone(), measures })
+    Row::of(
+        at,
+        &PodSample {
+            at: rules::seconds(at),
+            fresh: true,
+            reset: false,
+            facts: facts.clone(),
+            measures,
+            metrics: Vec::new(),
+        },
+    )
 }

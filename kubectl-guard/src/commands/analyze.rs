@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Args;
-use guard_model::engine::Engine;
+use guard_model::detector::Detector;
 use guard_model::report::ModelInfo;
 use guard_model::scorer::Settings;
 use jiff::Timestamp;
@@ -23,7 +23,7 @@ use crate::console::{Console, Progress};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::files::{self, unreadable};
-use crate::model;
+use crate::model::DetectorFlags;
 use crate::render::{self, Style};
 use crate::sanitise;
 
@@ -53,9 +53,8 @@ pub struct AnalyzeArgs {
     /// Scores from here on are anomalies, above 0 and up to 1 [default: 0.7]
     #[arg(long, visible_alias = "threshold", value_name = "SCORE", value_parser = status::threshold)]
     alert_threshold: Option<f64>,
-    /// Model to score with, instead of the one that ships
-    #[arg(long, value_name = "FILE", env = "MODEL_PATH")]
-    model: Option<PathBuf>,
+    #[command(flatten)]
+    detector: DetectorFlags,
     /// Go on with what is added to the table; ^C ends it
     #[arg(short, long, visible_alias = "watch")]
     follow: bool,
@@ -107,8 +106,8 @@ pub async fn run(args: &AnalyzeArgs, console: &Console) -> Result<Exit, Error> {
     let path = args.input_file.clone().unwrap_or_else(|| args.file.clone());
     let kind = kind(&path).map_err(|source| unreadable(&path, source))?;
     let settings = Settings { threshold, interval_seconds: INTERVAL_SECONDS };
-    let engine = model::load(args.model.as_deref())?;
-    let info = engine.info().clone();
+    let detector = args.detector.load()?;
+    let info = detector.info();
     if args.test {
         let what = if kind == Kind::Table { "a table" } else { "a recording" };
         console.line(&format!("{} can be read: {what}", path.display()))?;
@@ -117,19 +116,19 @@ pub async fn run(args: &AnalyzeArgs, console: &Console) -> Result<Exit, Error> {
     }
     let run = Run { args, path, model: info, settings, console, insights: Insights::default() };
     match kind {
-        Kind::Table if args.follow => run.follow(engine).await,
+        Kind::Table if args.follow => run.follow(detector).await,
         Kind::Recording if args.follow => Err(Error::Usage {
             message: "a recording does not grow: it cannot be followed".to_owned(),
             hint: "leave --follow out".to_owned(),
         }),
         Kind::Table => run.once(|run, sink, input| {
-            let mut table = Table::new(run, Some(engine));
+            let mut table = Table::new(run, Some(detector));
             let read = table.read(input, sink).map_err(Failure::from);
             read.map(|()| table.counts())
         }),
         Kind::Recording => run.once(|run, sink, input| {
             // Every node needs one of its own.
-            Ok(analyze::recording(input, run, || Some(engine.again()), sink)?)
+            Ok(analyze::recording(input, run, || Some(detector.again()), sink)?)
         }),
     }
 }
@@ -181,9 +180,9 @@ impl Run<'_> {
     }
 
     /// Reads the table to its end, again and again.
-    async fn follow(mut self, engine: Engine) -> Result<Exit, Error> {
+    async fn follow(mut self, detector: Detector) -> Result<Exit, Error> {
         let mut tail = Tail::open(&self.path).map_err(|source| unreadable(&self.path, source))?;
-        let mut table = Table::new(self.settings, Some(engine));
+        let mut table = Table::new(self.settings, Some(detector));
         let mut lines = self.lines()?;
         self.console.note(&format!("following {}; ^C ends it", sanitise::line(&self.path.display().to_string())));
         loop {

@@ -8,8 +8,10 @@ use std::time::Duration;
 use clap::Args;
 use guard_model::recording;
 
+use crate::cli::source_flags::PrometheusFlags;
 use crate::cli::{KubeFlags, Selection, duration};
 use crate::collect::file::{TableFile, unwritable};
+use crate::collect::own::{Own, OwnMetric};
 use crate::collect::{self, Look, Source, now};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
@@ -19,6 +21,9 @@ use crate::sanitise;
 
 /// Enough for a recording that is written as it is made.
 const LEVEL: i32 = 3;
+
+/// Where Prometheus is if nobody says, as for the older tool.
+const USUAL: &str = "http://localhost:9090";
 
 /// Arguments of `collect`.
 #[derive(Args, Clone, Debug)]
@@ -37,6 +42,12 @@ pub struct CollectArgs {
     /// End after this time; else ^C does
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     duration: Option<Duration>,
+    /// Metric of your own as a further column: a name that Prometheus knows, or NAME=EXPRESSION with one series for each
+    /// namespace and pod; may be repeated
+    #[arg(long, value_name = "NAME", conflicts_with = "raw")]
+    metric_name: Vec<OwnMetric>,
+    #[command(flatten)]
+    prometheus: PrometheusFlags,
     /// Where metrics come from; else the kubelets, or the metrics API for who may not ask them
     #[arg(long, value_enum)]
     source: Option<Source>,
@@ -59,12 +70,16 @@ pub async fn run(args: &CollectArgs, kube: &KubeFlags, console: &Console) -> Res
     let connection = Connection::open(kube, &Environment::of_process())?;
     let warn = |text: &str| console.warn(text);
     let keeps = args.raw.is_some();
-    let (mut collector, first) = collect::begin(&connection, &args.selection, args.source, keeps, now(), warn).await?;
+    let own = own(args, &connection)?;
+    let own = own.as_ref();
+    let (mut collector, first) =
+        collect::begin(&connection, &args.selection, args.source, keeps, own, now(), warn).await?;
     if args.test {
+        first.warnings.iter().for_each(|warning| console.warn(warning));
         console.line(&format!("{} can be measured", pods(first.rows.len())))?;
         return Ok(Exit::Done);
     }
-    let mut file = Output::open(args)?;
+    let mut file = Output::open(args, own)?;
     file.write(&first, console)?;
     console.note(&format!("collecting into {} each {}; ^C ends it", file.shown(), seconds(args.interval)));
     let mut looks = tokio::time::interval(args.interval.max(Duration::from_secs(1)));
@@ -88,6 +103,21 @@ pub async fn run(args: &CollectArgs, kube: &KubeFlags, console: &Console) -> Res
     Ok(exit)
 }
 
+/// The metrics of the user's own, if any are named.
+fn own(args: &CollectArgs, connection: &Connection) -> Result<Option<Own>, Error> {
+    if args.metric_name.is_empty() {
+        return match args.prometheus.first() {
+            Some(flag) => Err(Error::Usage {
+                message: format!("{flag} says where metrics of your own are, and none is named"),
+                hint: "name them with --metric-name".to_owned(),
+            }),
+            None => Ok(None),
+        };
+    }
+    let (prometheus, matchers) = args.prometheus.open(Some(USUAL), connection, &Environment::of_process())?;
+    Ok(Some(Own::new(prometheus, matchers, args.metric_name.clone())))
+}
+
 /// The file that is written.
 enum Output {
     Table(TableFile),
@@ -95,14 +125,15 @@ enum Output {
 }
 
 impl Output {
-    fn open(args: &CollectArgs) -> Result<Self, Error> {
+    fn open(args: &CollectArgs, own: Option<&Own>) -> Result<Self, Error> {
         if let Some(path) = &args.raw {
             let file = File::create_new(path).map_err(|source| unwritable(path, source))?;
             let writer =
                 recording::Writer::new(BufWriter::new(file), LEVEL).map_err(|source| unwritable(path, source))?;
             return Ok(Self::Recording { path: path.clone(), writer, ticks: 0 });
         }
-        TableFile::open(&args.output_file).map(Self::Table)
+        let columns = own.map(Own::columns).unwrap_or_default();
+        TableFile::open(&args.output_file, &columns).map(Self::Table)
     }
 
     fn shown(&self) -> String {

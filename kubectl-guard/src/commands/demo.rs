@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::events;
 use crate::exit::Exit;
 use crate::facts::recorded::of_deployment;
-use crate::model;
+use crate::model::DetectorFlags;
 use crate::plan::{Evidence, Kind, Place, Source, worst};
 use crate::propose::{Proposal, Setting, Wish, propose};
 use crate::render::explain::Detail;
@@ -30,9 +30,8 @@ const INTERVAL_SECONDS: f64 = 10.0;
 /// Arguments of `demo`.
 #[derive(Args)]
 pub struct DemoArgs {
-    /// Score with this ONNX model instead of the one that ships
-    #[arg(long, value_name = "FILE", env = "MODEL_PATH")]
-    model: Option<PathBuf>,
+    #[command(flatten)]
+    detector: DetectorFlags,
     /// Replay this recording (.tar.zst) instead of the one that ships
     #[arg(long, value_name = "FILE")]
     recording: Option<PathBuf>,
@@ -50,13 +49,13 @@ pub fn run(args: &DemoArgs, console: &Console) -> Result<Exit, Error> {
 }
 
 fn replay(args: &DemoArgs, console: &Console) -> Result<Recorded, Error> {
-    let engine = model::load(args.model.as_deref())?;
+    let detector = args.detector.load()?;
     let settings = Settings { threshold: DEFAULT_THRESHOLD, interval_seconds: INTERVAL_SECONDS };
-    let engine = || Some(engine.again());
+    let detector = || Some(detector.again());
     console.note("Replaying a recorded incident; every score is computed now.");
     match &args.recording {
-        Some(path) => recording::read(&*file(path)?, settings, engine),
-        None => recording::read(INCIDENT, settings, engine),
+        Some(path) => recording::read(&*file(path)?, settings, detector),
+        None => recording::read(INCIDENT, settings, detector),
     }
 }
 
@@ -130,18 +129,23 @@ fn detail(recorded: &Recorded, row: &Row) -> Detail {
 mod tests {
     use super::*;
     use crate::console::capture;
+    use guard_model::detector;
 
     const LEAKING: &str = "catalog-56d6c4f556-lpkcb";
 
-    fn table(model: Option<PathBuf>) -> Vec<Row> {
+    fn args(model: Option<PathBuf>) -> DemoArgs {
+        DemoArgs { detector: DetectorFlags { model, ..DetectorFlags::default() }, recording: None }
+    }
+
+    fn table(args: &DemoArgs) -> Vec<Row> {
         let (console, _) = capture::console(120);
-        let recorded = replay(&DemoArgs { model, recording: None }, &console).unwrap();
+        let recorded = replay(args, &console).unwrap();
         rows::join(&recorded.scores, &recorded.facts, recorded.at)
     }
 
     #[test]
     fn the_model_finds_what_no_rule_sees() {
-        let rows = table(None);
+        let rows = table(&args(None));
         let anomalous: Vec<&str> = rows.iter().filter(|row| row.is_anomalous()).map(|row| row.name.as_str()).collect();
         assert_eq!(anomalous.first(), Some(&LEAKING), "{rows:#?}");
     }
@@ -149,7 +153,7 @@ mod tests {
     #[test]
     fn the_story_ends_with_a_plan_for_the_right_workload() {
         let (console, captured) = capture::console(120);
-        run(&DemoArgs { model: None, recording: None }, &console).unwrap();
+        run(&args(None), &console).unwrap();
         let text = captured.out.text();
         let (_, plan) = text.split_once("$ kubectl guard fix --dry-run\n").unwrap();
         assert!(plan.contains("deployment/catalog") && plan.contains("Nothing was changed"), "{plan}");
@@ -158,16 +162,21 @@ mod tests {
     #[test]
     fn another_model_makes_another_table() {
         let zero = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/golden/zero.onnx"));
-        assert!(table(Some(zero)).iter().all(|row| row.name != LEAKING || !row.is_anomalous()));
+        assert!(table(&args(Some(zero))).iter().all(|row| row.name != LEAKING || !row.is_anomalous()));
+    }
+
+    #[test]
+    fn without_a_model_the_pods_own_past_finds_it_too() {
+        let robust = DetectorFlags { detector: detector::Kind::Robust, ..DetectorFlags::default() };
+        let rows = table(&DemoArgs { detector: robust, recording: None });
+        assert!(rows.iter().any(|row| row.name == LEAKING && row.is_anomalous()), "{rows:#?}");
     }
 
     #[test]
     fn a_broken_model_is_an_error_with_its_name() {
         let (console, _) = capture::console(120);
-        let args = DemoArgs { model: Some(PathBuf::from(file!())), recording: None };
-        let args =
-            DemoArgs { model: args.model.map(|p| Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(p)), ..args };
-        let error = run(&args, &console).unwrap_err();
+        let no_model = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file!());
+        let error = run(&args(Some(no_model)), &console).unwrap_err();
         assert!(error.shown().contains("demo.rs"), "{}", error.shown());
     }
 }

@@ -134,8 +134,11 @@ fn introduce(shared: &Shared<'_>, config: &Config, merged: &Merged, parts: &[Par
     let said = format!("kubectl-guard {} runs: {}", env!("CARGO_PKG_VERSION"), names.join(", "));
     shared.log.info(Part::Run, &said);
     let unread = merged.origin("dataset_generator.prometheus_url").is_some_and(|origin| *origin != Origin::Default);
-    if unread || !config.prometheus.queries.is_empty() {
-        shared.log.warn(Part::Run, "Prometheus is not asked: metrics are collected from the kubelets");
+    if unread && config.prometheus.queries.is_empty() {
+        shared.log.warn(
+            Part::Run,
+            "Prometheus is not asked: metrics are collected from the kubelets, and prometheus.queries is empty",
+        );
     }
     if config.remediation.auto_approve {
         shared.log.warn(Part::Run, "remediation.auto_approve has no effect: run proposes, and approves nothing");

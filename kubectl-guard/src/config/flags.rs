@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
+use guard_model::detector;
 
 use super::{AgentMode, ConfigError, Flag, Format, Level, Merged, Part, load};
 use crate::cli::KubeFlags;
 use crate::cli::dry_run::{self, DryRun};
+use crate::model;
 
 /// What is said on the command line; `None` says nothing. A value is judged as one of a file is.
 #[derive(Args, Clone, Debug, Default)]
@@ -60,6 +62,9 @@ pub struct ConfigFlags {
     #[arg(long, value_parser = dry_run::read, value_name = "none|client|server", num_args = 0..=1)]
     #[arg(require_equals = true, default_missing_value = "client")]
     dry_run: Option<DryRun>,
+    /// What scores: the model, or each pod's own past alone (robust), which needs no model
+    #[arg(long, value_name = "DETECTOR", value_parser = model::kind())]
+    detector: Option<detector::Kind>,
     /// Model to score with, instead of the one that ships
     #[arg(long, value_name = "FILE")]
     model: Option<String>,
@@ -108,6 +113,7 @@ impl ConfigFlags {
             text("agents.alert_threshold", "alert-threshold", &self.alert_threshold),
             text("remediation.confidence_threshold", "confidence-threshold", &self.confidence_threshold),
             switch("remediation.dry_run", "dry-run", self.dry_run.map(|how| how != DryRun::None)),
+            self.detector.map(|kind| ("model.detector", "detector", kind.to_string())),
             text("model.path", "model", &self.model),
             word("log.level", "log-level", self.log_level),
             word("log.format", "log-format", self.log_format),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use guard_model::detector;
 use serde::Deserialize;
 
 pub mod flags;
@@ -109,6 +110,8 @@ pub struct Prometheus {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
+    /// What scores: the model, or each pod's own past alone.
+    pub detector: detector::Kind,
     /// Its file; else the one that ships.
     pub path: Option<PathBuf>,
 }

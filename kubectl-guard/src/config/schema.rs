@@ -1,5 +1,6 @@
 //! Every setting there is: its key, what its value may be, what it is without one, and other names for it.
 
+use guard_model::detector;
 use serde_json::{Number, Value, json};
 
 use crate::cli::duration;
@@ -70,6 +71,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("remediation.max_proposals", Kind::Count(0, 100), "10"),
     setting("remediation.history_file", Kind::Text, "remediation_history.json"),
     unset("prometheus.queries", Kind::Texts),
+    setting("model.detector", Kind::Word(&detector::Kind::NAMES), "lstm"),
     unset("model.path", Kind::Text),
     setting("run.agent_mode", Kind::Word(&["full", "monitoring", "remediation"]), "full"),
     unset("run.only", Kind::Word(&["collect", "analyze", "detect"])),

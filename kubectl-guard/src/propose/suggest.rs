@@ -116,6 +116,10 @@ fn by_cause(cause: Cause) -> Suggestion {
             "see the callers",
             "what it receives is decided by its callers: look at them; if the load is real, --action scale shares it",
         ),
+        Cause::Metric => Suggestion::look(
+            "see the metric",
+            "what this metric counts decides what helps: look at what changed when it did",
+        ),
         Cause::Transmit => Suggestion::act(
             Restart,
             "look, restart",

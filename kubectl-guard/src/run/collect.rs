@@ -5,10 +5,12 @@ use std::time::Duration;
 use super::{Part, Shared};
 use crate::cli::Selection;
 use crate::collect::file::TableFile;
+use crate::collect::own::{Own, OwnMetric};
 use crate::collect::{self, Look, now};
 use crate::config::Config;
-use crate::connect::Connection;
+use crate::connect::{Connection, Environment};
 use crate::error::Error;
+use crate::prometheus::{Endpoint, Prometheus};
 
 /// Collects until it is let go.
 ///
@@ -17,9 +19,12 @@ use crate::error::Error;
 pub async fn collect(config: &Config, connection: &Connection, shared: &Shared<'_>) -> Result<(), Error> {
     let settings = &config.dataset_generator;
     let selection = Selection { all_namespaces: settings.all_namespaces, ..Selection::default() };
+    let own = own(config, connection)?;
+    let own = own.as_ref();
     let warn = |text: &str| shared.log.warn(Part::Collect, text);
-    let (mut collector, first) = collect::begin(connection, &selection, None, false, now(), warn).await?;
-    let mut table = TableFile::open(&settings.output_file)?;
+    let (mut collector, first) = collect::begin(connection, &selection, None, false, own, now(), warn).await?;
+    let columns = own.map(Own::columns).unwrap_or_default();
+    let mut table = TableFile::open(&settings.output_file, &columns)?;
     write(&mut table, &first, shared)?;
     let mut looks = tokio::time::interval(settings.interval.max(Duration::from_secs(1)));
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -32,6 +37,24 @@ pub async fn collect(config: &Config, connection: &Connection, shared: &Shared<'
             Err(error) => shared.log.warn(Part::Collect, &error.to_string()),
         }
     }
+}
+
+/// The metrics of the user's own, if the configuration has queries for any.
+fn own(config: &Config, connection: &Connection) -> Result<Option<Own>, Error> {
+    let queries = &config.prometheus.queries;
+    if queries.is_empty() {
+        return Ok(None);
+    }
+    let metric = |(column, expression): (&String, &String)| {
+        OwnMetric::new(column, Some(expression)).map_err(|problem| Error::Usage {
+            message: format!("prometheus.queries: {problem}"),
+            hint: "each is a name and an expression with one series for each namespace and pod".to_owned(),
+        })
+    };
+    let metrics = queries.iter().map(metric).collect::<Result<_, _>>()?;
+    let endpoint = Endpoint::at(&config.dataset_generator.prometheus_url)?;
+    let prometheus = Prometheus::open(&endpoint, connection, &Environment::of_process())?;
+    Ok(Some(Own::new(prometheus, Vec::new(), metrics)))
 }
 
 fn write(table: &mut TableFile, look: &Look, shared: &Shared<'_>) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use guard_model::engine::Engine;
+use guard_model::detector::Detector;
 use guard_model::report::{KubeletState, ModelInfo, NodeReport, PodReport, State, VERSION};
 use guard_model::scorer::Settings;
 use jiff::Timestamp;
@@ -43,8 +43,8 @@ struct Scoring<'a> {
 /// If the table or the model cannot be used, or the insights cannot be written.
 pub async fn score(config: &Config, shared: &Shared<'_>) -> Result<(), Error> {
     let path = &config.dataset_generator.output_file;
-    let engine = model::load(config.model.path.as_deref())?;
-    let mut scoring = Scoring::new(config, shared, engine);
+    let detector = config.model.detector.detector(|| model::load(config.model.path.as_deref()))?;
+    let mut scoring = Scoring::new(config, shared, detector);
     let mut tail = opened(path, config.agents.watch_interval, shared).await?;
     loop {
         let mut new = false;
@@ -81,11 +81,11 @@ async fn opened(path: &Path, pause: Duration, shared: &Shared<'_>) -> Result<Tai
 }
 
 impl<'a> Scoring<'a> {
-    fn new(config: &'a Config, shared: &'a Shared<'a>, engine: Engine) -> Self {
+    fn new(config: &'a Config, shared: &'a Shared<'a>, detector: Detector) -> Self {
         let interval_seconds = config.dataset_generator.interval.as_secs_f64();
         let settings = Settings { threshold: config.agents.alert_threshold, interval_seconds };
-        let model = engine.info().clone();
-        let table = Table::new(settings, Some(engine));
+        let model = detector.info();
+        let table = Table::new(settings, Some(detector));
         let (insights, latest, anomalous) = (Insights::default(), Latest::new(), BTreeSet::new());
         Self { config, shared, model, settings, table, insights, latest, anomalous }
     }

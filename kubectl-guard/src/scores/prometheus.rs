@@ -96,8 +96,13 @@ pub async fn read(prometheus: &Prometheus, matchers: &[Matcher], namespace: Opti
     Ok(Answers { server: prometheus.name().to_owned(), states, pods, nodes, scraped, down })
 }
 
-/// A selector of these matchers, and of those that were typed.
-fn select(matchers: &[Matcher], own: &[String]) -> String {
+/// Only what is of this namespace, if there is one.
+pub(crate) fn within(namespace: Option<&str>) -> Vec<String> {
+    namespace.map(|name| Matcher::new("namespace", name).text()).into_iter().collect()
+}
+
+/// A selector of these matchers, and of `own` ones, written as PromQL.
+pub(crate) fn select(matchers: &[Matcher], own: &[String]) -> String {
     let all: Vec<String> = own.iter().cloned().chain(matchers.iter().map(Matcher::text)).collect();
     format!("{{{}}}", all.join(","))
 }
@@ -105,7 +110,7 @@ fn select(matchers: &[Matcher], own: &[String]) -> String {
 /// The queries for states, pods, nodes, scrapes and exporters that are down.
 fn queries(matchers: &[Matcher], namespace: Option<&str>) -> [String; 5] {
     let name = |names: &str| format!("__name__=~\"{names}\"");
-    let in_namespace: Vec<String> = namespace.map(|name| Matcher::new("namespace", name).text()).into_iter().collect();
+    let in_namespace = within(namespace);
     let of_pods = |first: &[String]| select(matchers, &[first, &in_namespace].concat());
     [
         format!("guard_pod_state{} == 1", of_pods(&[])),

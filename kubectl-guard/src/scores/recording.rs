@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use guard_model::engine::Engine;
+use guard_model::detector::Detector;
 use guard_model::pod;
 use guard_model::recording::{RecordingError, Tick};
 use guard_model::replay::{Moment, replay};
@@ -40,15 +40,19 @@ pub struct Recorded {
     pub events: Vec<Event>,
 }
 
-/// Replays a recording to its end. `engine` makes one engine a node; without one the facts alone speak.
+/// Replays a recording to its end. `detector` makes one a node; without one the facts alone speak.
 ///
 /// # Errors
 /// If the recording cannot be read, or holds no tick.
-pub fn read(reader: impl Read, settings: Settings, engine: impl FnMut() -> Option<Engine>) -> Result<Recorded, Error> {
+pub fn read(
+    reader: impl Read,
+    settings: Settings,
+    detector: impl FnMut() -> Option<Detector>,
+) -> Result<Recorded, Error> {
     let mut recorded = Recorded::default();
     let mut last = Tick::default();
     let scored_by = format!("kubectl-guard {VERSION}");
-    replay(reader, settings, &scored_by, engine, |moment: Moment| {
+    replay(reader, settings, &scored_by, detector, |moment: Moment| {
         if recorded.ticks == 0 {
             recorded.from = moment.at;
         }

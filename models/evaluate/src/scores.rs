@@ -38,7 +38,7 @@ pub(crate) fn by_detector(day: &Day, (_, make): Make) -> Scores {
 pub(crate) fn by_scorer(day: &Day, onnx: &[u8]) -> Result<Scores> {
     let index = day.index();
     let settings = Settings { threshold: LINE, interval_seconds: day.interval };
-    let mut node = Scorer::new(settings, Some(Engine::load(onnx)?));
+    let mut node = Scorer::new(settings, Some(Engine::load(onnx)?.into()));
     let mut scores = vec![Vec::new(); day.pods.len()];
     for tick in &day.ticks {
         let at = Timestamp::from_second(tick.at as i64).context("a time out of range")?;

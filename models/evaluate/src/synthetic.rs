@@ -144,6 +144,7 @@ mod tests {
                 transmit_bytes_per_second: Some(1e4),
                 ..Measures::default()
             },
+            metrics: Vec::new(),
         };
         let pods: Vec<String> = (0..7).map(|i| format!("pod-{i}")).collect();
         let tick = |minute: i32| {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cause::Cause;
-use crate::engine::SHIPPED;
+use crate::engine::{Engine, SHIPPED};
 use crate::memory::RestoreError;
 use crate::report::Severity;
 use crate::sample::{Measures, PodFacts, Termination};
@@ -15,7 +15,7 @@ fn at(tick: i64) -> Timestamp {
 }
 
 fn scorer() -> Scorer {
-    Scorer::new(SETTINGS, Some(Engine::load(SHIPPED).unwrap()))
+    Scorer::new(SETTINGS, Some(Engine::load(SHIPPED).unwrap().into()))
 }
 
 fn facts(name: &str) -> PodFacts {
@@ -46,7 +46,7 @@ fn sample(tick: i64, facts: PodFacts, sent: f64) -> PodSample {
         transmit_bytes_per_second: Some(sent * wave),
         ..Measures::default()
     };
-    PodSample { at: (START + 15 * tick) as f64, fresh: true, reset: false, facts, measures }
+    PodSample { at: (START + 15 * tick) as f64, fresh: true, reset: false, facts, measures, metrics: Vec::new() }
 }
 
 fn run(scorer: &mut Scorer, ticks: std::ops::Range<i64>, name: &str, sent: f64) -> Vec<PodReport> {
@@ -69,6 +69,63 @@ fn egress_times_ten_is_found_within_a_minute_and_named_first() {
     assert_eq!(found.reasons[0].cause, Cause::Transmit, "{:?}", found.reasons);
     assert!(found.reasons[0].text.starts_with("sent "), "{}", found.reasons[0].text);
     assert!(found.features[3].share > 0.5, "{:?}", found.features);
+}
+
+#[test]
+fn a_pod_s_own_past_is_a_detector_without_a_model() {
+    let mut scorer = Scorer::new(SETTINGS, Some(Detector::Robust));
+    let calm = run(&mut scorer, 0..240, "cart-1", 40e3);
+    assert!(calm[19..].iter().all(|r| r.state == State::Ok && r.score.is_some_and(|s| s < 0.5)));
+    let after = run(&mut scorer, 240..244, "cart-1", 400e3);
+    let found = after.iter().find(|r| r.state == State::Anomalous).expect("found within four samples");
+    assert_eq!(found.reasons[0].cause, Cause::Transmit, "{:?}", found.reasons);
+    assert!(scorer.model().error.is_none() && scorer.model().sha256.is_empty());
+}
+
+#[test]
+fn another_detector_knows_what_was_normal_and_learns_for_a_moment_only() {
+    let mut scorer = Scorer::new(SETTINGS, Some(Detector::Robust));
+    run(&mut scorer, 0..240, "cart-1", 40e3);
+    scorer.replace(Engine::load(SHIPPED).unwrap().into());
+    assert_eq!(scorer.model().name, "guard-lstm");
+    let after = run(&mut scorer, 240..250, "cart-1", 40e3);
+    assert!(after[0].state == State::Learning && after[5].state == State::Ok, "{:?}", after[5].state);
+    let fault = run(&mut scorer, 250..254, "cart-1", 400e3);
+    assert!(fault.iter().any(|r| r.state == State::Anomalous));
+}
+
+#[test]
+fn a_metric_of_ones_own_is_scored_named_and_shown() {
+    let mut scorer = scorer();
+    let mut tick = |tick: i64, queue: f64| {
+        let metrics = vec![("queue_length".into(), queue), ("errors_total".into(), 0.0)];
+        scorer.tick(at(tick), &[PodSample { metrics, ..sample(tick, facts("cart-1"), 40e3) }]).remove(0)
+    };
+    let calm: Vec<PodReport> = (0..60).map(|i| tick(i, 8.0 + (i % 3) as f64)).collect();
+    assert!(calm[20..].iter().all(|r| r.state == State::Ok && r.score.is_some_and(|s| s < 0.5)));
+    let after: Vec<PodReport> = (60..64).map(|i| tick(i, 400.0)).collect();
+    let found = after.iter().find(|r| r.state == State::Anomalous).expect("found within four samples");
+    assert_eq!(found.reasons[0].cause, Cause::Metric, "{:?}", found.reasons);
+    assert!(found.reasons[0].text.starts_with("queue_length 400, expected "), "{}", found.reasons[0].text);
+    let names: Vec<&str> = found.features.iter().map(|view| view.name.as_str()).collect();
+    assert_eq!(names, ["cpu", "memory", "receive", "transmit", "errors_total", "queue_length"]);
+    assert!(found.features[5].share > 0.5, "{:?}", found.features);
+    let whole: f64 = found.features.iter().map(|view| view.share).sum();
+    assert!((whole - 1.0).abs() < 1e-6, "{whole}");
+}
+
+#[test]
+fn a_new_pod_inherits_what_its_workloads_metrics_were_like() {
+    let mut scorer = scorer();
+    let with = |name: &str, tick: i64, queue: f64| PodSample {
+        metrics: vec![("queue_length".into(), queue)],
+        ..sample(tick, facts(name), 40e3)
+    };
+    for tick in 0..60 {
+        scorer.tick(at(tick), &[with("cart-1", tick, 8.0 + (tick % 3) as f64)]);
+    }
+    let heirs: Vec<PodReport> = (60..70).map(|i| scorer.tick(at(i), &[with("cart-2", i, 400.0)]).remove(0)).collect();
+    assert!(heirs.iter().any(|r| r.reasons.iter().any(|reason| reason.cause == Cause::Metric)), "{:?}", heirs[9]);
 }
 
 #[test]

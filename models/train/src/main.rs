@@ -1,6 +1,7 @@
 //! Trains the model and writes `models/guard.onnx` and `models/MODEL_CARD.md`.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -8,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Parser;
 use guard_train::data::{APPLICATIONS, Series};
-use guard_train::{Net, Plan, Source, card, encode, train};
+use guard_train::{Net, Plan, Source, card, encode, train, write_windows};
 
 /// Trains the model; writes its ONNX file and its card.
 #[derive(Parser)]
@@ -28,12 +29,21 @@ struct Args {
     /// Train nothing: write only the model of constant zeros that tests use, to `golden/zero.onnx`.
     #[arg(long)]
     zero: bool,
+    /// Train nothing: write what the network would learn from, for one that is trained elsewhere (see README.md).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["card", "zero"])]
+    windows: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
     if args.zero {
         return write(&args.models.join("golden/zero.onnx"), &encode(&Net::never(), "guard-zero"));
+    }
+    if let Some(path) = &args.windows {
+        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut out = BufWriter::new(file);
+        learn(&args, |sources, plan| Ok(write_windows(sources, plan, &mut out)?))?;
+        return out.flush().with_context(|| format!("cannot write {}", path.display()));
     }
     let model = args.models.join("guard.onnx");
     if !args.card {
@@ -44,18 +54,25 @@ fn main() -> Result<()> {
 }
 
 fn fit(args: &Args) -> Result<Net> {
+    let started = Instant::now();
+    learn(args, |sources, plan| {
+        Ok(train(sources, plan, &mut |epoch, loss| {
+            if epoch % 10 == 9 {
+                say(&format!("epoch {} loss {loss:.4} after {:.0} s", epoch + 1, started.elapsed().as_secs_f64()));
+            }
+            ControlFlow::Continue(())
+        }))
+    })
+}
+
+/// Does something with the days and the plan of the arguments.
+fn learn<T>(args: &Args, work: impl FnOnce(&[Source], Plan) -> Result<T>) -> Result<T> {
     let folder = args.models.join("data/nezha");
     let days = APPLICATIONS.map(|application| Series::load(&folder, "normal", application));
     let days = days.into_iter().collect::<Result<Vec<_>>>()?;
     let sources: Vec<Source> = days.iter().map(Source::whole).collect();
     let plan = Plan { seed: args.seed, epochs: args.epochs, ..Plan::SHIPPED };
-    let started = Instant::now();
-    Ok(train(&sources, plan, &mut |epoch, loss| {
-        if epoch % 10 == 9 {
-            say(&format!("epoch {} loss {loss:.4} after {:.0} s", epoch + 1, started.elapsed().as_secs_f64()));
-        }
-        ControlFlow::Continue(())
-    }))
+    work(&sources, plan)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

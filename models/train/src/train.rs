@@ -1,5 +1,6 @@
 //! Batches of augmented windows, the loss and the training loop.
 
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 
 use guard_model::features::{INPUTS, Normaliser, SIGNALS, Signals};
@@ -159,6 +160,27 @@ fn is_normal(batch: &Batch, row: usize) -> bool {
     batch.label[row] <= 0.0 && batch.weight[row] > 0.0
 }
 
+/// Writes what [`train`] would learn from, for networks that are trained elsewhere: for each epoch [`STEPS`] times one row a
+/// window (128 for each source), and for each row the inputs, the residuals and whether they are known, the label and its
+/// weight, as little-endian `f32`.
+///
+/// # Errors
+/// If `out` takes no more.
+pub fn write_windows(sources: &[Source], plan: Plan, out: &mut dyn Write) -> io::Result<()> {
+    let mut draw = Draw::new(plan.seed);
+    for _ in 0..plan.epochs {
+        let batch = Batch::draw(sources, &mut draw);
+        for row in 0..STEPS * batch.width {
+            let told = [batch.label[row], batch.weight[row]];
+            let seen = batch.input.row(row).into_iter().chain(batch.residual.row(row)).chain(batch.known.row(row));
+            for number in seen.chain(&told) {
+                out.write_all(&number.to_le_bytes())?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Trains from the seed. `report` is told of each epoch's loss and may end it there.
 pub fn train(sources: &[Source], plan: Plan, report: &mut dyn FnMut(usize, f64) -> ControlFlow<()>) -> Net {
     let mut draw = Draw::new(plan.seed);
@@ -193,6 +215,24 @@ pub fn train(sources: &[Source], plan: Plan, report: &mut dyn FnMut(usize, f64) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn windows_are_written_as_they_would_be_learnt() {
+        let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../data/nezha"));
+        let day = Series::load(folder, "normal", crate::data::APPLICATIONS[0]).unwrap();
+        let sources = [Source::whole(&day)];
+        let mut written = Vec::new();
+        write_windows(&sources, Plan { epochs: 1, ..Plan::SHIPPED }, &mut written).unwrap();
+        let batch = Batch::draw(&sources, &mut Draw::new(Plan::SHIPPED.seed));
+        let numbers: Vec<f32> = written.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+        let width = INPUTS + 2 * SIGNALS + 2;
+        assert_eq!(numbers.len(), STEPS * WINDOWS * width);
+        for row in [0, 5 * WINDOWS + 3, STEPS * WINDOWS - 1] {
+            let found = &numbers[row * width..][..width];
+            assert_eq!(found[..INPUTS], batch.input.row(row).to_vec());
+            assert_eq!(found[width - 2..], [batch.label[row], batch.weight[row]]);
+        }
+    }
 
     /// Six steps of four windows of noise, with labels and some rows left out.
     fn noise(draw: &mut Draw) -> Batch {

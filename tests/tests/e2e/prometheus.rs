@@ -217,6 +217,30 @@ fn the_plugin_explains_and_plans_without_the_exporters(cluster: &Cluster) -> Res
     Ok(())
 }
 
+/// Prometheus' own words for a pod become a column beside the kubelet's.
+fn its_metrics_are_collected_as_columns(cluster: &Cluster) -> Result<()> {
+    let table = cluster.folder().join("own.csv");
+    let output = format!("--output-file={}", table.display());
+    let url = format!("--prometheus-url=http://{HOST}:{PORT}");
+    let own = "--metric-name=line=guard_pod_anomaly_threshold";
+    let words = ["collect", "-n", "default", "--metric-name=guard_pod_anomaly_score", own, &url, &output];
+    let collected = cluster.admin().guard(&[&words[..], &["--duration=3s", "--interval=1s"]].concat())?;
+    assert_eq!(collected.code, Some(0), "{collected:?}");
+    let text = fs::read_to_string(&table)?;
+    let titles = text.lines().next().context("an empty table")?;
+    assert!(titles.ends_with(",guard_pod_anomaly_score,line"), "{titles}");
+    let row = text.lines().find(|line| line.contains(",default,broken,")).with_context(|| text.clone())?;
+    let score: f64 = row.rsplit(',').nth(1).context("too few cells")?.parse().with_context(|| row.to_owned())?;
+    assert!((0.7..=1.0).contains(&score), "{row}");
+    assert!(collected.err.contains("line has no series of a pod"), "{}", collected.err);
+
+    let nowhere = "--prometheus-url=http://127.0.0.1:1";
+    let unreachable = cluster.admin().guard(&["collect", "-n", "default", "--test", "--metric-name=x", nowhere])?;
+    assert_ne!(unreachable.code, Some(0), "{unreachable:?}");
+    assert!(unreachable.err.contains("127.0.0.1:1"), "{unreachable:?}");
+    Ok(())
+}
+
 /// What the plugin says while Prometheus cannot scrape the exporters.
 fn the_plugin_tells_that_scores_are_missing(cluster: &Cluster) -> Result<()> {
     let reader = cluster.person("nobody");
@@ -239,6 +263,7 @@ pub(crate) fn a_real_prometheus_scrapes_with_its_token(cluster: &mut Cluster) ->
     })?;
     the_plugin_reads_it_without_the_exporters(cluster)?;
     the_plugin_explains_and_plans_without_the_exporters(cluster)?;
+    its_metrics_are_collected_as_columns(cluster)?;
     let help = api("metadata?metric=guard_pod_anomaly_score")?["guard_pod_anomaly_score"][0].clone();
     assert_eq!(help["type"], "gauge", "{help}");
     let rules = api("rules")?.to_string();
