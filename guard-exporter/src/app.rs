@@ -21,6 +21,7 @@ use crate::gate::{Gate, Lifetimes};
 use crate::health::{Heartbeat, readyz};
 use crate::metrics;
 use crate::model::Source;
+use crate::mutes::Mutes;
 use crate::pipeline::Pipeline;
 use crate::server::{Answer, Asked, Channel, Routes, serve};
 use crate::snapshot::Snapshot;
@@ -153,8 +154,9 @@ impl Exporter {
             .inspect_err(|reason| tracing::error!(reason, "there is no model: hard facts alone make the scores"));
         let pipeline = Pipeline::new(&config.node, settings, detector);
         let heartbeat = Arc::new(Heartbeat::new(config.interval));
-        let pods = Pods::default();
-        let (ticker, latest) = Ticker::new(config, pods.clone(), pipeline, source, Arc::clone(&heartbeat));
+        let (pods, mutes) = (Pods::default(), Mutes::default());
+        let (ticker, latest) =
+            Ticker::new(config, (pods.clone(), mutes.clone()), pipeline, source, Arc::clone(&heartbeat));
         let scrapes = Scrapes::new(latest, heartbeat);
         let gate = Gate::new(self.client.clone(), config.audience.clone(), Lifetimes::default());
         let open = network_routes(scrapes.clone(), gate, config.insecure_metrics);
@@ -168,15 +170,16 @@ impl Exporter {
             result = ticker.run(stop) => Ok(result?),
             () = serve(self.network, open, Some(certificates)) => Ok(()),
             () = serve(self.loopback, own, None) => Ok(()),
-            () = follow(&pods, self.client, &config.node) => Ok(()),
+            () = follow(&pods, &mutes, self.client, &config.node) => Ok(()),
         }
     }
 }
 
-/// Follows the pods without end: should the stream end by itself, the last known ones stay.
-async fn follow(pods: &Pods, client: kube::Client, node: &str) {
-    pods.follow(client, node).await;
-    tracing::error!("the watch of the node's pods ended; going on with those known");
+/// Follows the pods and the mutes without end: should a stream end by itself, what is known stays.
+async fn follow(pods: &Pods, mutes: &Mutes, client: kube::Client, node: &str) {
+    let namespace = client.default_namespace().to_owned();
+    tokio::join!(pods.follow(client.clone(), node), mutes.follow(client, &namespace));
+    tracing::error!("the watches of pods and mutes ended; going on with what is known");
     std::future::pending::<()>().await;
 }
 

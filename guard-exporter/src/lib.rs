@@ -8,6 +8,7 @@ pub mod health;
 pub mod kubelet;
 pub mod metrics;
 pub mod model;
+pub mod mutes;
 pub mod pipeline;
 pub mod process;
 pub mod server;

@@ -89,6 +89,11 @@ impl Families {
             pods.iter().flat_map(states).collect(),
         );
         self.gauge(
+            "guard_pod_muted",
+            "1 for a pod that its owner, or a mute of it, its workload or its node, has silenced.",
+            pods.iter().filter(|pod| pod.state == State::Muted).map(|pod| row(&names(pod), 1.0)).collect(),
+        );
+        self.gauge(
             "guard_pod_anomaly_since_timestamp_seconds",
             "Since when the pod has been over its line.",
             pods.iter().filter_map(|pod| pod.since.map(|at| row(&names(pod), at.as_second() as f64))).collect(),

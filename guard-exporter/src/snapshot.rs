@@ -96,6 +96,7 @@ pub(crate) fn example() -> Snapshot {
         since: None,
         reasons: Vec::new(),
         learning_left: 0,
+        muted: None,
         deploy: false,
         containers_ready: 1,
         containers_total: 1,

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::health::Heartbeat;
 use crate::kubelet::{self, Kubelet, KubeletError};
 use crate::model::Source;
+use crate::mutes::Mutes;
 use crate::pipeline::{Pipeline, Readings, seconds};
 use crate::snapshot::{Dropped, Durations, Failures, Snapshot};
 use crate::state;
@@ -44,6 +45,7 @@ pub struct Ticker {
     state_file: Option<PathBuf>,
     kubelet: Kubelet,
     pods: Pods,
+    mutes: Mutes,
     pipeline: Arc<Mutex<Pipeline>>,
     source: Source,
     heartbeat: Arc<Heartbeat>,
@@ -58,10 +60,10 @@ pub struct Ticker {
 }
 
 impl Ticker {
-    /// A ticker and where its results appear. `pods` is filled by a watch that somebody else drives.
+    /// A ticker and where its results appear. `pods` and `mutes` are filled by watches that somebody else drives.
     pub fn new(
         config: &Config,
-        pods: Pods,
+        (pods, mutes): (Pods, Mutes),
         pipeline: Pipeline,
         source: Source,
         heartbeat: Arc<Heartbeat>,
@@ -74,6 +76,7 @@ impl Ticker {
             state_file: config.state_file.clone(),
             kubelet: Kubelet::new(config),
             pods,
+            mutes,
             pipeline: Arc::new(Mutex::new(pipeline)),
             source,
             heartbeat,
@@ -127,7 +130,10 @@ impl Ticker {
         let mut body = Vec::new();
         let summary = self.kubelet.get(kubelet::SUMMARY, |piece| body.extend_from_slice(piece)).await.map(|()| body);
         let took = began.elapsed();
-        let pods = self.pods.all();
+        let mut pods = self.pods.all();
+        if let Some(pods) = &mut pods {
+            self.mutes.mark(pods, &self.node, Timestamp::now());
+        }
         // Half an interval of slack, so that a minute of four ticks is four ticks and not, now and then, five.
         let due = self.cadvisor_read.is_none_or(|at| at.elapsed() + self.interval / 2 >= MINUTE);
         let cadvisor = if due && summary.is_ok() && pods.is_some() { self.read_cadvisor().await } else { None };

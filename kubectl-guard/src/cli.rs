@@ -50,6 +50,8 @@ pub enum Command {
     Fix(commands::fix::FixArgs),
     /// Take back what was done, by the id that history shows, if nobody has changed it since
     Undo(commands::fix::undo::UndoArgs),
+    /// Silence a pod, workload or node for a while, or show what is silent
+    Mute(commands::mute::MuteArgs),
     /// Show what was done from this machine, and what came of it
     History(commands::history::HistoryArgs),
     /// Verify the journal of what was done from this machine

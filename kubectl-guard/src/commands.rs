@@ -17,6 +17,7 @@ pub mod fix;
 pub mod history;
 pub mod install;
 pub mod man;
+pub mod mute;
 pub mod run;
 pub mod status;
 pub mod uninstall;
@@ -39,6 +40,7 @@ pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
         Command::Explain(args) => explain::run(&args, &cli.kube, console).await,
         Command::Fix(args) => fix::run(&args, &cli.kube, console).await,
         Command::History(args) => history::run(&args, console),
+        Command::Mute(args) => mute::run(&args, &cli.kube, console).await,
         Command::Man(args) => man::run(&args, console),
         Command::Run(args) => run::run(&args, &cli.kube, console).await,
         Command::Status(args) => status::run(*args, &cli.kube, console).await,

@@ -126,6 +126,14 @@ pub enum Error {
         /// Kind, name and namespace.
         what: String,
     },
+    /// There is nowhere to keep mutes.
+    #[error("namespace {namespace} has no ConfigMap {name}")]
+    NoMutes {
+        /// Where it was looked for.
+        namespace: &'static str,
+        /// What it is called.
+        name: &'static str,
+    },
     /// There is nothing to read scores from.
     #[error("no exporter in namespace {namespace}")]
     NoExporter {
@@ -255,6 +263,7 @@ impl Error {
             | Error::NotFound { .. }
             | Error::ManagedByAnother { .. }
             | Error::NoExporter { .. }
+            | Error::NoMutes { .. }
             | Error::Recording(_)
             | Error::NoScores { .. } => Exit::Error,
         }
@@ -306,6 +315,7 @@ impl Error {
             Error::Forbidden { verb, resource, namespace, .. } => {
                 format!("ask for this rule: {}", rule(verb, resource, namespace.as_deref()))
             }
+            Error::NoMutes { .. } => "`kubectl guard install` of this version makes it".into(),
             Error::NotFound { .. } => "is the namespace right? choose it with -n".into(),
             Error::NoExporter { .. } => {
                 "`kubectl guard install` sets it up; --guard-namespace names another namespace".into()

@@ -28,6 +28,7 @@ pub mod files;
 pub mod llm;
 pub mod logs;
 pub mod model;
+pub mod mutes;
 pub mod nodes;
 pub mod output;
 pub mod plan;

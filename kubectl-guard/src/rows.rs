@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use guard_model::alert::Alert;
 use guard_model::cause::Reason;
+use guard_model::mute::Silence;
 use guard_model::report::{NodeReport, PodReport, Severity, State};
 use guard_model::rules::{self, Custom};
 use guard_model::sample::{Measures, Phase, PodFacts};
@@ -150,7 +151,7 @@ fn scored(pod: &PodFacts, report: &PodReport) -> Row {
         State::Learning if report.learning_left == 0 => Some("learning".to_owned()),
         State::Learning => Some(format!("learning, {} more samples", report.learning_left)),
         State::Stale => Some("no fresh sample".to_owned()),
-        State::Muted => Some("muted by its owner".to_owned()),
+        State::Muted => Some(muted(report.muted.as_ref())),
         // Metrics hold figures and no words.
         State::Anomalous if report.reasons.is_empty() => Some("no reason is told".to_owned()),
         State::Ok | State::Anomalous => None,
@@ -164,6 +165,14 @@ fn scored(pod: &PodFacts, report: &PodReport) -> Row {
         reasons: report.reasons.clone(),
         note,
         ..bare(pod)
+    }
+}
+
+/// Who silenced it, until when and why.
+fn muted(silence: Option<&Silence>) -> String {
+    match silence {
+        None => "muted by its owner".to_owned(),
+        Some(Silence { until, reason, by }) => format!("muted by {by} until {until:.0}: {reason}"),
     }
 }
 

@@ -187,6 +187,10 @@ fn sanitised(mut report: NodeReport) -> NodeReport {
             clean(&mut workload.kind);
             clean(&mut workload.name);
         }
+        if let Some(silence) = &mut pod.muted {
+            clean(&mut silence.reason);
+            clean(&mut silence.by);
+        }
         pod.reasons.iter_mut().for_each(|reason| clean(&mut reason.text));
         for feature in &mut pod.features {
             clean(&mut feature.name);

@@ -21,6 +21,7 @@ mod level;
 mod limits;
 pub mod memory;
 mod metric;
+pub mod mute;
 pub mod pod;
 pub mod quantity;
 pub mod recording;

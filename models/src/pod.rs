@@ -67,6 +67,7 @@ pub fn facts(pod: &Pod) -> PodFacts {
         cpu_limit_cores: limit(spec, &containers, "cpu"),
         memory_limit_bytes: limit(spec, &containers, "memory"),
         opt_out: opt_out(meta),
+        muted: None,
     }
 }
 

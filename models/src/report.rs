@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::cause::Reason;
+use crate::mute::Silence;
 use crate::workload::Workload;
 
 /// Version of the report that this code writes.
@@ -126,6 +127,9 @@ pub struct PodReport {
     /// Samples still needed until the learnt part speaks; 0 when it does, or if the writer does not say.
     #[serde(default)]
     pub learning_left: u32,
+    /// Who muted it, until when and why; `None` if nobody did, or only its owner by an annotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub muted: Option<Silence>,
     /// It was made by a rollout a short while ago: its baseline is its workload's.
     #[serde(default)]
     pub deploy: bool,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::mute::Silence;
 use crate::workload::Workload;
 
 /// Where a pod is in its life, as its status says.
@@ -92,6 +93,9 @@ pub struct PodFacts {
     pub memory_limit_bytes: Option<f64>,
     /// What its owner asks of guard.
     pub opt_out: OptOut,
+    /// Somebody muted it, its workload or its node.
+    #[serde(default)]
+    pub muted: Option<Silence>,
 }
 
 impl PodFacts {

@@ -204,7 +204,7 @@ impl Scorer {
         series.alert.step(now, score, line, &reasons);
         series.remember(now, score);
         let state = match () {
-            () if facts.opt_out.ignore => State::Muted,
+            () if facts.opt_out.ignore || facts.muted.is_some() => State::Muted,
             () if series.alert.since().is_some() => State::Anomalous,
             () if silent => State::Stale,
             () if series.learning_left > 0 && facts.phase != Phase::Failed => State::Learning,
@@ -222,6 +222,7 @@ impl Scorer {
             since: series.alert.since(),
             reasons,
             learning_left: series.learning_left,
+            muted: facts.muted.clone(),
             deploy: series.rollout && age < ROLLOUT_SECONDS,
             containers_ready: facts.containers_ready,
             containers_total: facts.containers_total,

@@ -27,6 +27,8 @@ mod helm;
 mod install;
 #[path = "e2e/manifests.rs"]
 mod manifests;
+#[path = "e2e/mutes.rs"]
+mod mutes;
 #[path = "e2e/nodes.rs"]
 mod nodes;
 #[path = "e2e/outages.rs"]
@@ -62,6 +64,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("formats_are_kubectls", Any, status::formats_are_kubectls),
     ("explain_shows_why_a_container_ended", Any, status::explain_shows_why_a_container_ended),
     ("a_viewer_sees_and_may_not_fix", Any, rights::a_viewer_sees_and_may_not_fix),
+    ("a_mute_is_heeded_until_it_ends", Any, mutes::a_mute_is_heeded_until_it_ends),
     ("whoever_may_nothing_is_told_the_missing_rule", Any, rights::whoever_may_nothing_is_told_the_missing_rule),
     ("metrics_are_collected_and_analyzed", Any, collect::metrics_are_collected_and_analyzed),
     ("run_finds_a_crash_loop_and_changes_nothing", Any, run::run_finds_a_crash_loop_and_changes_nothing),

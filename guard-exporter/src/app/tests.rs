@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use guard_model::report::NodeReport;
+use guard_model::report::{NodeReport, State};
+use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,13 +13,16 @@ use crate::kubelet::tests::{FakeKubelet, authority, ok};
 const SUMMARY: &str = include_str!("../../../models/tests/fixtures/summary.json");
 const POD: &str = include_str!("../../../models/tests/fixtures/pod.json");
 
-/// An API server that lists one pod, then holds the watch open and says nothing. The address of its kubeconfig.
+/// An API server that lists one pod and `folder`'s mutes, then holds the watches open and says nothing. The address of its
+/// kubeconfig.
 async fn api_server(folder: &TempDir) -> std::path::PathBuf {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    let mutes_file = folder.path().join("mutes");
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
+            let maps = std::fs::read_to_string(&mutes_file).unwrap_or_default();
             tokio::spawn(async move {
                 let mut head = Vec::new();
                 while !head.ends_with(b"\r\n\r\n") {
@@ -26,15 +30,19 @@ async fn api_server(folder: &TempDir) -> std::path::PathBuf {
                     head.push(byte);
                 }
                 let head = String::from_utf8(head).unwrap();
-                assert!(head.starts_with("GET /api/v1/pods?"), "{head}");
-                assert!(head.contains("fieldSelector=spec.nodeName%3Dnode1"), "{head}");
+                let pods =
+                    head.starts_with("GET /api/v1/pods?") && head.contains("fieldSelector=spec.nodeName%3Dnode1");
+                let mutes = head.starts_with("GET /api/v1/namespaces/default/configmaps?")
+                    && head.contains("fieldSelector=metadata.name%3Dguard-mutes");
+                assert!(pods || mutes, "{head}");
                 assert!(head.contains("user-agent: guard-exporter/"), "{head}");
                 if head.contains("watch=true") {
                     let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
                     std::future::pending::<()>().await;
                 }
+                let (kind, items) = if pods { ("PodList", POD) } else { ("ConfigMapList", maps.as_str()) };
                 let list = format!(
-                    r#"{{"kind":"PodList","apiVersion":"v1","metadata":{{"resourceVersion":"7"}},"items":[{POD}]}}"#
+                    r#"{{"kind":"{kind}","apiVersion":"v1","metadata":{{"resourceVersion":"7"}},"items":[{items}]}}"#
                 );
                 let _sent = stream.write_all(&ok(&list)).await;
             });
@@ -124,6 +132,25 @@ async fn a_node_is_read_scored_and_served_and_what_was_learnt_is_kept() {
     running.stop.send(()).unwrap();
     running.end.await.unwrap().unwrap();
     assert!(std::fs::metadata(folder.path().join("state")).unwrap().len() > 0);
+}
+
+#[tokio::test]
+async fn a_mute_is_shown_with_its_words_and_in_the_metrics() {
+    let folder = tempfile::tempdir().unwrap();
+    let until = Timestamp::from_second(Timestamp::now().as_second() + 600).unwrap();
+    let mute = format!(
+        r#"{{"target":{{"kind":"workload","namespace":"shop","workload":"Deployment/cart"}},"since":"{}","until":"{until}","reason":"load test","by":"ann"}}"#,
+        Timestamp::now()
+    );
+    let map = serde_json::json!({"metadata": {"name": "guard-mutes", "resourceVersion": "7"}, "data": {"any": mute, "broken": "{"}});
+    std::fs::write(folder.path().join("mutes"), map.to_string()).unwrap();
+    let running = Running::start(config(&folder, SUMMARY).await).await;
+    let report = running.report(|report| report.pods.iter().any(|pod| pod.muted.is_some())).await;
+    let cart = &report.pods[0];
+    assert_eq!((cart.state, cart.muted.as_ref().unwrap().until), (State::Muted, until));
+    assert_eq!(cart.muted.as_ref().unwrap().reason, "load test");
+    let (_, metrics) = get(running.loopback, "/metrics").await;
+    assert!(metrics.contains("guard_pod_muted{namespace=\"shop\",pod=\"cart-59f948d975-tr5v2\"} 1\n"), "{metrics}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The lines of the journal, and the table that `history` makes of them. Pure.
 
+use guard_model::mute::{self, Silence};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,13 @@ pub enum Event {
         step: usize,
         /// What it came to.
         outcome: StepOutcome,
+    },
+    /// A mute is about to be written, or taken away; it belongs to no plan.
+    Mute {
+        /// What is about to be silent, or heard again.
+        target: mute::Target,
+        /// Until when, why and by whom; `None` if the mute is about to end.
+        silence: Option<Silence>,
     },
     /// What the scores said afterwards.
     Verified {
@@ -132,7 +140,7 @@ pub fn entries(lines: &[Line]) -> Vec<Entry> {
                     entry.outcome = Some(worse(entry.outcome.take(), outcome));
                 }
             }
-            Event::Next { .. } => {}
+            Event::Next { .. } | Event::Mute { .. } => {}
             Event::Verified { outcome } => {
                 if let Some(entry) = of_plan(&mut entries, line) {
                     entry.verified = Some(*outcome);

@@ -226,7 +226,7 @@ mod tests {
         for part in ["image: x/y:1", "imagePullPolicy: Never", "value: 5s", "GUARD_KUBELET_INSECURE_TLS"] {
             assert!(text.contains(part), "{part}");
         }
-        assert_eq!(text.matches("\nkind: ").count() + usize::from(text.starts_with("kind: ")), 11);
+        assert_eq!(text.matches("\nkind: ").count() + usize::from(text.starts_with("kind: ")), 15);
     }
 
     #[test]

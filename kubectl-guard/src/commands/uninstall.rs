@@ -77,13 +77,13 @@ mod tests {
         assert_eq!(titles[2], "daemonset.apps/guard-exporter");
         assert_eq!(titles.last().map(String::as_str), Some("namespace/guard-system"));
         assert!(titles.contains(&"configmap/guard-kubelet-ca".to_owned()));
-        assert_eq!(titles.len(), 14);
+        assert_eq!(titles.len(), 18);
     }
 
     #[test]
     fn a_namespace_with_something_else_in_it_stays() {
         let titles = titles(&["configmap/notes".into()]);
-        assert_eq!(titles.len(), 13);
+        assert_eq!(titles.len(), 17);
         assert!(!titles.contains(&"namespace/guard-system".to_owned()));
     }
 

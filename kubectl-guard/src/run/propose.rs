@@ -199,6 +199,7 @@ mod tests {
             since: None,
             reasons: Vec::new(),
             learning_left: 0,
+            muted: None,
             deploy: false,
             containers_ready: 1,
             containers_total: 1,

@@ -5,15 +5,19 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 /// The files of `manifests/`, in the order in which they are applied.
-const FILES: [&str; 11] = [
+const FILES: [&str; 15] = [
     include_str!("../../../manifests/namespace.yaml"),
     include_str!("../../../manifests/serviceaccount.yaml"),
     include_str!("../../../manifests/clusterrole.yaml"),
     include_str!("../../../manifests/clusterrolebinding.yaml"),
+    include_str!("../../../manifests/role.yaml"),
+    include_str!("../../../manifests/rolebinding.yaml"),
+    include_str!("../../../manifests/mutes.yaml"),
     include_str!("../../../manifests/priorityclass.yaml"),
     include_str!("../../../manifests/viewer-clusterrole.yaml"),
     include_str!("../../../manifests/viewer-role.yaml"),
     include_str!("../../../manifests/operator-clusterrole.yaml"),
+    include_str!("../../../manifests/operator-role.yaml"),
     include_str!("../../../manifests/node-operator-clusterrole.yaml"),
     include_str!("../../../manifests/service.yaml"),
     include_str!("../../../manifests/daemonset.yaml"),

@@ -187,6 +187,7 @@ mod tests {
             since: None,
             reasons: cause.map(|cause| Reason { cause, score: 0.9, text: String::new() }).into_iter().collect(),
             learning_left: 0,
+            muted: None,
             deploy: true,
             containers_ready: 1,
             containers_total: 1,

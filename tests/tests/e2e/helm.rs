@@ -11,8 +11,7 @@ use guard_tests::{http, wait};
 use crate::scrape::{NAME, authority, exporters, make_accounts, token};
 
 /// All kinds that an installation has objects of.
-const KINDS: &str =
-    "daemonsets,serviceaccounts,services,secrets,configmaps,roles,clusterroles,clusterrolebindings,priorityclasses";
+const KINDS: &str = "daemonsets,serviceaccounts,services,secrets,configmaps,roles,rolebindings,clusterroles,clusterrolebindings,priorityclasses";
 
 /// What is in the cluster of ours, but for the namespace.
 fn left(admin: &Person) -> Result<String> {

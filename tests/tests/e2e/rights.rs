@@ -24,6 +24,7 @@ pub(crate) fn bind(cluster: &Cluster) -> Result<()> {
         binding("RoleBinding", "viewer", "guard-viewer", "viewer"),
         binding("ClusterRoleBinding", "operator", "guard-operator", "operator"),
         binding("RoleBinding", "operator", "guard-viewer", "operator"),
+        binding("RoleBinding", "operator-mutes", "guard-operator", "operator"),
     ];
     cluster.admin().apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())
 }

@@ -226,6 +226,7 @@ fn report(state: State, score: f64) -> NodeReport {
         since: None,
         reasons: vec![Reason { cause: Cause::Memory, score, text: "1.2 GiB, expected 200 to 300 MiB".into() }],
         learning_left: 0,
+        muted: None,
         deploy: false,
         containers_ready: 1,
         containers_total: 1,

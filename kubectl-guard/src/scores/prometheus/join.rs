@@ -245,6 +245,7 @@ fn pod(fact: &PodFacts, state: State, figures: &Figures, line: f64, now: Timesta
         since: figures.since,
         reasons,
         learning_left: 0,
+        muted: None,
         deploy: false,
         containers_ready: fact.containers_ready,
         containers_total: fact.containers_total,

@@ -63,10 +63,14 @@ fn objects_come_in_an_order_in_which_each_finds_what_it_needs() {
     serviceaccount/guard-exporter
     clusterrole.rbac.authorization.k8s.io/guard-exporter
     clusterrolebinding.rbac.authorization.k8s.io/guard-exporter
+    role.rbac.authorization.k8s.io/guard-exporter
+    rolebinding.rbac.authorization.k8s.io/guard-exporter
+    configmap/guard-mutes
     priorityclass.scheduling.k8s.io/guard-exporter
     clusterrole.rbac.authorization.k8s.io/guard-viewer
     role.rbac.authorization.k8s.io/guard-viewer
     clusterrole.rbac.authorization.k8s.io/guard-operator
+    role.rbac.authorization.k8s.io/guard-operator
     clusterrole.rbac.authorization.k8s.io/guard-node-operator
     service/guard-exporter
     daemonset.apps/guard-exporter
@@ -91,6 +95,7 @@ fn the_exporter_may_read_and_ask_exactly_this() {
     tokenreviews.authentication.k8s.io: create
     subjectaccessreviews.authorization.k8s.io: create
     ");
+    insta::assert_snapshot!(shown(find(&objects, "role.rbac.authorization.k8s.io/guard-exporter")), @r#"configmaps ["guard-mutes"]: list watch"#);
 }
 
 #[test]
@@ -128,6 +133,7 @@ fn people_may_do_exactly_this() {
     statefulsets/scale.apps: get patch update
     pods/eviction: create
     ");
+    insta::assert_snapshot!(shown(find(&objects, "role.rbac.authorization.k8s.io/guard-operator")), @r#"configmaps ["guard-mutes"]: get patch"#);
     insta::assert_snapshot!(shown(find(&objects, "clusterrole.rbac.authorization.k8s.io/guard-node-operator")), @"nodes: patch");
 }
 
@@ -181,8 +187,9 @@ fn choices_change_the_daemon_set_and_nothing_else() {
         kubelet: Kubelet::Insecure,
     };
     let (plain, chosen) = (objects(&Choices::default()), objects(&choices));
-    assert_eq!(plain[..10], chosen[..10]);
-    let lines = |objects: &[Object]| yaml(&objects[10..]);
+    let last = plain.len() - 1;
+    assert_eq!(plain[..last], chosen[..last]);
+    let lines = |objects: &[Object]| yaml(&objects[last..]);
     let (before, after) = (lines(&plain), lines(&chosen));
     let diff = similar::TextDiff::from_lines(&before, &after);
     insta::assert_snapshot!(diff.unified_diff().context_radius(0), @r"
