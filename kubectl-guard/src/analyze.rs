@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
 use guard_model::detector::Detector;
+use guard_model::incident::Tracker;
 use guard_model::recording::RecordingError;
 use guard_model::report::PodReport;
 use guard_model::rows::Rows;
@@ -60,30 +61,37 @@ pub struct Sink<'a, W: Write> {
     pub insights: &'a mut Insights,
     /// The latest report of each pod, if somebody wants them.
     pub latest: Option<&'a mut Latest>,
+    /// When pods went over their lines and under them, if somebody wants to know.
+    pub tracker: Option<&'a mut Tracker>,
 }
 
 /// The latest report of each pod, by namespace and name, and its time.
 pub type Latest = BTreeMap<(String, String), (Timestamp, PodReport)>;
 
 impl<W: Write> Sink<'_, W> {
-    fn take(
-        &mut self,
-        at: Timestamp,
-        namespace: &str,
-        pod: &str,
-        report: Option<&PodReport>,
-    ) -> Result<(), AnalyzeError> {
+    fn take(&mut self, at: Timestamp, place: &Place, report: Option<&PodReport>) -> Result<(), AnalyzeError> {
+        let Place { namespace, pod, node } = place;
         if let Some(lines) = &mut self.lines {
             lines.write(at, namespace, pod, report)?;
         }
         if let Some(report) = report {
+            if let Some(tracker) = &mut self.tracker {
+                tracker.take(at, node.as_deref(), report);
+            }
             self.insights.take(at, report);
             if let Some(latest) = &mut self.latest {
-                latest.insert((namespace.to_owned(), pod.to_owned()), (at, report.clone()));
+                latest.insert((namespace.clone(), pod.clone()), (at, report.clone()));
             }
         }
         Ok(())
     }
+}
+
+/// Where a row or a report belongs.
+struct Place {
+    namespace: String,
+    pod: String,
+    node: Option<String>,
 }
 
 /// A table on its way through the scorer, in one piece or as it grows.
@@ -99,8 +107,8 @@ pub struct Table {
 #[derive(Default)]
 struct Tick {
     at: Option<Timestamp>,
-    /// Namespace and name of each row, and whether it has a sample.
-    pods: Vec<(String, String, bool)>,
+    /// The pod of each row, and whether it has a sample.
+    pods: Vec<(Place, bool)>,
     samples: Vec<PodSample>,
 }
 
@@ -137,7 +145,8 @@ impl Table {
             self.counts.rows += 1;
             self.counts.skipped += u64::from(sample.is_none());
             self.tick.at = Some(row.at);
-            self.tick.pods.push((row.namespace, row.pod, sample.is_some()));
+            let place = Place { namespace: row.namespace, pod: row.pod, node: row.node };
+            self.tick.pods.push((place, sample.is_some()));
             self.tick.samples.extend(sample);
         }
         Ok(())
@@ -147,8 +156,8 @@ impl Table {
         let Tick { at: Some(at), pods, samples } = std::mem::take(&mut self.tick) else { return Ok(()) };
         let reports = self.scorer.step(at, &samples);
         let mut reports = reports.iter();
-        for (namespace, pod, sampled) in &pods {
-            sink.take(at, namespace, pod, if *sampled { reports.next() } else { None })?;
+        for (place, sampled) in &pods {
+            sink.take(at, place, if *sampled { reports.next() } else { None })?;
         }
         self.ticks += 1;
         if self.ticks.is_multiple_of(FORGET_EVERY) {
@@ -174,9 +183,11 @@ pub fn recording<W: Write>(
     let scored_by = concat!("kubectl-guard ", env!("CARGO_PKG_VERSION"));
     replay::replay(input, settings, scored_by, detector, |moment| {
         sink.insights.take_events(moment.tick.events.as_deref());
-        for report in moment.reports.iter().flat_map(|node| &node.pods) {
+        for (node, report) in moment.reports.iter().flat_map(|node| node.pods.iter().map(move |pod| (&node.node, pod)))
+        {
             counts.rows += 1;
-            sink.take(moment.at, &report.namespace, &report.name, Some(report))?;
+            let (namespace, pod) = (report.namespace.clone(), report.name.clone());
+            sink.take(moment.at, &Place { namespace, pod, node: Some(node.clone()) }, Some(report))?;
         }
         Ok::<(), AnalyzeError>(())
     })?;

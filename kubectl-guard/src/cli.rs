@@ -50,6 +50,8 @@ pub enum Command {
     Fix(commands::fix::FixArgs),
     /// Take back what was done, by the id that history shows, if nobody has changed it since
     Undo(commands::fix::undo::UndoArgs),
+    /// Show anomalies that belong together, which pod began, and what helped before
+    Incidents(Box<commands::incidents::IncidentsArgs>),
     /// Silence a pod, workload or node for a while, or show what is silent
     Mute(commands::mute::MuteArgs),
     /// Show what was done from this machine, and what came of it

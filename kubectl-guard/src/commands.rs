@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod explain;
 pub mod fix;
 pub mod history;
+pub mod incidents;
 pub mod install;
 pub mod man;
 pub mod mute;
@@ -40,6 +41,7 @@ pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
         Command::Explain(args) => explain::run(&args, &cli.kube, console).await,
         Command::Fix(args) => fix::run(&args, &cli.kube, console).await,
         Command::History(args) => history::run(&args, console),
+        Command::Incidents(args) => incidents::run(&args, &cli.kube, console).await,
         Command::Mute(args) => mute::run(&args, &cli.kube, console).await,
         Command::Man(args) => man::run(&args, console),
         Command::Run(args) => run::run(&args, &cli.kube, console).await,

@@ -25,6 +25,7 @@ pub mod events;
 pub mod exit;
 pub mod facts;
 pub mod files;
+pub mod incidents;
 pub mod llm;
 pub mod logs;
 pub mod model;

@@ -88,6 +88,7 @@ fn text(value: &Value) -> String {
 pub struct Formats(&'static [(&'static str, &'static str)]);
 
 const TABLE: (&str, &str) = ("table", "for people");
+const WIDE: (&str, &str) = ("wide", "for people with wide terminals");
 const JSON: (&str, &str) = ("json", "for programs");
 const YAML: (&str, &str) = ("yaml", "for programs");
 const JSONPATH: (&str, &str) = ("jsonpath=TEMPLATE", "what a template picks, such as '{.items[*].name}'");
@@ -95,17 +96,11 @@ const COLUMNS: (&str, &str) = ("custom-columns=SPEC", "a table of TITLE:PATH,...
 
 impl Formats {
     /// Those of a list that people look at.
-    pub const OF_STATUS: Self = Self(&[
-        TABLE,
-        ("wide", "for people with wide terminals"),
-        JSON,
-        YAML,
-        ("name", "TYPE/NAME, one a line"),
-        JSONPATH,
-        COLUMNS,
-    ]);
+    pub const OF_STATUS: Self = Self(&[TABLE, WIDE, JSON, YAML, ("name", "TYPE/NAME, one a line"), JSONPATH, COLUMNS]);
     /// Those of a few facts.
     pub const OF_VERSION: Self = Self(&[("text", "for people"), JSON, YAML]);
+    /// Those of a table that has a wider form and no names.
+    pub const OF_INCIDENTS: Self = Self(&[TABLE, WIDE, JSON, YAML, JSONPATH, COLUMNS]);
     /// Those of a table that has no wider form and no names.
     pub const OF_HISTORY: Self = Self(&[TABLE, JSON, YAML, JSONPATH, COLUMNS]);
 

@@ -17,6 +17,7 @@ pub mod detector;
 pub mod engine;
 pub mod explain;
 pub mod features;
+pub mod incident;
 mod level;
 mod limits;
 pub mod memory;

@@ -164,7 +164,7 @@ impl Run<'_> {
         let bar = self.console.progress(PERCENT as usize, &sanitise::line(&what), PATIENCE);
         let input = Watched { input: Counted::new(file, Arc::clone(&bytes)), bytes, length, shown: 0, bar };
         let lines = self.lines()?;
-        let mut sink = Sink { lines, insights: &mut self.insights, latest: None };
+        let mut sink = Sink { lines, insights: &mut self.insights, latest: None, tracker: None };
         let read = read(self.settings, &mut sink, input);
         let flushed = sink.lines.as_mut().map_or(Ok(()), Lines::flush);
         flushed.map_err(|source| self.unwritable(self.args.scores.as_deref(), source))?;
@@ -188,7 +188,7 @@ impl Run<'_> {
         loop {
             let mut new = false;
             while let Some(input) = tail.more().map_err(|source| unreadable(&self.path, source))? {
-                let mut sink = Sink { lines: lines.take(), insights: &mut self.insights, latest: None };
+                let mut sink = Sink { lines: lines.take(), insights: &mut self.insights, latest: None, tracker: None };
                 let read = table.read(input.as_slice(), &mut sink);
                 lines = sink.lines;
                 read.map_err(|error| self.failed(error))?;

@@ -45,6 +45,10 @@ pub(crate) fn metrics_are_collected_and_analyzed(cluster: &mut Cluster) -> Resul
         assert!(document["pods_watched"].as_u64() > Some(0), "{document}");
     }
 
+    let incidents = admin.guard(&["incidents", "--input-file", text(&recording)?, "-o", "json"])?;
+    let document: serde_json::Value = serde_json::from_str(&incidents.out).with_context(|| format!("{incidents:?}"))?;
+    assert_eq!(document["kind"], "IncidentList", "{document}");
+
     // This cluster has no metrics API to fall back on.
     let refused = collect(&cluster.person("viewer"), &[&output, "--duration=1s"])?;
     assert_eq!(refused.code, Some(3), "{refused:?}");

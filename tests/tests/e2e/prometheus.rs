@@ -181,6 +181,14 @@ fn the_plugin_reads_it_without_the_exporters(cluster: &Cluster) -> Result<()> {
         let shown = reader.guard(&with_scores_of_prometheus(&["status", what, "--all"], THROUGH_THE_API_SERVER))?;
         assert!(shown.code == Some(0) && shown.out.lines().count() > 1, "{shown:?}");
     }
+    for more in [&["-n", "default"][..], &["-n", "default", "--source=prometheus", THROUGH_THE_API_SERVER]] {
+        let person = if more.len() == 2 { cluster.admin() } else { cluster.person("nobody") };
+        let incidents = person.guard(&[&["incidents", "-o", "json"], more].concat())?;
+        let document: Value = serde_json::from_str(&incidents.out).with_context(|| format!("{incidents:?}"))?;
+        let began =
+            document["items"].as_array().context("no items")?.iter().filter_map(|item| item["pods"][0]["pod"].as_str());
+        assert!(began.into_iter().any(|pod| pod == "broken"), "{document}");
+    }
     Ok(())
 }
 

@@ -1,0 +1,275 @@
+//! `incidents`: anomalies that belong together, which pod began, and what is known of others like them.
+//!
+//! Of a cluster it shows what is over its line now; of a table or a recording all that there was.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use guard_model::incident::{Anomaly, Incident, Tracker, group};
+use guard_model::scorer::Settings;
+use guard_model::words;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::analyze::input::{Kind, kind};
+use crate::analyze::insights::Insights;
+use crate::analyze::{self, Sink, Table};
+use crate::audit::Journal;
+use crate::cli::{KubeFlags, Selection, SourceFlags};
+use crate::connect::{Connection, Environment};
+use crate::console::Console;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::files::unreadable;
+use crate::incidents::{Known, fixes, known};
+use crate::model::DetectorFlags;
+use crate::output::{self, Format, Formats};
+use crate::render::{self, Style};
+use crate::rows::{self, DEFAULT_THRESHOLD, Row};
+use crate::{pods, sanitise};
+
+/// What a tick of a recording stands for.
+const INTERVAL_SECONDS: f64 = 10.0;
+
+/// Arguments of `incidents`.
+#[derive(Args, Clone, Debug)]
+pub struct IncidentsArgs {
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    source: SourceFlags,
+    /// Those of a table of metrics (CSV) or a recording (.tar.zst), without a cluster
+    #[arg(long, value_name = "FILE")]
+    input_file: Option<PathBuf>,
+    #[command(flatten)]
+    detector: DetectorFlags,
+    /// Format of the output
+    #[arg(short, long, value_name = "FORMAT", value_parser = Formats::OF_INCIDENTS, default_value = "table")]
+    output: Format,
+    /// Exit with 10 if there are incidents
+    #[arg(long)]
+    exit_code: bool,
+}
+
+/// Shows the incidents, the latest first.
+///
+/// # Errors
+/// If the cluster or the file cannot be read, or the journal cannot.
+pub async fn run(args: &IncidentsArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
+    let anomalies = match &args.input_file {
+        Some(path) => of_file(path, &args.detector)?,
+        None => of_cluster(args, kube, console).await?,
+    };
+    let journal = Journal::of_user(|name| std::env::var_os(name))?;
+    let incidents = known(group(anomalies), &fixes(&journal.read()?));
+    show(&incidents, &args.output, console)?;
+    Ok(if args.exit_code && !incidents.is_empty() { Exit::Anomalies } else { Exit::Done })
+}
+
+/// What is over its line now.
+async fn of_cluster(args: &IncidentsArgs, kube: &KubeFlags, console: &Console) -> Result<Vec<Anomaly>, Error> {
+    let environment = Environment::of_process();
+    let connection = Connection::open(kube, &environment)?;
+    let source = args.source.open(&connection, &environment)?;
+    let (found, told) = tokio::try_join!(
+        pods::list(&connection, &args.selection),
+        source.read(&connection, pods::scope(&connection, &args.selection), console)
+    )?;
+    let now = Timestamp::now();
+    let scores = told.of(&found.facts, now)?;
+    scores.warnings(now).iter().for_each(|warning| console.warn(warning));
+    let deploys: Vec<&str> = scores
+        .reports
+        .iter()
+        .flat_map(|report| &report.pods)
+        .filter(|pod| pod.deploy)
+        .map(|pod| pod.uid.as_str())
+        .collect();
+    let rows = rows::join(&scores, &found.facts, now);
+    Ok(rows.iter().filter_map(|row| anomaly(row, deploys.contains(&row.uid.as_str()))).collect())
+}
+
+fn anomaly(row: &Row, deploy: bool) -> Option<Anomaly> {
+    let since = row.since.filter(|_| row.is_anomalous())?;
+    Some(Anomaly {
+        namespace: row.namespace.clone(),
+        pod: row.name.clone(),
+        workload: row.owner(),
+        node: row.node.clone(),
+        since,
+        until: None,
+        cause: row.reasons.first().map(|reason| reason.cause),
+        reason: row.reason().to_owned(),
+        score: row.score.unwrap_or(0.0),
+        deploy,
+    })
+}
+
+/// What was ever over its line in a file.
+fn of_file(path: &Path, detector: &DetectorFlags) -> Result<Vec<Anomaly>, Error> {
+    let kind = kind(path).map_err(|source| unreadable(path, source))?;
+    let detector = detector.load()?;
+    let settings = Settings { threshold: DEFAULT_THRESHOLD, interval_seconds: INTERVAL_SECONDS };
+    let file = File::open(path).map_err(|source| unreadable(path, source))?;
+    let (mut insights, mut tracker) = (Insights::default(), Tracker::default());
+    let mut sink: Sink<'_, io::Sink> =
+        Sink { lines: None, insights: &mut insights, latest: None, tracker: Some(&mut tracker) };
+    let read = match kind {
+        Kind::Table => Table::new(settings, Some(detector)).read(file, &mut sink),
+        Kind::Recording => analyze::recording(file, settings, || Some(detector.again()), &mut sink).map(drop),
+    };
+    read.map_err(|error| Error::BadFile {
+        path: path.to_owned(),
+        problem: sanitise::line(&error.to_string()),
+        hint: "kubectl guard doctor --input-file says what is wrong with a table".to_owned(),
+    })?;
+    let mut anomalies = tracker.anomalies();
+    anomalies.iter_mut().for_each(sanitised);
+    Ok(anomalies)
+}
+
+/// Cleans what a file says.
+fn sanitised(anomaly: &mut Anomaly) {
+    let clean = |text: &mut String| *text = sanitise::line(text);
+    clean(&mut anomaly.namespace);
+    clean(&mut anomaly.pod);
+    clean(&mut anomaly.workload.kind);
+    clean(&mut anomaly.workload.name);
+    anomaly.node.iter_mut().for_each(clean);
+    clean(&mut anomaly.reason);
+}
+
+/// The document that programs read; fields are added, never changed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    items: &'a [Known],
+}
+
+fn show(incidents: &[Known], format: &Format, console: &Console) -> Result<(), Error> {
+    match format {
+        Format::Machine(machine) => {
+            let document = Document { api_version: "guard.kubectl.io/v1", kind: "IncidentList", items: incidents };
+            return console.print(&machine.write(&document));
+        }
+        Format::CustomColumns(columns) => {
+            let items: Vec<Value> = incidents.iter().map(output::value).collect();
+            console.print(&columns.fill(&items, false))?;
+        }
+        _ if incidents.is_empty() => {}
+        Format::Table | Format::Wide | Format::Name => {
+            let style =
+                Style { columns: console.columns(), colour: console.colour(), headless: false, now: Timestamp::now() };
+            console.print(&table(incidents, matches!(format, Format::Wide), style))?;
+        }
+    }
+    let n = incidents.len();
+    let open = incidents.iter().filter(|known| known.incident.until.is_none()).count();
+    console.note(&match n {
+        0 => "No incidents".to_owned(),
+        1 => format!("1 incident, {open} of it open"),
+        _ => format!("{n} incidents, {open} of them open"),
+    });
+    Ok(())
+}
+
+/// What of a table would say the same in every line is left out.
+#[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of its own")]
+struct Shown {
+    wide: bool,
+    namespaces: bool,
+    before: bool,
+    dates: bool,
+}
+
+fn table(incidents: &[Known], wide: bool, style: Style) -> String {
+    let several =
+        |value: &dyn Fn(&Known) -> String| incidents.iter().skip(1).any(|known| value(known) != value(&incidents[0]));
+    let namespace = |known: &Known| known.incident.pods.first().map(|pod| pod.namespace.clone()).unwrap_or_default();
+    let shown = Shown {
+        wide,
+        namespaces: several(&namespace),
+        before: incidents.iter().any(|known| !known.before().is_empty()),
+        dates: several(&|known| known.incident.from.strftime("%F").to_string()),
+    };
+    let titles: Vec<&str> = [
+        Some("ID"),
+        Some("BEGAN"),
+        Some("LASTED"),
+        shown.namespaces.then_some("NAMESPACE"),
+        Some("FIRST"),
+        Some("PODS"),
+        Some("REASON"),
+        shown.before.then_some("BEFORE"),
+        shown.wide.then_some("TOGETHER BY"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let lines: Vec<Vec<String>> = incidents.iter().filter_map(|known| line(known, shown, style.now)).collect();
+    render::simple(&titles, &lines, style)
+}
+
+fn line(known: &Known, shown: Shown, now: Timestamp) -> Option<Vec<String>> {
+    let Incident { id, from, until, links, pods, .. } = &known.incident;
+    let first = pods.first()?;
+    let lasted = |until: Timestamp| words::duration(until.duration_since(*from).as_secs_f64());
+    let cells = [
+        Some(id.clone()),
+        Some(from.strftime(if shown.dates { "%m-%d %H:%M:%SZ" } else { "%H:%M:%SZ" }).to_string()),
+        Some(until.map_or_else(|| format!("{} and on", lasted(now)), lasted)),
+        shown.namespaces.then(|| first.namespace.clone()),
+        Some(first.pod.clone()),
+        Some(pods.len().to_string()),
+        Some(first.reason.clone()),
+        shown.before.then(|| known.before()),
+        shown.wide.then(|| links.iter().map(|link| link.words()).collect::<Vec<_>>().join(", ")),
+    ];
+    Some(cells.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/incident.tar.zst");
+
+    #[test]
+    fn a_recorded_incident_is_found_with_the_pod_that_began_it() {
+        let found = known(group(of_file(Path::new(DEMO), &DetectorFlags::default()).unwrap()), &fixes(&[]));
+        let style =
+            Style { columns: 200, colour: false, headless: false, now: "2026-11-22T14:39:22Z".parse().unwrap() };
+        insta::assert_snapshot!(table(&found, true, style));
+        insta::assert_snapshot!("at_a_hundred_columns", table(&found, false, Style { columns: 100, ..style }));
+    }
+
+    /// Twelve faults of twelve kinds. The rules of grouping were chosen with this recording in sight.
+    #[test]
+    fn of_the_labelled_faults_eleven_are_incidents_of_their_own_that_the_right_pod_began() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/data/recording");
+        let incidents = group(of_file(&folder.join("shop.tar.zst"), &DetectorFlags::default()).unwrap());
+        let labels = std::fs::read_to_string(folder.join("labels.csv")).unwrap();
+        let began = |label: &str| {
+            let cells: Vec<&str> = label.split(',').collect();
+            let at = |text: &str| text.parse::<Timestamp>().unwrap();
+            // One sample more, as in models/RESULTS.md.
+            let (start, end) = (at(cells[0]), at(cells[1]) + jiff::SignedDuration::from_secs(10));
+            let of_it = |incident: &&Incident| incident.from >= start && incident.from <= end;
+            incidents.iter().filter(of_it).any(|incident| incident.pods[0].pod == cells[3])
+        };
+        assert_eq!(labels.lines().skip(1).filter(|label| began(label)).count(), 11);
+        assert_eq!(incidents.len(), 12, "one more than the faults that are found: an idle pod during the surge");
+    }
+
+    #[test]
+    fn a_file_that_is_none_is_named() {
+        let error = of_file(Path::new("/nonexistent"), &DetectorFlags::default()).unwrap_err().to_string();
+        assert!(error.contains("/nonexistent"), "{error}");
+    }
+}
