@@ -5,6 +5,7 @@
 //! are checked before tract sees it, and a panic in the loader is an error here.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use sha2::{Digest, Sha256};
 use tract_onnx::pb::{ModelProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto};
 use tract_onnx::prelude::{
     Datum, Framework, InferenceFact, InferenceModelExt, IntoRunnable, IntoTValue, TValue, TVec, Tensor, TractResult,
-    TypedRunnableModel, tvec,
+    TypedRunnableModel,
 };
 
 use crate::calibration::Calibration;
@@ -28,7 +29,8 @@ pub const HIDDEN: usize = 32;
 /// Largest model file accepted, in bytes.
 pub const MAX_BYTES: usize = 8 << 20;
 
-const BATCHES: [usize; 5] = [16, 32, 64, 128, 256];
+/// A full node has 110 pods by default: it shall not pay for 128.
+const BATCHES: [usize; 6] = [16, 32, 64, 112, 160, 256];
 const FLOAT: i32 = 1;
 pub(crate) const IN: [(&str, usize); 3] = [("x", INPUTS), ("h", HIDDEN), ("c", HIDDEN)];
 const OUT: [(&str, usize); 5] =
@@ -118,8 +120,17 @@ pub struct Engine {
     proto: ModelProto,
     info: ModelInfo,
     calibration: Calibration,
-    plans: BTreeMap<usize, Arc<TypedRunnableModel>>,
+    plans: BTreeMap<usize, Plan>,
     outputs: Outputs,
+    /// `h_out` and `c_out`, until all rows are known to be usable.
+    state: [Vec<f32>; 2],
+}
+
+/// The model made ready for one batch, with the inputs that each step writes anew: a step asks for no memory of its own.
+#[derive(Clone, Debug)]
+struct Plan {
+    model: Arc<TypedRunnableModel>,
+    inputs: [Arc<Tensor>; 3],
 }
 
 impl Engine {
@@ -138,7 +149,7 @@ impl Engine {
     #[must_use]
     pub fn again(&self) -> Engine {
         let (proto, info, plans) = (self.proto.clone(), self.info.clone(), self.plans.clone());
-        Engine { proto, info, calibration: self.calibration, plans, outputs: Outputs::default() }
+        Engine { plans, ..Engine::new(proto, info, self.calibration) }
     }
 
     /// Checks the bytes of an ONNX file and prepares its smallest batch.
@@ -158,12 +169,17 @@ impl Engine {
         check_interface(&proto)?;
         limits::check(&proto, BATCHES[BATCHES.len() - 1]).map_err(LoadError::Limit)?;
         let calibration = property(&proto, "calibration").parse().map_err(LoadError::Calibration)?;
-        let mut engine = Engine { proto, info, calibration, plans: BTreeMap::new(), outputs: Outputs::default() };
+        let mut engine = Engine::new(proto, info, calibration);
         let rows = BATCHES[0];
         let (mut h, mut c) = (vec![0.0; rows * HIDDEN], vec![0.0; rows * HIDDEN]);
         let tried = engine.step(rows, &vec![0.0; rows * INPUTS], &mut h, &mut c).map(drop);
         tried.map_err(|e| LoadError::Unusable(e.to_string()))?;
         Ok(engine)
+    }
+
+    fn new(proto: ModelProto, info: ModelInfo, calibration: Calibration) -> Engine {
+        let (outputs, state) = (Outputs::default(), [Vec::new(), Vec::new()]);
+        Engine { proto, info, calibration, plans: BTreeMap::new(), outputs, state }
     }
 
     /// Name, version and hash of the model.
@@ -181,58 +197,65 @@ impl Engine {
         check_length("x", x.len(), rows * INPUTS)?;
         check_length("h", h.len(), rows * HIDDEN)?;
         check_length("c", c.len(), rows * HIDDEN)?;
-        let mut outputs = Outputs::default();
-        let (mut h_out, mut c_out) = (Vec::with_capacity(h.len()), Vec::with_capacity(c.len()));
+        let (outputs, [h_out, c_out]) = (&mut self.outputs, &mut self.state);
+        let all = [&mut outputs.probability, &mut outputs.mean, &mut outputs.log_variance, &mut *h_out, &mut *c_out];
+        all.into_iter().for_each(Vec::clear);
         let most = BATCHES[BATCHES.len() - 1];
         for from in (0..rows).step_by(most) {
             let to = (from + most).min(rows);
-            let part = |all: &[f32], width: usize| all[from * width..to * width].to_vec();
-            let results = self.run(to - from, [part(x, INPUTS), part(h, HIDDEN), part(c, HIDDEN)])?;
-            let into = [&mut outputs.probability, &mut outputs.mean, &mut outputs.log_variance, &mut h_out, &mut c_out];
-            for ((into, result), (_, width)) in into.into_iter().zip(&results).zip(OUT) {
+            let part = |width: usize| from * width..to * width;
+            let given = [&x[part(INPUTS)], &h[part(HIDDEN)], &c[part(HIDDEN)]];
+            let batch = BATCHES.into_iter().find(|&batch| batch >= to - from).unwrap_or(most);
+            let results = plan(&mut self.plans, &self.proto, batch).and_then(|plan| contain(|| plan.run(given)));
+            let into =
+                [&mut outputs.probability, &mut outputs.mean, &mut outputs.log_variance, &mut *h_out, &mut *c_out];
+            for ((into, result), (_, width)) in into.into_iter().zip(&results.map_err(StepError::Failed)?).zip(OUT) {
                 let values = result.to_plain_array_view::<f32>().map_err(|e| StepError::Failed(e.to_string()))?;
                 into.extend(values.iter().take((to - from) * width));
             }
         }
-        if let Some(row) = (0..rows).find(|&row| !usable(row, &outputs, &h_out, &c_out)) {
+        if let Some(row) = (0..rows).find(|&row| !usable(row, outputs, h_out, c_out)) {
             for state in [h, c] {
                 state[row * HIDDEN..(row + 1) * HIDDEN].fill(0.0);
             }
             return Err(StepError::NotFinite { row });
         }
         outputs.probability.iter_mut().for_each(|p| *p = self.calibration.probability(*p));
-        h.copy_from_slice(&h_out);
-        c.copy_from_slice(&c_out);
-        self.outputs = outputs;
+        h.copy_from_slice(h_out);
+        c.copy_from_slice(c_out);
         Ok(&self.outputs)
-    }
-
-    /// Runs at most the largest batch, padded with zeros; results are longer than `rows` by the padding.
-    fn run(&mut self, rows: usize, inputs: [Vec<f32>; 3]) -> Result<TVec<TValue>, StepError> {
-        let batch = BATCHES.into_iter().find(|&b| b >= rows).unwrap_or(rows);
-        if !self.plans.contains_key(&batch) {
-            let plan = contain(|| prepare(&self.proto, batch)).map_err(StepError::Failed)?;
-            self.plans.insert(batch, plan);
-        }
-        let plan = &self.plans[&batch];
-        contain(|| {
-            let mut values = tvec!();
-            for (mut input, (_, width)) in inputs.into_iter().zip(IN) {
-                input.resize(batch * width, 0.0);
-                values.push(Tensor::from_shape(&[batch, width], &input)?.into_tvalue());
-            }
-            plan.run(values)
-        })
-        .map_err(StepError::Failed)
     }
 }
 
-fn prepare(proto: &ModelProto, batch: usize) -> TractResult<Arc<TypedRunnableModel>> {
-    let mut model = tract_onnx::onnx().model_for_proto_model(proto)?;
-    for (i, (_, width)) in IN.into_iter().enumerate() {
-        model.set_input_fact(i, InferenceFact::dt_shape(f32::datum_type(), [batch, width]))?;
+/// The plan of this batch, made when first asked for.
+fn plan<'a>(plans: &'a mut BTreeMap<usize, Plan>, proto: &ModelProto, batch: usize) -> Result<&'a mut Plan, String> {
+    match plans.entry(batch) {
+        Entry::Occupied(made) => Ok(made.into_mut()),
+        Entry::Vacant(place) => Ok(place.insert(contain(|| Plan::prepare(proto, batch))?)),
     }
-    model.into_optimized()?.into_runnable()
+}
+
+impl Plan {
+    fn prepare(proto: &ModelProto, batch: usize) -> TractResult<Plan> {
+        let mut model = tract_onnx::onnx().model_for_proto_model(proto)?;
+        for (i, (_, width)) in IN.into_iter().enumerate() {
+            model.set_input_fact(i, InferenceFact::dt_shape(f32::datum_type(), [batch, width]))?;
+        }
+        let input = |(_, width)| Tensor::zero::<f32>(&[batch, width]).map(Arc::new);
+        let [x, h, c] = IN.map(input);
+        Ok(Plan { model: model.into_optimized()?.into_runnable()?, inputs: [x?, h?, c?] })
+    }
+
+    /// Runs the rows, at most those of its batch, padded with zeros; results are longer by the padding.
+    fn run(&mut self, rows: [&[f32]; 3]) -> TractResult<TVec<TValue>> {
+        for (input, given) in self.inputs.iter_mut().zip(rows) {
+            // Ours alone between two steps; a copy is made only if the step before broke off.
+            let mut values = Arc::make_mut(input).to_plain_array_view_mut::<f32>()?;
+            let padded = given.iter().copied().chain(std::iter::repeat(0.0));
+            values.iter_mut().zip(padded).for_each(|(to, from)| *to = from);
+        }
+        self.model.run(self.inputs.iter().map(|input| Arc::clone(input).into_tvalue()).collect())
+    }
 }
 
 /// Runs what tract does; an error or a panic becomes text.
@@ -364,7 +387,7 @@ mod tests {
         let info = info(&proto, SHIPPED)?;
         check_interface(&proto)?;
         let calibration = property(&proto, "calibration").parse().map_err(LoadError::Calibration)?;
-        Ok(Engine { proto, info, calibration, plans: BTreeMap::new(), outputs: Outputs::default() })
+        Ok(Engine::new(proto, info, calibration))
     }
 
     #[test]
