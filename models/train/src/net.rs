@@ -231,44 +231,60 @@ fn cell_forward(
     c: &mut Array2<f32>,
     tanh_c: &mut Array2<f32>,
 ) {
+    let gates = row_mut::<GATES>(gates, row);
+    let before = *row_mut::<HIDDEN>(c, row);
+    let (h, c) = (row_mut::<HIDDEN>(h, row + batch), row_mut::<HIDDEN>(c, row + batch));
+    let tanh_c = row_mut::<HIDDEN>(tanh_c, row);
     for j in 0..HIDDEN {
-        let [i, f, o] = [0, 1, 3].map(|g| sigmoid(gates[[row, g * HIDDEN + j]]));
-        let g = gates[[row, 2 * HIDDEN + j]].tanh();
+        let [i, f, o] = [0, 1, 3].map(|g| sigmoid(gates[g * HIDDEN + j]));
+        let g = gates[2 * HIDDEN + j].tanh();
         for (at, value) in [i, f, g, o].into_iter().enumerate() {
-            gates[[row, at * HIDDEN + j]] = value;
+            gates[at * HIDDEN + j] = value;
         }
-        let cell = f * c[[row, j]] + i * g;
-        let squashed = cell.tanh();
-        c[[row + batch, j]] = cell;
-        tanh_c[[row, j]] = squashed;
-        h[[row + batch, j]] = o * squashed;
+        c[j] = f * before[j] + i * g;
+        tanh_c[j] = c[j].tanh();
+        h[j] = o * tanh_c[j];
     }
 }
 
 /// The reverse of [`cell_forward`]; `d_c` comes from the step after and leaves for the step before.
 fn cell_backward(
-    row: usize,
+    at: usize,
     in_batch: usize,
     trace: &Trace,
     d_h: &Array2<f32>,
     d_c: &mut Array2<f32>,
     d_gates: &mut Array2<f32>,
 ) {
+    let (gates, before) = (row::<GATES>(&trace.gates, at), row::<HIDDEN>(&trace.c, at));
+    let (d_h, tanh_c) = (row::<HIDDEN>(d_h, at), row::<HIDDEN>(&trace.tanh_c, at));
+    let (d_c, d_gates) = (row_mut::<HIDDEN>(d_c, in_batch), row_mut::<GATES>(d_gates, at));
     for j in 0..HIDDEN {
-        let [i, f, g, o] = [0, 1, 2, 3].map(|at| trace.gates[[row, at * HIDDEN + j]]);
-        let (d_out, squashed) = (d_h[[row, j]], trace.tanh_c[[row, j]]);
-        let d_cell = d_c[[in_batch, j]] + d_out * o * (1.0 - squashed * squashed);
+        let [i, f, g, o] = [0, 1, 2, 3].map(|g| gates[g * HIDDEN + j]);
+        let (d_out, squashed) = (d_h[j], tanh_c[j]);
+        let d_cell = d_c[j] + d_out * o * (1.0 - squashed * squashed);
         let d = [
             d_cell * g * i * (1.0 - i),
-            d_cell * trace.c[[row, j]] * f * (1.0 - f),
+            d_cell * before[j] * f * (1.0 - f),
             d_cell * i * (1.0 - g * g),
             d_out * squashed * o * (1.0 - o),
         ];
-        for (at, value) in d.into_iter().enumerate() {
-            d_gates[[row, at * HIDDEN + j]] = value;
+        for (gate, value) in d.into_iter().enumerate() {
+            d_gates[gate * HIDDEN + j] = value;
         }
-        d_c[[in_batch, j]] = d_cell * f;
+        d_c[j] = d_cell * f;
     }
+}
+
+/// A row of a matrix of this width that lies row by row, as all of a [`Trace`] do: checked once, and not at each number.
+fn row<const WIDTH: usize>(all: &Array2<f32>, row: usize) -> &[f32; WIDTH] {
+    let flat = all.as_slice().expect("made row by row");
+    flat[row * WIDTH..].first_chunk().expect("as wide as it was made")
+}
+
+fn row_mut<const WIDTH: usize>(all: &mut Array2<f32>, row: usize) -> &mut [f32; WIDTH] {
+    let flat = all.as_slice_mut().expect("made row by row");
+    flat[row * WIDTH..].first_chunk_mut().expect("as wide as it was made")
 }
 
 pub(crate) fn sigmoid(v: f32) -> f32 {
