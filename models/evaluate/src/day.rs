@@ -46,6 +46,13 @@ pub(crate) struct Fault {
     pub(crate) kind: String,
 }
 
+impl Fault {
+    /// Whether this time is in the fault's window, which ends one sample after the fault does.
+    pub(crate) fn window(&self, interval: f64, at: f64) -> bool {
+        at > self.start && at <= self.end + interval
+    }
+}
+
 impl Day {
     /// A day of `data/nezha`: the session with faults, then the time without.
     ///
@@ -87,6 +94,12 @@ impl Day {
         let names = ticks.iter().flat_map(|tick| &tick.samples).map(|sample| sample.facts.name.clone());
         let pods = names.collect::<BTreeSet<_>>().into_iter().collect();
         Day { name, interval, pods, ticks, faults, calm }
+    }
+
+    /// Whether a pod is under one of these faults at this time, or settles after it.
+    pub(crate) fn disturbed(&self, pod: &str, at: f64, of: impl Fn(&Fault) -> bool) -> bool {
+        let covers = |fault: &Fault| at > fault.start && at <= fault.end + SETTLING_SECONDS;
+        self.faults.iter().any(|fault| fault.pod == pod && covers(fault) && of(fault))
     }
 
     /// Where each pod stands in [`Day::pods`].

@@ -5,13 +5,16 @@ use std::path::Path;
 
 use anyhow::Result;
 use guard_train::data::{APPLICATIONS, Series};
-use guard_train::{Plan, Source, encode, train};
+use guard_train::{Memory, Plan, Source, encode, train};
 
-use crate::day::Day;
-use crate::detectors::{BASELINES, Make};
+use crate::area::{Area, Labelled};
+use crate::calibration::{self, Cell};
+use crate::day::{Day, Fault};
+use crate::drift::{no_faults, slow_faults};
 use crate::judge::{Test, judge, line_for};
+use crate::naming::{self, Named};
 use crate::record::{Fold, Outcome, Scheme};
-use crate::scores::{self, LINE, Scores};
+use crate::scores::{self, LINE, Scored};
 use crate::synthetic::disturb;
 
 /// Every detector but the one that ships gets the line at which it cries this often a pod-day in the calm training time.
@@ -19,12 +22,13 @@ pub(crate) const BUDGET: f64 = 1.0;
 /// So many losses are recorded.
 pub(crate) const LOSSES: usize = 5;
 
-/// Names of the score that ships, of the same at the line of the budget, of its network alone, and of a network of the
-/// same shape that was trained without memory.
+/// Names of the score that ships, of the same at the line of the budget, of its network alone, and of networks of the
+/// same shape that were trained without memory, or to look at windows of plain levels.
 pub(crate) const GUARD: &str = "kubectl guard at 0.7";
 const GUARD_IN_BUDGET: &str = "kubectl guard";
-const NETWORK: &str = "its network alone";
-const WITHOUT_MEMORY: &str = "the same without memory";
+pub(crate) const NETWORK: &str = "its network alone";
+pub(crate) const WITHOUT_MEMORY: &str = "the same without memory";
+const WINDOWED: &str = "an LSTM over windows";
 
 /// Seeds of the synthetic faults: each puts one into every pod.
 const SYNTHETIC: [u64; 2] = [11, 12];
@@ -35,6 +39,8 @@ pub(crate) struct Data {
     days: Vec<Day>,
     /// Of each day, its calm time with synthetic faults.
     disturbed: Vec<Vec<Day>>,
+    /// Of each day, the same with slow faults, and with what is none.
+    drifting: Vec<Vec<Day>>,
     recording: Day,
 }
 
@@ -49,8 +55,24 @@ impl Data {
         let days =
             APPLICATIONS.iter().map(|application| Day::nezha(models, *application)).collect::<Result<Vec<_>>>()?;
         let disturbed = days.iter().map(|day| SYNTHETIC.map(|seed| disturb(day, seed)).into()).collect();
-        Ok(Data { series: series.collect::<Result<_>>()?, days, disturbed, recording: Day::recording(models)? })
+        let drifting = days.iter().map(drifting).collect();
+        let recording = Day::recording(models)?;
+        Ok(Data { series: series.collect::<Result<_>>()?, days, disturbed, drifting, recording })
     }
+
+    /// The days as they were, and the recording.
+    pub(crate) fn real(&self) -> impl Iterator<Item = &Day> {
+        self.days.iter().chain([&self.recording])
+    }
+
+    /// Everything that is judged.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Day> {
+        self.real().chain(self.disturbed.iter().flatten()).chain(self.drifting.iter().flatten())
+    }
+}
+
+fn drifting(day: &Day) -> Vec<Day> {
+    SYNTHETIC.iter().flat_map(|&seed| [slow_faults(day, seed), no_faults(day, seed)]).collect()
 }
 
 /// A training, and what its model is judged on.
@@ -113,7 +135,12 @@ fn by_application(data: &Data, judged: usize) -> Trial<'_> {
         calm: real.calm.clone(),
         ..Split::new(format!("synthetic faults in {name}"), Scheme::Synthetic)
     };
-    Trial { sources, splits: vec![real, synthetic] }
+    let memory = Split {
+        tests: data.drifting[judged].iter().map(Test::whole).collect(),
+        calm: real.calm.clone(),
+        ..Split::new(format!("slow faults and jobs in {name}"), Scheme::Memory)
+    };
+    Trial { sources, splits: vec![real, synthetic, memory] }
 }
 
 /// The recording, for the model that ships.
@@ -133,9 +160,24 @@ pub(crate) struct Trained {
     pub(crate) losses: Vec<f64>,
 }
 
+/// The networks of a trial.
+pub(crate) struct Networks {
+    /// As it ships.
+    pub(crate) streaming: Trained,
+    windowed: Trained,
+    forgetful: Trained,
+}
+
+/// What a model made of a test.
+pub(crate) struct Measured {
+    outcomes: Vec<Outcome>,
+    calibration: Vec<Cell>,
+    named: Vec<Named>,
+}
+
 impl Trial<'_> {
-    /// Trains for at most `epochs`, by the plan that ships, with or without memory.
-    pub(crate) fn train(&self, memory: bool, epochs: usize) -> Trained {
+    /// Trains for at most `epochs`, by the plan that ships but for the memory.
+    pub(crate) fn train(&self, memory: Memory, epochs: usize) -> Trained {
         let mut losses = Vec::new();
         let plan = Plan { memory, ..Plan::SHIPPED };
         let net = train(&self.sources, plan, &mut |epoch, loss| {
@@ -146,6 +188,18 @@ impl Trial<'_> {
         });
         Trained { onnx: encode(&net, "guard-lstm"), losses }
     }
+
+    /// Trains all networks, side by side.
+    pub(crate) fn networks(&self, epochs: usize) -> Networks {
+        std::thread::scope(|scope| {
+            let [windowed, forgetful] =
+                [Memory::Window, Memory::None].map(|memory| scope.spawn(move || self.train(memory, epochs)));
+            let streaming = self.train(Memory::Streaming, epochs);
+            let [windowed, forgetful] =
+                [windowed, forgetful].map(|thread| thread.join().expect("a training that ends"));
+            Networks { streaming, windowed, forgetful }
+        })
+    }
 }
 
 impl<'a> Split<'a> {
@@ -153,47 +207,70 @@ impl<'a> Split<'a> {
         Split { name, scheme, tests: Vec::new(), calm: Vec::new() }
     }
 
+    /// The days that the split needs scores of.
+    fn days(&self) -> impl Iterator<Item = &'a Day> {
+        self.calm.iter().map(|(day, _)| *day).chain(self.tests.iter().map(|test| test.day))
+    }
+
     /// What the baselines make of the test.
-    pub(crate) fn baselines(&self) -> Vec<Outcome> {
-        // Without a model nothing can fail.
-        let outcome = |make: Make| self.in_budget(make.0, |day| Ok(scores::by_detector(day, make))).ok();
-        BASELINES.into_iter().filter_map(outcome).collect()
+    pub(crate) fn baselines(&self, scored: &[(&str, Scored)]) -> Vec<Outcome> {
+        scored.iter().map(|(name, scored)| self.in_budget(name, scored)).collect()
     }
 
     /// What this model makes of the test.
     ///
     /// # Errors
     /// If the model cannot be loaded or run.
-    pub(crate) fn model(&self, onnx: &[u8]) -> Result<Vec<Outcome>> {
-        Ok(vec![
-            self.at_line(GUARD, LINE, |day| scores::by_scorer(day, onnx))?,
-            self.in_budget(GUARD_IN_BUDGET, |day| scores::by_scorer(day, onnx))?,
-            self.in_budget(NETWORK, |day| scores::by_network(day, onnx))?,
-        ])
+    pub(crate) fn model(&self, onnx: &[u8]) -> Result<Measured> {
+        let mut named = Vec::new();
+        let guard = Scored::of(self.days(), |day| {
+            let (scores, causes) = scores::by_scorer(day, onnx)?;
+            let faults = self.tests.iter().filter(|test| std::ptr::eq(test.day, day)).flat_map(|test| &test.faults);
+            let sought = faults.filter(|fault| self.scheme.seeks(&fault.kind));
+            named.extend(sought.filter_map(|fault| naming::named(day, fault, &scores, &causes)));
+            Ok(scores)
+        })?;
+        let network = Scored::of(self.days(), |day| scores::by_network(day, onnx))?;
+        let outcomes = vec![
+            self.at_line(GUARD, LINE, &guard),
+            self.in_budget(GUARD_IN_BUDGET, &guard),
+            self.in_budget(NETWORK, &network),
+        ];
+        let real = matches!(self.scheme, Scheme::Time | Scheme::Application);
+        let labelled: Vec<Labelled> = if real { self.labelled(&guard).collect() } else { Vec::new() };
+        Ok(Measured { outcomes, calibration: calibration::cells(labelled.iter()), named })
     }
 
-    /// What a network without memory makes of the test.
+    /// What all networks of a trial make of the test, side by side.
     ///
     /// # Errors
-    /// If the model cannot be loaded or run.
-    pub(crate) fn ablation(&self, onnx: &[u8]) -> Result<Outcome> {
-        self.in_budget(WITHOUT_MEMORY, |day| scores::by_network(day, onnx))
+    /// If one of them cannot be loaded or run.
+    pub(crate) fn networks(&self, networks: &Networks) -> Result<Measured> {
+        let Networks { streaming, windowed, forgetful } = networks;
+        std::thread::scope(|scope| {
+            let windowed = scope.spawn(|| Scored::of(self.days(), |day| scores::by_windows(day, &windowed.onnx)));
+            let forgetful = scope.spawn(|| Scored::of(self.days(), |day| scores::by_network(day, &forgetful.onnx)));
+            let mut measured = self.model(&streaming.onnx)?;
+            for (name, scored) in [(WITHOUT_MEMORY, forgetful), (WINDOWED, windowed)] {
+                measured.outcomes.push(self.in_budget(name, &scored.join().expect("scoring that ends")?));
+            }
+            Ok(measured)
+        })
     }
 
     /// Everything measured, as it is recorded.
-    pub(crate) fn fold(&self, losses: Vec<f64>, model: Vec<Outcome>) -> Fold {
-        let outcomes = model.into_iter().chain(self.baselines()).collect();
-        Fold { name: self.name.clone(), scheme: self.scheme, losses, outcomes }
+    pub(crate) fn fold(&self, losses: Vec<f64>, measured: Measured, baselines: &[(&str, Scored)]) -> Fold {
+        let Measured { mut outcomes, calibration, named } = measured;
+        outcomes.extend(self.baselines(baselines));
+        Fold { name: self.name.clone(), scheme: self.scheme, losses, outcomes, calibration, named }
     }
 
-    fn in_budget(&self, name: &str, score: impl Fn(&Day) -> Result<Scores>) -> Result<Outcome> {
-        let scored: Vec<Scores> = self.calm.iter().map(|(day, _)| score(day)).collect::<Result<_>>()?;
-        let calm: Vec<_> =
-            self.calm.iter().zip(&scored).map(|((day, spans), scores)| (*day, scores, spans.clone())).collect();
-        self.at_line(name, line_for(&calm, BUDGET), score)
+    fn in_budget(&self, name: &str, scored: &Scored) -> Outcome {
+        let calm: Vec<_> = self.calm.iter().map(|(day, spans)| (*day, scored.day(day), spans.clone())).collect();
+        self.at_line(name, line_for(&calm, BUDGET), scored)
     }
 
-    fn at_line(&self, name: &str, line: f64, score: impl Fn(&Day) -> Result<Scores>) -> Result<Outcome> {
+    fn at_line(&self, name: &str, line: f64, scored: &Scored) -> Outcome {
         let mut all = Outcome {
             detector: name.to_owned(),
             line,
@@ -201,14 +278,24 @@ impl<'a> Split<'a> {
             false_alerts: Vec::new(),
             false_seconds: 0.0,
             calm_seconds: 0.0,
+            area: self.area(scored),
         };
         for test in &self.tests {
-            let one = judge(test, &score(test.day)?, name, line);
+            let one = judge(test, scored.day(test.day), name, line);
             all.faults.extend(one.faults);
             all.false_alerts.extend(one.false_alerts);
             all.false_seconds += one.false_seconds;
             all.calm_seconds += one.calm_seconds;
         }
-        Ok(all)
+        all
+    }
+
+    fn area(&self, scored: &Scored) -> Option<Area> {
+        Area::mean(self.labelled(scored).filter_map(|test| test.area()))
+    }
+
+    fn labelled(&self, scored: &Scored) -> impl Iterator<Item = Labelled> {
+        let sought = |fault: &Fault| self.scheme.seeks(&fault.kind);
+        self.tests.iter().map(move |test| Labelled::of(test, scored.day(test.day), sought))
     }
 }

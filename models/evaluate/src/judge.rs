@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::day::{Day, Fault};
 use crate::record::{FalseAlert, Found, Outcome};
-use crate::scores::Scores;
+use crate::scores::PodScores;
 
 /// What of a day is judged.
 pub(crate) struct Test<'a> {
@@ -20,6 +20,11 @@ impl Test<'_> {
     /// All faults and all calm time of a day.
     pub(crate) fn whole(day: &Day) -> Test<'_> {
         Test { day, faults: day.faults.clone(), calm: day.calm.clone() }
+    }
+
+    /// Whether nothing was wrong at this time. A test without calm time is calm but for its faults.
+    pub(crate) fn is_calm(&self, at: f64) -> bool {
+        self.calm.is_empty() || self.calm.iter().any(|span| span.contains(&at))
     }
 }
 
@@ -34,7 +39,7 @@ fn alerts(scores: &[(f64, f64)], line: f64) -> impl Iterator<Item = (f64, bool)>
 }
 
 /// Alerts that rise in calm time, seconds under alert in it, and its length, over all pods.
-pub(crate) fn calm(day: &Day, scores: &Scores, calm: &[Range<f64>], line: f64) -> (Vec<FalseAlert>, f64, f64) {
+pub(crate) fn calm(day: &Day, scores: &[PodScores], calm: &[Range<f64>], line: f64) -> (Vec<FalseAlert>, f64, f64) {
     let (mut risen, mut over_time, mut time) = (Vec::new(), 0.0, 0.0);
     for (pod, name) in scores.iter().zip(&day.pods) {
         let mut before = false;
@@ -53,15 +58,15 @@ pub(crate) fn calm(day: &Day, scores: &Scores, calm: &[Range<f64>], line: f64) -
 }
 
 /// Everything there is to say of a detector at this line.
-pub(crate) fn judge(test: &Test, scores: &Scores, detector: &str, line: f64) -> Outcome {
+pub(crate) fn judge(test: &Test, scores: &[PodScores], detector: &str, line: f64) -> Outcome {
     let (false_alerts, false_seconds, calm_seconds) = calm(test.day, scores, &test.calm, line);
     let faults = test.faults.iter().map(|fault| found(test.day, scores, fault, line)).collect();
-    Outcome { detector: detector.to_owned(), line, faults, false_alerts, false_seconds, calm_seconds }
+    Outcome { detector: detector.to_owned(), line, faults, false_alerts, false_seconds, calm_seconds, area: None }
 }
 
-/// A fault counts as found if its pod is under alert in its window, which ends one sample after the fault does.
-fn found(day: &Day, scores: &Scores, fault: &Fault, line: f64) -> Found {
-    let window = |at: f64| at > fault.start && at <= fault.end + day.interval;
+/// A fault counts as found if its pod is under alert in its window.
+fn found(day: &Day, scores: &[PodScores], fault: &Fault, line: f64) -> Found {
+    let window = |at: f64| fault.window(day.interval, at);
     let highest =
         |pod: &[(f64, f64)]| pod.iter().filter(|s| window(s.0)).map(|s| s.1).fold(f64::NEG_INFINITY, f64::max);
     let victim = day.pods.iter().position(|pod| *pod == fault.pod);
@@ -77,8 +82,11 @@ fn found(day: &Day, scores: &Scores, fault: &Fault, line: f64) -> Found {
     Found { kind: fault.kind.clone(), pod: fault.pod.clone(), start: fault.start, after, rank }
 }
 
+/// A day, its scores and when it was calm.
+type Calm<'a> = (&'a Day, &'a [PodScores], Vec<Range<f64>>);
+
 /// The lowest line at which a detector cries at most `budget` times a pod-day in this calm time.
-pub(crate) fn line_for(day: &[(&Day, &Scores, Vec<Range<f64>>)], budget: f64) -> f64 {
+pub(crate) fn line_for(day: &[Calm], budget: f64) -> f64 {
     const STEPS: i32 = 60;
     let in_calm = |at: f64, calm: &[Range<f64>]| calm.iter().any(|span| span.contains(&at));
     let pods = day.iter().flat_map(|(_, scores, calm)| scores.iter().flatten().map(move |sample| (sample, calm)));

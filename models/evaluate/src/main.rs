@@ -1,10 +1,14 @@
 //! Measures the model beside simpler detectors, on data that the model at hand was not trained on.
 
+mod area;
+mod calibration;
 mod day;
 mod detectors;
+mod drift;
 mod folds;
 mod intervals;
 mod judge;
+mod naming;
 mod record;
 mod results;
 mod scores;
@@ -48,23 +52,23 @@ fn main() -> Result<()> {
 fn measure(models: &Path) -> Result<Record> {
     let data = Data::read(models)?;
     let Plan { seed, epochs, .. } = Plan::SHIPPED;
+    say("scoring: the baselines");
+    let baselines = scores::baselines(&data.all().collect::<Vec<_>>());
     let mut folds = Vec::new();
     for trial in trials(&data) {
         say(&format!(
             "training for: {}",
             trial.splits.iter().map(|split| split.name.as_str()).collect::<Vec<_>>().join(", ")
         ));
-        let (with, without) = (trial.train(true, epochs), trial.train(false, epochs));
+        let networks = trial.networks(epochs);
         for split in &trial.splits {
             say(&format!("judging: {}", split.name));
-            let mut model = split.model(&with.onnx)?;
-            model.push(split.ablation(&without.onnx)?);
-            folds.push(split.fold(with.losses.clone(), model));
+            folds.push(split.fold(networks.streaming.losses.clone(), split.networks(&networks)?, &baselines));
         }
     }
     let split = recording(&data);
     say(&format!("judging: {}", split.name));
-    folds.push(split.fold(Vec::new(), split.model(&shipped(models)?)?));
+    folds.push(split.fold(Vec::new(), split.model(&shipped(models)?)?, &baselines));
     Ok(Record { features: schema_hash(), seed, epochs, folds })
 }
 
@@ -90,6 +94,8 @@ fn say(text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use guard_train::Memory;
+
     use super::*;
     use crate::record::Outcome;
 
@@ -108,7 +114,12 @@ mod tests {
         assert_eq!(found.len(), recorded.len(), "{AGAIN}");
         for (found, recorded) in found.iter().zip(recorded) {
             assert!((found.line / recorded.line - 1.0).abs() < 1e-3, "{found:?} {recorded:?}, {AGAIN}");
-            let recorded = Outcome { line: found.line, ..recorded.clone() };
+            let areas = |outcome: &Outcome| outcome.area.map(|area| area.auc_pr + area.vus_pr);
+            assert!(
+                (areas(found).unwrap() / areas(recorded).unwrap() - 1.0).abs() < 1e-3,
+                "{found:?} {recorded:?}, {AGAIN}"
+            );
+            let recorded = Outcome { line: found.line, area: found.area, ..recorded.clone() };
             assert_eq!(*found, recorded, "{AGAIN}");
         }
     }
@@ -128,12 +139,13 @@ mod tests {
         let trial = &trials(&data)[0];
         let fold = &record.folds[0];
         assert_eq!(trial.splits[0].name, fold.name);
-        same(&trial.splits[0].baselines(), &fold.outcomes[fold.outcomes.len() - detectors::BASELINES.len()..]);
-        for (loss, recorded) in trial.train(true, 2).losses.iter().zip(&fold.losses) {
+        let baselines = scores::baselines(&data.real().collect::<Vec<_>>());
+        same(&trial.splits[0].baselines(&baselines), &fold.outcomes[fold.outcomes.len() - baselines.len()..]);
+        for (loss, recorded) in trial.train(Memory::Streaming, 2).losses.iter().zip(&fold.losses) {
             assert!((loss / recorded - 1.0).abs() < 1e-3, "{loss} {recorded}, {AGAIN}");
         }
         let split = recording(&data);
-        let all = split.fold(Vec::new(), split.model(&shipped(models()).unwrap()).unwrap());
+        let all = split.fold(Vec::new(), split.model(&shipped(models()).unwrap()).unwrap(), &baselines);
         same(&all.outcomes, &record.folds.last().expect("the recording").outcomes);
     }
 }

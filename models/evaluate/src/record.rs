@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::area::Area;
+use crate::calibration::Cell;
+use crate::naming::Named;
+
 /// Everything measured, in the order of its making.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -20,6 +24,10 @@ pub(crate) struct Fold {
     /// Loss of the first epochs of the model that was judged: training it again must give the same.
     pub(crate) losses: Vec<f64>,
     pub(crate) outcomes: Vec<Outcome>,
+    /// Scores of the product beside the truth; on real days only, for how common synthetic faults are is not chance.
+    pub(crate) calibration: Vec<Cell>,
+    /// What the product named as the reason of each sought fault.
+    pub(crate) named: Vec<Named>,
 }
 
 /// What training and test have in common.
@@ -32,8 +40,20 @@ pub(crate) enum Scheme {
     Application,
     /// Another application, with synthetic faults.
     Synthetic,
+    /// Another application, with what only somebody with a memory can tell apart.
+    Memory,
     /// The model that ships, on the recording of another cluster.
     Cluster,
+}
+
+/// Faults that show in CPU use: what the source's other kinds do, they do inside the application.
+pub(crate) const CPU_KINDS: [&str; 2] = ["cpu_contention", "cpu_consumed"];
+
+impl Scheme {
+    /// Whether a detector can be asked to find a fault of this kind. The source of the real days has kinds that hardly show.
+    pub(crate) fn seeks(self, kind: &str) -> bool {
+        !matches!(self, Scheme::Time | Scheme::Application) || CPU_KINDS.contains(&kind)
+    }
 }
 
 /// What one detector made of one fold's test.
@@ -49,6 +69,8 @@ pub(crate) struct Outcome {
     pub(crate) false_seconds: f64,
     /// Calm time, in pod-seconds.
     pub(crate) calm_seconds: f64,
+    /// How well its scores set faults apart, whatever the line; the mean of the fold's tests.
+    pub(crate) area: Option<Area>,
 }
 
 /// One fault with what became of it.

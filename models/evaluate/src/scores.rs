@@ -1,24 +1,66 @@
 //! A day's samples through a detector, or through the scorer that ships: what each pod scored at each time.
 
+use std::collections::VecDeque;
+
 use anyhow::{Context, Result};
 use guard_model::engine::{Engine, HIDDEN};
-use guard_model::features::{Normaliser, signals};
+use guard_model::features::{INPUTS, Normaliser, signals};
 use guard_model::scorer::{Scorer, Settings};
+use guard_train::WINDOW;
 use jiff::Timestamp;
 
 use crate::day::Day;
-use crate::detectors::{Detector, Make};
+use crate::detectors::{BASELINES, Detector, Make};
+use crate::naming::PodCauses;
 
 /// The line of the score that ships.
 pub(crate) const LINE: f64 = 0.7;
 /// The network alone keeps silent for as many samples as the scorer lets it.
 const LEARNING: u32 = 20;
 
-/// Time (Unix seconds) and score of each sample of each pod, in the order of [`Day::pods`].
-pub(crate) type Scores = Vec<Vec<(f64, f64)>>;
+/// Time (Unix seconds) and score of each sample of a pod.
+pub(crate) type PodScores = Vec<(f64, f64)>;
+/// Those of all pods, in the order of [`Day::pods`].
+pub(crate) type Scores = Vec<PodScores>;
+
+/// What a detector scored on some days.
+pub(crate) struct Scored<'a>(Vec<(&'a Day, Scores)>);
+
+impl<'a> Scored<'a> {
+    /// Scores each of the days once.
+    ///
+    /// # Errors
+    /// What `score` returns.
+    pub(crate) fn of(
+        days: impl Iterator<Item = &'a Day>,
+        mut score: impl FnMut(&'a Day) -> Result<Scores>,
+    ) -> Result<Scored<'a>> {
+        let mut scored: Vec<(&Day, Scores)> = Vec::new();
+        for day in days {
+            if !scored.iter().any(|(other, _)| std::ptr::eq(*other, day)) {
+                scored.push((day, score(day)?));
+            }
+        }
+        Ok(Scored(scored))
+    }
+
+    /// Of a day that is among them; of any other, nothing.
+    pub(crate) fn day(&self, day: &Day) -> &[PodScores] {
+        self.0.iter().find(|(other, _)| std::ptr::eq(*other, day)).map_or(&[], |(_, scores)| scores)
+    }
+}
+
+/// All baselines with their names, side by side.
+pub(crate) fn baselines<'a>(days: &[&'a Day]) -> Vec<(&'static str, Scored<'a>)> {
+    std::thread::scope(|scope| {
+        let score = |make: Make| move || Scored(days.iter().map(|day| (*day, by_detector(day, make))).collect());
+        let threads = BASELINES.map(|make| (make.0, scope.spawn(score(make))));
+        threads.into_iter().map(|(name, thread)| (name, thread.join().expect("a detector that ends"))).collect()
+    })
+}
 
 /// One detector a pod.
-pub(crate) fn by_detector(day: &Day, (_, make): Make) -> Scores {
+fn by_detector(day: &Day, (_, make): Make) -> Scores {
     let index = day.index();
     let mut detectors: Vec<Box<dyn Detector>> = day.pods.iter().map(|_| make()).collect();
     let mut scores = vec![Vec::new(); day.pods.len()];
@@ -31,22 +73,24 @@ pub(crate) fn by_detector(day: &Day, (_, make): Make) -> Scores {
     scores
 }
 
-/// The score that ships: network, saturation and facts, as `guard-exporter` mixes them.
+/// The score that ships: network, saturation and facts, as `guard-exporter` mixes them; and the reasons that it gives.
 ///
 /// # Errors
 /// If the model cannot be loaded.
-pub(crate) fn by_scorer(day: &Day, onnx: &[u8]) -> Result<Scores> {
+pub(crate) fn by_scorer(day: &Day, onnx: &[u8]) -> Result<(Scores, Vec<PodCauses>)> {
     let index = day.index();
     let settings = Settings { threshold: LINE, interval_seconds: day.interval };
     let mut node = Scorer::new(settings, Some(Engine::load(onnx)?.into()));
-    let mut scores = vec![Vec::new(); day.pods.len()];
+    let (mut scores, mut causes) = (vec![Vec::new(); day.pods.len()], vec![Vec::new(); day.pods.len()]);
     for tick in &day.ticks {
         let at = Timestamp::from_second(tick.at as i64).context("a time out of range")?;
         for report in node.tick(at, &tick.samples) {
-            scores[index[report.name.as_str()]].push((tick.at, report.score.unwrap_or(0.0)));
+            let pod = index[report.name.as_str()];
+            scores[pod].push((tick.at, report.score.unwrap_or(0.0)));
+            causes[pod].push(report.reasons.iter().map(|reason| reason.cause).collect());
         }
     }
-    Ok(scores)
+    Ok((scores, causes))
 }
 
 /// The network's probability alone, without any rule.
@@ -69,4 +113,62 @@ pub(crate) fn by_network(day: &Day, onnx: &[u8]) -> Result<Scores> {
         }
     }
     Ok(scores)
+}
+
+/// The probability of a network that sees the last [`WINDOW`] samples of each pod, and nothing before; until there are so many
+/// it keeps silent.
+///
+/// # Errors
+/// If the model cannot be loaded or run.
+pub(crate) fn by_windows(day: &Day, onnx: &[u8]) -> Result<Scores> {
+    let index = day.index();
+    let mut engine = Engine::load(onnx)?;
+    let mut pods = vec![(Normaliser::default(), VecDeque::<[f32; INPUTS]>::new()); day.pods.len()];
+    let mut scores = vec![Vec::new(); day.pods.len()];
+    for tick in &day.ticks {
+        let mut full = Vec::new();
+        for sample in tick.samples.iter().filter(|sample| sample.fresh) {
+            let pod = index[sample.facts.name.as_str()];
+            let (normaliser, window) = &mut pods[pod];
+            window.push_back(normaliser.step(sample.at, &signals(sample)).input);
+            if window.len() > WINDOW {
+                window.pop_front();
+            }
+            if window.len() == WINDOW { full.push(pod) } else { scores[pod].push((tick.at, 0.0)) }
+        }
+        let mut state = [vec![0.0; full.len() * HIDDEN], vec![0.0; full.len() * HIDDEN]];
+        let mut probability = Vec::new();
+        for step in 0..if full.is_empty() { 0 } else { WINDOW } {
+            let x: Vec<f32> = full.iter().flat_map(|&pod| pods[pod].1[step]).collect();
+            let [h, c] = &mut state;
+            probability.clone_from(&engine.step(full.len(), &x, h, c)?.probability);
+        }
+        for (pod, probability) in full.into_iter().zip(probability) {
+            scores[pod].push((tick.at, f64::from(probability)));
+        }
+    }
+    Ok(scores)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::day::Tick;
+    use guard_model::engine::SHIPPED;
+    use guard_model::sample::{Measures, PodFacts, PodSample};
+
+    #[test]
+    fn a_network_over_windows_speaks_from_its_first_full_window_on() {
+        let facts = PodFacts { name: "pod".to_owned(), ..PodFacts::default() };
+        let measures = Measures { cpu_cores: Some(0.1), memory_bytes: Some(2e7), ..Measures::default() };
+        let sample =
+            |at| PodSample { at, fresh: true, reset: false, facts: facts.clone(), measures, metrics: Vec::new() };
+        let tick = |i| Tick { at: 60.0 * f64::from(i), samples: vec![sample(60.0 * f64::from(i))] };
+        let ticks = (0..40).map(tick).collect();
+        let pods = vec!["pod".to_owned()];
+        let day = Day { name: "made", interval: 60.0, pods, ticks, faults: Vec::new(), calm: Vec::new() };
+        let scores = by_windows(&day, SHIPPED).unwrap().remove(0);
+        assert_eq!(scores.len(), 40);
+        assert_eq!(scores.iter().position(|(_, score)| *score > 0.0), Some(WINDOW - 1));
+    }
 }

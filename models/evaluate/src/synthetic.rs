@@ -17,10 +17,11 @@ const LEAK_SECONDS: f64 = 1200.0;
 /// Traffic that somebody would miss, in bytes a second.
 const SOME_TRAFFIC: f64 = 2000.0;
 
-/// A kind of fault, by its name.
-type Kind = (&'static str, fn(&Typical) -> bool, fn(&mut Measures, &Typical, f64));
-
 /// What is done to a sample; the last argument is how much of the fault's time has gone by, 0 to 1.
+pub(crate) type Change = fn(&mut Measures, &Typical, f64);
+/// A kind of fault, by its name.
+type Kind = (&'static str, fn(&Typical) -> bool, Change);
+
 const KINDS: [Kind; 7] = [
     ("cpu to its limit", Typical::has_cpu_limit, |m, t, _| m.cpu_cores = Some(0.93 * t.cpu_limit)),
     ("cpu up by 40 % of its limit", Typical::has_cpu_limit, |m, t, _| {
@@ -44,11 +45,11 @@ const KINDS: [Kind; 7] = [
 ];
 
 /// Medians of a pod in calm time; NaN is unknown.
-struct Typical {
+pub(crate) struct Typical {
     cpu: f64,
-    cpu_limit: f64,
+    pub(crate) cpu_limit: f64,
     memory: f64,
-    memory_limit: f64,
+    pub(crate) memory_limit: f64,
     receive: f64,
     transmit: f64,
 }
@@ -68,15 +69,15 @@ impl Typical {
         }
     }
 
-    fn has_cpu_limit(&self) -> bool {
+    pub(crate) fn has_cpu_limit(&self) -> bool {
         self.cpu < 0.5 * self.cpu_limit
     }
 
-    fn has_memory_to_spare(&self) -> bool {
+    pub(crate) fn has_memory_to_spare(&self) -> bool {
         self.memory < 0.5 * self.memory_limit
     }
 
-    fn has_traffic(&self) -> bool {
+    pub(crate) fn has_traffic(&self) -> bool {
         self.receive > SOME_TRAFFIC && self.transmit > SOME_TRAFFIC
     }
 }
@@ -89,26 +90,35 @@ fn traffic(measures: &mut Measures, receive: f64, transmit: f64) {
 /// The calm time of a day with one fault in each pod that one of the kinds matters in. Another seed puts other kinds there.
 pub(crate) fn disturb(day: &Day, seed: u64) -> Day {
     let mut draw = Draw::new(seed);
-    let span =
-        day.calm.iter().fold(f64::INFINITY..f64::NEG_INFINITY, |all, c| all.start.min(c.start)..all.end.max(c.end));
+    let span = span(day);
     let mut ticks: Vec<Tick> = day.ticks.iter().filter(|tick| span.contains(&tick.at)).cloned().collect();
     let mut faults = Vec::new();
     let mut next = draw.integer(0, KINDS.len());
     for pod in &day.pods {
-        let own = ticks.iter().flat_map(|tick| &tick.samples).filter(|sample| sample.facts.name == *pod);
-        let typical = Typical::of(&own.collect::<Vec<_>>());
+        let typical = typical(&ticks, pod);
         let order = (0..KINDS.len()).map(|i| KINDS[(next + i) % KINDS.len()]);
         let Some(kind) = order.into_iter().find(|(_, matters, _)| matters(&typical)) else { continue };
         next += 1;
         let length = if kind.0 == "memory leak" { LEAK_SECONDS } else { FAULT_SECONDS };
         let start = draw.uniform(span.start + WATCHED_SECONDS, span.end - length - 2.0 * day.interval);
-        put(&mut ticks, pod, kind, &typical, &(start..start + length));
+        put(&mut ticks, pod, kind.2, &typical, &(start..start + length));
         faults.push(Fault { start, end: start + length, pod: pod.clone(), kind: kind.0.to_owned() });
     }
     Day { name: day.name, interval: day.interval, pods: day.pods.clone(), ticks, faults, calm: Vec::new() }
 }
 
-fn put(ticks: &mut [Tick], pod: &str, (_, _, change): Kind, typical: &Typical, span: &Range<f64>) {
+/// From the first to the last calm time of a day.
+pub(crate) fn span(day: &Day) -> Range<f64> {
+    day.calm.iter().fold(f64::INFINITY..f64::NEG_INFINITY, |all, c| all.start.min(c.start)..all.end.max(c.end))
+}
+
+pub(crate) fn typical(ticks: &[Tick], pod: &str) -> Typical {
+    let own = ticks.iter().flat_map(|tick| &tick.samples).filter(|sample| sample.facts.name == *pod);
+    Typical::of(&own.collect::<Vec<_>>())
+}
+
+/// Changes what a pod shows in this time.
+pub(crate) fn put(ticks: &mut [Tick], pod: &str, change: Change, typical: &Typical, span: &Range<f64>) {
     for tick in ticks.iter_mut().filter(|tick| span.contains(&tick.at)) {
         let gone = (tick.at - span.start) / (span.end - span.start);
         for sample in tick.samples.iter_mut().filter(|sample| sample.facts.name == pod) {
@@ -122,11 +132,12 @@ fn put(ticks: &mut [Tick], pod: &str, (_, _, change): Kind, typical: &Typical, s
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use guard_model::sample::PodFacts;
 
-    fn day() -> Day {
+    /// Seven pods that never change, for so many minutes.
+    pub(crate) fn day(minutes: i32) -> Day {
         let sample = |pod: &str, at: f64| PodSample {
             at,
             fresh: true,
@@ -154,20 +165,20 @@ mod tests {
         Day {
             name: "made",
             interval: 60.0,
-            ticks: (0..200).map(tick).collect(),
+            ticks: (0..minutes).map(tick).collect(),
             pods: pods.clone(),
             faults: Vec::new(),
-            calm: vec![0.0..12_000.0],
+            calm: vec![0.0..60.0 * f64::from(minutes)],
         }
     }
 
     #[test]
     fn each_kind_is_put_into_one_pod_and_only_into_its_time() {
-        let disturbed = disturb(&day(), 1);
+        let disturbed = disturb(&day(200), 1);
         let kinds: std::collections::BTreeSet<&str> =
             disturbed.faults.iter().map(|fault| fault.kind.as_str()).collect();
         assert_eq!(kinds.len(), KINDS.len());
-        for (before, after) in day().ticks.iter().zip(&disturbed.ticks) {
+        for (before, after) in day(200).ticks.iter().zip(&disturbed.ticks) {
             for (old, new) in before.samples.iter().zip(&after.samples) {
                 let fault = disturbed.faults.iter().find(|fault| fault.pod == new.facts.name).unwrap();
                 let within = (fault.start..fault.end).contains(&after.at);
@@ -178,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_fault_that_would_not_matter_is_not_made() {
-        let mut idle = day();
+        let mut idle = day(200);
         idle.ticks.iter_mut().flat_map(|tick| &mut tick.samples).for_each(|sample| {
             sample.measures.receive_bytes_per_second = Some(10.0);
             sample.facts.cpu_limit_cores = None;

@@ -16,4 +16,4 @@ mod train;
 
 pub use crate::net::Net;
 pub use crate::onnx::encode;
-pub use crate::train::{Plan, STEPS, Source, train, write_windows};
+pub use crate::train::{Memory, Plan, STEPS, Source, WINDOW, train, write_windows};

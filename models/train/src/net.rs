@@ -73,6 +73,14 @@ impl Net {
         self
     }
 
+    /// The same network blind to all inputs but those that [`of_levels`] leaves.
+    pub(crate) fn sees_levels(mut self) -> Net {
+        for mut row in self.0[EMBED_W].rows_mut() {
+            of_levels(row.iter_mut());
+        }
+        self
+    }
+
     /// How many numbers are learnt.
     pub fn parameters() -> usize {
         SHAPES.iter().map(|[out, input]| out * input).sum()
@@ -287,6 +295,13 @@ fn row_mut<const WIDTH: usize>(all: &mut Array2<f32>, row: usize) -> &mut [f32; 
     flat[row * WIDTH..].first_chunk_mut().expect("as wide as it was made")
 }
 
+/// Puts zeros for all inputs that compare a pod with its own past: what is left are the levels of its signals, which of them are
+/// known, and its use of the limits.
+pub(crate) fn of_levels<'a>(inputs: impl Iterator<Item = &'a mut f32>) {
+    let level = |i: usize| (3 * SIGNALS..4 * SIGNALS).contains(&i) || (5 * SIGNALS..6 * SIGNALS + 4).contains(&i);
+    inputs.enumerate().filter(|(i, _)| !level(*i)).for_each(|(_, input)| *input = 0.0);
+}
+
 pub(crate) fn sigmoid(v: f32) -> f32 {
     1.0 / (1.0 + (-v).exp())
 }
@@ -301,4 +316,23 @@ fn rows_mut(all: &mut Array2<f32>, range: Range<usize>) -> ArrayViewMut2<'_, f32
 
 fn sum_rows(all: &Array2<f32>) -> Array2<f32> {
     all.sum_axis(Axis(0)).insert_axis(Axis(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_of_levels_is_blind_to_what_compares_with_the_past() {
+        let mut draw = Draw::new(5);
+        let net = Net::random(&mut draw).sees_levels();
+        let mut x = Array2::from_shape_simple_fn([1, INPUTS], || draw.normal(0.0, 1.0) as f32);
+        let logit = |x: &Array2<f32>| net.forward(&x.view(), &State::zeros(1)).logit[[0, 0]];
+        let before = logit(&x);
+        x[[0, 0]] += 3.0;
+        x[[0, INPUTS - 1]] += 3.0;
+        assert!((logit(&x) - before).abs() < f32::EPSILON);
+        x[[0, 3 * SIGNALS]] += 3.0;
+        assert!((logit(&x) - before).abs() > f32::EPSILON);
+    }
 }

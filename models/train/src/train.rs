@@ -9,7 +9,7 @@ use tract_onnx::prelude::tract_ndarray::Array2;
 use crate::augment::augment;
 use crate::data::Series;
 use crate::draw::Draw;
-use crate::net::{FORECAST, LOG_VARIANCE, Net, State, Trace, rows, sigmoid};
+use crate::net::{FORECAST, LOG_VARIANCE, Net, State, Trace, of_levels, rows, sigmoid};
 use crate::optim::{AdamW, one_cycle};
 use crate::track::Track;
 
@@ -34,13 +34,28 @@ pub struct Plan {
     pub epochs: usize,
     /// Peak of the learning rate.
     pub rate: f64,
-    /// Whether the net remembers the sample before; without, it is the ablation that shows what memory is worth.
-    pub memory: bool,
+    /// How far back the net looks.
+    pub memory: Memory,
 }
+
+/// How far back a net looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// As far as its state carries, from the first sample of a pod on.
+    Streaming,
+    /// Over the last [`WINDOW`] samples, from nothing, at levels that are not compared with the pod's own past: how LSTM are most
+    /// often put to monitoring. Kept to be measured.
+    Window,
+    /// At this sample alone. Kept to show what memory is worth.
+    None,
+}
+
+/// Samples that a net of [`Memory::Window`] sees at once.
+pub const WINDOW: usize = 30;
 
 impl Plan {
     /// How the model that ships was trained.
-    pub const SHIPPED: Plan = Plan { seed: 1, epochs: 120, rate: 4e-3, memory: true };
+    pub const SHIPPED: Plan = Plan { seed: 1, epochs: 120, rate: 4e-3, memory: Memory::Streaming };
 }
 
 /// Fault-free minutes to draw windows from: a series and which of its minutes (from, to) may be used.
@@ -82,7 +97,7 @@ impl Batch {
         }
     }
 
-    fn draw(sources: &[Source], draw: &mut Draw) -> Batch {
+    fn draw(sources: &[Source], memory: Memory, draw: &mut Draw) -> Batch {
         let mut batch = Batch::new(WINDOWS * sources.len());
         for i in 0..batch.width {
             let source = &sources[i % sources.len()];
@@ -91,6 +106,9 @@ impl Batch {
             let pod = draw.integer(0, source.series.pods.len());
             let minutes: Vec<Signals> = (start..start + STEPS).map(|m| source.series.cell(m, pod)).collect();
             batch.put(i, &minutes, draw);
+        }
+        if memory == Memory::Window {
+            batch.input.rows_mut().into_iter().for_each(|mut row| of_levels(row.iter_mut()));
         }
         batch
     }
@@ -169,7 +187,7 @@ fn is_normal(batch: &Batch, row: usize) -> bool {
 pub fn write_windows(sources: &[Source], plan: Plan, out: &mut dyn Write) -> io::Result<()> {
     let mut draw = Draw::new(plan.seed);
     for _ in 0..plan.epochs {
-        let batch = Batch::draw(sources, &mut draw);
+        let batch = Batch::draw(sources, plan.memory, &mut draw);
         for row in 0..STEPS * batch.width {
             let told = [batch.label[row], batch.weight[row]];
             let seen = batch.input.row(row).into_iter().chain(batch.residual.row(row)).chain(batch.known.row(row));
@@ -186,17 +204,20 @@ pub fn train(sources: &[Source], plan: Plan, report: &mut dyn FnMut(usize, f64) 
     let mut draw = Draw::new(plan.seed);
     let mut net = Net::random(&mut draw);
     let mut optimiser = AdamW::new();
-    let chunks: Vec<usize> = (0..STEPS - 1).step_by(CHUNK).collect();
+    let chunk = if plan.memory == Memory::Window { WINDOW } else { CHUNK };
+    let chunks: Vec<usize> = (0..STEPS - 1).step_by(chunk).collect();
     for epoch in 0..plan.epochs {
-        let batch = Batch::draw(sources, &mut draw);
+        let batch = Batch::draw(sources, plan.memory, &mut draw);
         let mut state = State::zeros(batch.width);
         let mut mean = 0.0;
         for (i, &first) in chunks.iter().enumerate() {
-            let last = (first + CHUNK).min(STEPS - 1);
+            let last = (first + chunk).min(STEPS - 1);
             let x = rows(&batch.input, first * batch.width..last * batch.width);
-            if !plan.memory {
-                state = State::zeros(x.nrows());
-            }
+            state = match plan.memory {
+                Memory::Streaming => state,
+                Memory::Window => State::zeros(batch.width),
+                Memory::None => State::zeros(x.nrows()),
+            };
             let trace = net.forward(&x, &state);
             let loss = loss(&batch, first * batch.width, &trace);
             let grad = net.backward(&x, &trace, &loss.d_forecast, &loss.d_logit);
@@ -209,7 +230,11 @@ pub fn train(sources: &[Source], plan: Plan, report: &mut dyn FnMut(usize, f64) 
             break;
         }
     }
-    if plan.memory { net } else { net.forgetful() }
+    match plan.memory {
+        Memory::Streaming => net,
+        Memory::Window => net.sees_levels(),
+        Memory::None => net.forgetful(),
+    }
 }
 
 #[cfg(test)]
@@ -223,7 +248,7 @@ mod tests {
         let sources = [Source::whole(&day)];
         let mut written = Vec::new();
         write_windows(&sources, Plan { epochs: 1, ..Plan::SHIPPED }, &mut written).unwrap();
-        let batch = Batch::draw(&sources, &mut Draw::new(Plan::SHIPPED.seed));
+        let batch = Batch::draw(&sources, Memory::Streaming, &mut Draw::new(Plan::SHIPPED.seed));
         let numbers: Vec<f32> = written.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
         let width = INPUTS + 2 * SIGNALS + 2;
         assert_eq!(numbers.len(), STEPS * WINDOWS * width);
