@@ -46,6 +46,8 @@ pub enum Command {
     Config(commands::config::ConfigArgs),
     /// Show all of it on a recorded incident; needs no cluster
     Demo(commands::demo::DemoArgs),
+    /// Show the dashboard in a browser on this machine; it changes nothing
+    Ui(commands::ui::UiArgs),
     /// Propose what may safely be done about a pod or workload, and do it once it is approved
     Fix(commands::fix::FixArgs),
     /// Take back what was done, by the id that history shows, if nobody has changed it since

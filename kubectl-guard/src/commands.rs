@@ -21,6 +21,7 @@ pub mod man;
 pub mod mute;
 pub mod run;
 pub mod status;
+pub mod ui;
 pub mod uninstall;
 pub mod version;
 
@@ -46,6 +47,7 @@ pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
         Command::Man(args) => man::run(&args, console),
         Command::Run(args) => run::run(&args, &cli.kube, console).await,
         Command::Status(args) => status::run(*args, &cli.kube, console).await,
+        Command::Ui(args) => ui::run(&args, &cli.kube, console).await,
         Command::Install(args) => install::run(&args, &cli.kube, console).await,
         Command::Uninstall(args) => uninstall::run(&args, &cli.kube, console).await,
         Command::Undo(args) => fix::undo::run(&args, &cli.kube, console).await,

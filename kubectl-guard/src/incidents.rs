@@ -124,22 +124,10 @@ mod tests {
     use guard_model::incident::{Anomaly, group};
 
     use super::*;
-    use crate::approve::{Person, Way, approve};
+    use crate::approve::{Way, approve};
     use crate::audit::{Journal, VERSION};
     use crate::plan::ActionKind;
-    use crate::plan::examples::{now, plan};
-
-    struct Typist;
-
-    impl Person for Typist {
-        fn is_there(&self) -> bool {
-            true
-        }
-
-        fn ask(&self, _: &str) -> Option<String> {
-            Some("web".into())
-        }
-    }
+    use crate::plan::examples::{Typist, now, plan};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(now().as_second() + seconds).unwrap()
@@ -163,7 +151,7 @@ mod tests {
 
     /// The lines of restarts, each begun at this second, done a second later, and judged at the other.
     fn journal(restarts: &[(i64, Option<(i64, Outcome)>)]) -> Vec<Line> {
-        let approved = approve(plan(ActionKind::Restart), Way::Ask, now(), &Typist).unwrap();
+        let approved = approve(plan(ActionKind::Restart), Way::Ask, now(), &Typist("web")).unwrap();
         let mut lines = Vec::new();
         for (n, (begun, judged)) in restarts.iter().enumerate() {
             let mut add = |seconds, event| {

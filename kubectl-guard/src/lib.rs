@@ -42,6 +42,7 @@ pub mod run;
 pub mod sanitise;
 pub mod scores;
 pub mod setup;
+pub mod ui;
 pub mod verify;
 #[cfg(test)]
 mod wire;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use guard_model::alert::Alert;
 use guard_model::cause::Reason;
+use guard_model::incident::Anomaly;
 use guard_model::mute::Silence;
 use guard_model::report::{NodeReport, PodReport, Severity, State};
 use guard_model::rules::{self, Custom};
@@ -68,6 +69,23 @@ impl Row {
     /// True if it is over its line and nobody asked for silence.
     pub fn is_anomalous(&self) -> bool {
         self.state == Some(State::Anomalous)
+    }
+
+    /// The anomaly that it tells of, if it tells of one; `deploy` if it is part of a rollout.
+    pub fn anomaly(&self, deploy: bool) -> Option<Anomaly> {
+        let since = self.since.filter(|_| self.is_anomalous())?;
+        Some(Anomaly {
+            namespace: self.namespace.clone(),
+            pod: self.name.clone(),
+            workload: self.owner(),
+            node: self.node.clone(),
+            since,
+            until: None,
+            cause: self.reasons.first().map(|reason| reason.cause),
+            reason: self.reason().to_owned(),
+            score: self.score.unwrap_or(0.0),
+            deploy,
+        })
     }
 
     /// The words of the REASON column: the strongest reason, else the note.

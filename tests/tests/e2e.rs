@@ -51,6 +51,8 @@ mod scrape;
 mod setups;
 #[path = "e2e/status.rs"]
 mod status;
+#[path = "e2e/ui.rs"]
+mod ui;
 
 const TESTS: &[Test<Cluster>] = &[
     ("pods_of_two_nodes_reach_each_other", Own, cluster::pods_of_two_nodes_reach_each_other),
@@ -64,6 +66,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("formats_are_kubectls", Any, status::formats_are_kubectls),
     ("explain_shows_why_a_container_ended", Any, status::explain_shows_why_a_container_ended),
     ("a_viewer_sees_and_may_not_fix", Any, rights::a_viewer_sees_and_may_not_fix),
+    ("the_dashboard_shows_the_cluster", Any, ui::the_dashboard_shows_the_cluster),
     ("a_mute_is_heeded_until_it_ends", Any, mutes::a_mute_is_heeded_until_it_ends),
     ("whoever_may_nothing_is_told_the_missing_rule", Any, rights::whoever_may_nothing_is_told_the_missing_rule),
     ("metrics_are_collected_and_analyzed", Any, collect::metrics_are_collected_and_analyzed),

@@ -2,9 +2,9 @@ use http::{Method, Response};
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::approve::{Person, Way, approve};
+use crate::approve::{Way, approve};
 use crate::plan::ActionKind;
-use crate::plan::examples::{now, plan};
+use crate::plan::examples::{Typist, now, plan};
 
 /// An API server that writes down what it is asked and answers by this function.
 fn server(
@@ -30,20 +30,8 @@ fn server(
     (Client::new(service, "default"), seen)
 }
 
-struct Typist;
-
-impl Person for Typist {
-    fn is_there(&self) -> bool {
-        true
-    }
-
-    fn ask(&self, _: &str) -> Option<String> {
-        Some("web".into())
-    }
-}
-
 fn approved() -> ApprovedPlan {
-    approve(plan(ActionKind::Restart), Way::Ask, now(), &Typist).unwrap()
+    approve(plan(ActionKind::Restart), Way::Ask, now(), &Typist("web")).unwrap()
 }
 
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/web";

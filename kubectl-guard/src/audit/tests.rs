@@ -2,25 +2,13 @@ use std::sync::LazyLock;
 
 use super::*;
 use crate::apply::StepOutcome;
-use crate::approve::{Person, Way, approve};
+use crate::approve::{Way, approve};
 use crate::plan::ActionKind;
-use crate::plan::examples::{now, plan};
+use crate::plan::examples::{Typist, now, plan};
 use crate::verify::Outcome;
 
-struct Typist;
-
-impl Person for Typist {
-    fn is_there(&self) -> bool {
-        true
-    }
-
-    fn ask(&self, _: &str) -> Option<String> {
-        Some("web".into())
-    }
-}
-
 fn intent() -> Event {
-    Event::intent(&approve(plan(ActionKind::Restart), Way::Ask, now(), &Typist).unwrap(), 0)
+    Event::intent(&approve(plan(ActionKind::Restart), Way::Ask, now(), &Typist("web")).unwrap(), 0)
 }
 
 fn done() -> Event {

@@ -48,6 +48,11 @@ pub fn run(args: &DemoArgs, console: &Console) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
+/// The incident that ships, scored by the model that ships.
+pub(crate) fn incident(console: &Console) -> Result<Recorded, Error> {
+    replay(&DemoArgs { detector: DetectorFlags::default(), recording: None }, console)
+}
+
 fn replay(args: &DemoArgs, console: &Console) -> Result<Recorded, Error> {
     let detector = args.detector.load()?;
     let settings = Settings { threshold: DEFAULT_THRESHOLD, interval_seconds: INTERVAL_SECONDS };

@@ -28,7 +28,7 @@ use crate::incidents::{Known, fixes, known};
 use crate::model::DetectorFlags;
 use crate::output::{self, Format, Formats};
 use crate::render::{self, Style};
-use crate::rows::{self, DEFAULT_THRESHOLD, Row};
+use crate::rows::{self, DEFAULT_THRESHOLD};
 use crate::{pods, sanitise};
 
 /// What a tick of a recording stands for.
@@ -89,23 +89,7 @@ async fn of_cluster(args: &IncidentsArgs, kube: &KubeFlags, console: &Console) -
         .map(|pod| pod.uid.as_str())
         .collect();
     let rows = rows::join(&scores, &found.facts, now);
-    Ok(rows.iter().filter_map(|row| anomaly(row, deploys.contains(&row.uid.as_str()))).collect())
-}
-
-fn anomaly(row: &Row, deploy: bool) -> Option<Anomaly> {
-    let since = row.since.filter(|_| row.is_anomalous())?;
-    Some(Anomaly {
-        namespace: row.namespace.clone(),
-        pod: row.name.clone(),
-        workload: row.owner(),
-        node: row.node.clone(),
-        since,
-        until: None,
-        cause: row.reasons.first().map(|reason| reason.cause),
-        reason: row.reason().to_owned(),
-        score: row.score.unwrap_or(0.0),
-        deploy,
-    })
+    Ok(rows.iter().filter_map(|row| row.anomaly(deploys.contains(&row.uid.as_str()))).collect())
 }
 
 /// What was ever over its line in a file.

@@ -5,6 +5,7 @@ use guard_model::report::State;
 use jiff::Timestamp;
 
 use super::{ActionKind, DrainOptions, Evidence, Kind, Place, Plan, PodEvidence, Resource, Source, Target};
+use crate::approve::Person;
 use crate::facts::{
     Autoscaling, ContainerFact, Facts, Growth, NodePod, NodeTarget, Owner, OwnerRule, Pause, PodFact, PodTarget,
     Recent, Rollout, TargetFacts, Usage, WorkloadFacts,
@@ -205,5 +206,18 @@ pub(crate) fn drain_plan(options: DrainOptions) -> Plan {
     match propose(&wish, None, &facts, setting()).unwrap() {
         Proposal::Plan(plan) => *plan,
         other => panic!("no plan: {other:?}"),
+    }
+}
+
+/// Somebody at a terminal who types this.
+pub(crate) struct Typist(pub(crate) &'static str);
+
+impl Person for Typist {
+    fn is_there(&self) -> bool {
+        true
+    }
+
+    fn ask(&self, _: &str) -> Option<String> {
+        Some(self.0.into())
     }
 }

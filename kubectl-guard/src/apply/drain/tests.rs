@@ -4,9 +4,9 @@ use http::{Method, Response};
 use kube::client::Body;
 
 use super::*;
-use crate::approve::{Person, Way, approve};
+use crate::approve::{Way, approve};
 use crate::plan::DrainOptions;
-use crate::plan::examples::{drain_plan, now};
+use crate::plan::examples::{Typist, drain_plan, now};
 
 /// An API server that answers evictions by this function, given their count; a pod is gone after it was taken.
 fn server(answer: impl Fn(usize) -> (u16, &'static str) + Send + Sync + 'static) -> (Client, Arc<Mutex<Vec<String>>>) {
@@ -27,18 +27,6 @@ fn server(answer: impl Fn(usize) -> (u16, &'static str) + Send + Sync + 'static)
         }
     });
     (Client::new(service, "default"), seen)
-}
-
-struct Typist;
-
-impl Person for Typist {
-    fn is_there(&self) -> bool {
-        true
-    }
-
-    fn ask(&self, _: &str) -> Option<String> {
-        Some("n1".into())
-    }
 }
 
 /// Writes down what it is told; refuses to record where it shall.
@@ -71,7 +59,7 @@ impl Witness for Notes {
 }
 
 async fn run(client: &Client, limit: Duration, notes: &Notes) -> Vec<PodEnd> {
-    let approved = approve(drain_plan(DrainOptions::default()), Way::Ask, now(), &Typist).unwrap();
+    let approved = approve(drain_plan(DrainOptions::default()), Way::Ask, now(), &Typist("n1")).unwrap();
     let (_stop, stopped) = watch::channel(false);
     drain(client, &approved, &Until::new(limit, stopped), notes).await
 }
@@ -151,7 +139,7 @@ async fn what_cannot_be_recorded_is_not_sent() {
 #[tokio::test]
 async fn a_stopped_drain_sends_nothing_more() {
     let (client, seen) = server(|_| (201, "{}"));
-    let approved = approve(drain_plan(DrainOptions::default()), Way::Ask, now(), &Typist).unwrap();
+    let approved = approve(drain_plan(DrainOptions::default()), Way::Ask, now(), &Typist("n1")).unwrap();
     let (stop, stopped) = watch::channel(false);
     stop.send_replace(true);
     let ends = drain(&client, &approved, &Until::new(Duration::ZERO, stopped), &Notes::of(&client)).await;

@@ -177,24 +177,12 @@ impl Undoing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::approve::{Person, Way, approve};
+    use crate::approve::{Way, approve};
     use crate::plan::ActionKind;
     use crate::plan::Kind;
-    use crate::plan::examples::{facts, node_plan, node_target, now, plan, resources_plan, workload};
+    use crate::plan::examples::{Typist, facts, node_plan, node_target, now, plan, resources_plan, workload};
     use crate::plan::{Resource, amounts};
     use guard_model::quantity::Quantity;
-
-    struct Typist(&'static str);
-
-    impl Person for Typist {
-        fn is_there(&self) -> bool {
-            true
-        }
-
-        fn ask(&self, _: &str) -> Option<String> {
-            Some(self.0.into())
-        }
-    }
 
     fn lines(plan: Plan, name: &'static str, outcome: Option<StepOutcome>) -> (String, Vec<Line>) {
         let approved = approve(plan, Way::Ask, now(), &Typist(name)).unwrap();

@@ -1,0 +1,5 @@
+//! The dashboard: rows and reports in, pages for a browser on this machine out. It reads only.
+
+pub mod gate;
+pub mod look;
+pub mod server;

@@ -1,0 +1,179 @@
+//! What the dashboard shows at one moment: scores and rows in, the JSON of `/api/...` out. Pure.
+
+use guard_model::incident::{Incident, group};
+use guard_model::report::PodReport;
+use http::StatusCode;
+use hyper::body::Bytes;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::plan::hex;
+use crate::rows::{self, Counts, Group, Row};
+use crate::scores::Scores;
+
+const VERSION: &str = "guard.kubectl.io/v1";
+
+/// A body with the tag that tells whether it changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Json {
+    /// The document.
+    pub body: Bytes,
+    /// Its `ETag`, in quotes.
+    pub etag: String,
+}
+
+impl Json {
+    fn of(document: &impl Serialize) -> Result<Self, StatusCode> {
+        let body = serde_json::to_vec(document).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+        let etag = format!("\"{}\"", hex(&body));
+        Ok(Self { body: body.into(), etag })
+    }
+}
+
+/// One look at the cluster, or at a recording.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// When it was.
+    pub at: Timestamp,
+    /// True if it shows a recording.
+    pub recorded: bool,
+    /// What the exporters said.
+    pub scores: Scores,
+    /// The pods, the worst first.
+    pub rows: Vec<Row>,
+    /// What there is to say about how it was read, such as why the last attempt failed.
+    pub warnings: Vec<String>,
+}
+
+/// What every document begins with.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Head<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    at: Timestamp,
+    recorded: bool,
+    counts: Counts,
+    warnings: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Fleet<'a> {
+    #[serde(flatten)]
+    head: Head<'a>,
+    workloads: Vec<Group>,
+    nodes: Vec<Group>,
+    incidents: Vec<Incident>,
+    items: &'a [Row],
+}
+
+#[derive(Serialize)]
+struct Pod<'a> {
+    #[serde(flatten)]
+    head: Head<'a>,
+    row: &'a Row,
+    /// The line of its node's exporter.
+    threshold: Option<f64>,
+    report: Option<&'a PodReport>,
+}
+
+impl Look {
+    /// All pods, and what they are together.
+    ///
+    /// # Errors
+    /// 500 if it cannot be written as JSON.
+    pub fn fleet(&self) -> Result<Json, StatusCode> {
+        Json::of(&Fleet {
+            head: self.head("Fleet"),
+            workloads: rows::workloads(&self.rows),
+            nodes: rows::nodes(&self.rows, &[]),
+            incidents: group(self.rows.iter().filter_map(|row| row.anomaly(self.is_deployed(row))).collect()),
+            items: &self.rows,
+        })
+    }
+
+    fn head(&self, kind: &'static str) -> Head<'_> {
+        let counts = rows::count(&self.rows);
+        let Self { at, recorded, warnings, .. } = self;
+        Head { api_version: VERSION, kind, at: *at, recorded: *recorded, counts, warnings }
+    }
+
+    /// It was made by a rollout a short while ago.
+    fn is_deployed(&self, row: &Row) -> bool {
+        self.scores.reports.iter().flat_map(|report| &report.pods).any(|pod| pod.deploy && pod.uid == row.uid)
+    }
+
+    /// One pod in depth.
+    ///
+    /// # Errors
+    /// 404 if there is no such pod.
+    pub fn pod(&self, namespace: &str, name: &str) -> Result<Json, StatusCode> {
+        let row = self.rows.iter().find(|row| row.namespace == namespace && row.name == name);
+        let row = row.ok_or(StatusCode::NOT_FOUND)?;
+        let of_node = self.scores.reports.iter().find_map(|report| {
+            let pod = report.pods.iter().find(|pod| pod.uid == row.uid)?;
+            Some((report.threshold, pod))
+        });
+        Json::of(&Pod {
+            head: self.head("PodScore"),
+            row,
+            threshold: of_node.map(|(threshold, _)| threshold),
+            report: of_node.map(|(_, pod)| pod),
+        })
+    }
+
+    /// The same, with why there is nothing newer.
+    #[must_use]
+    pub fn outdated(&self, why: &str) -> Self {
+        let (scores, rows) = (self.scores.clone(), self.rows.clone());
+        Self { at: self.at, recorded: self.recorded, scores, rows, warnings: vec![why.to_owned()] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::commands::demo;
+    use crate::console::capture;
+
+    fn incident() -> Look {
+        let (console, _) = capture::console(120);
+        let recorded = demo::incident(&console).unwrap();
+        let rows = rows::join(&recorded.scores, &recorded.facts, recorded.at);
+        Look { at: recorded.at, recorded: true, scores: recorded.scores, rows, warnings: Vec::new() }
+    }
+
+    fn value(json: &Json) -> Value {
+        serde_json::from_slice(&json.body).unwrap()
+    }
+
+    #[test]
+    fn the_fleet_and_its_worst_pod_are_what_the_page_reads() {
+        let look = incident();
+        let fleet = value(&look.fleet().unwrap());
+        assert_eq!(fleet["items"][0]["state"], "anomalous", "{fleet}");
+        assert_eq!(fleet["incidents"][0]["pods"][0]["pod"], fleet["items"][0]["name"]);
+        assert!(fleet["workloads"][0]["over"].as_u64() > Some(0) && fleet["counts"]["watched"].as_u64() > Some(5));
+        let name = fleet["items"][0]["name"].as_str().unwrap();
+        let pod = value(&look.pod("shop", name).unwrap());
+        assert_eq!(pod["threshold"], 0.7);
+        assert!(pod["report"]["history"].as_array().unwrap().len() > 10, "{pod}");
+        assert_eq!(pod["report"]["features"][0]["name"], "cpu");
+        assert_eq!(pod["row"]["containersReady"], 1);
+    }
+
+    #[test]
+    fn a_pod_that_is_not_there_is_not_found() {
+        assert_eq!(incident().pod("shop", "nobody").unwrap_err(), StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn what_is_outdated_says_why_and_stays() {
+        let old = incident().outdated("the API server does not answer");
+        let fleet = value(&old.fleet().unwrap());
+        assert_eq!(fleet["warnings"][0], "the API server does not answer");
+        assert!(!fleet["items"].as_array().unwrap().is_empty());
+    }
+}
