@@ -11,7 +11,7 @@ use guard_model::workload::Workload;
 use http::Request as HttpRequest;
 use jiff::Timestamp;
 
-use crate::audit::{Event, Journal};
+use crate::audit::{Event, Journal, plan_agent};
 use crate::cli::{DryRun, DryRunFlag, KubeFlags, duration};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
@@ -138,13 +138,15 @@ async fn change(
     let mut tries = TRIES;
     loop {
         let Some(change) = change(&Mutes::read(&connection.client).await?, now()) else { return Ok(false) };
-        if !dry_run {
+        let agent = if dry_run {
+            plan_agent(NO_PLAN)
+        } else {
             let journal = Journal::of_user(|name| std::env::var_os(name))?;
             let event = Event::Mute { target: target.clone(), silence: silence.cloned() };
-            journal.append(Timestamp::now(), NO_PLAN, event)?;
-        }
+            journal.append(Timestamp::now(), NO_PLAN, event)?.user_agent(NO_PLAN)
+        };
         tries -= 1;
-        match write(&connection.client, &change, dry_run).await {
+        match write(&connection.with_user_agent_suffix(&agent)?.client, &change, dry_run).await {
             Err(Error::Api { code: 409, .. }) if tries > 0 => {}
             written => return written.map(|()| true),
         }

@@ -122,7 +122,8 @@ pub(crate) fn the_journal_can_be_verified(cluster: &mut Cluster) -> Result<()> {
     let log = cluster.folder().join("audit.log");
     let agrees = operator.guard(&["audit", "verify", "--against", &log.to_string_lossy()])?;
     assert_eq!(agrees.code, Some(0), "{agrees:?}");
-    assert!(agrees.out.contains("agrees: 1 write "), "{agrees:?}");
+    // More than one, if somebody has muted before.
+    assert!(agrees.out.contains("agrees: ") && !agrees.out.contains("rewritten: "), "{agrees:?}");
 
     let journal = std::fs::read_to_string(operator.home().join(".local/state/kubectl-guard/journal.jsonl"))?;
     let edited = operator.home().join("edited.jsonl");
