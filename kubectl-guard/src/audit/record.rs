@@ -1,5 +1,7 @@
 //! The lines of the journal, and the table that `history` makes of them. Pure.
 
+use std::collections::BTreeMap;
+
 use guard_model::mute::{self, Silence};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -116,31 +118,35 @@ pub struct Entry {
 /// The plans of these lines, oldest first, each with what is known of it.
 pub fn entries(lines: &[Line]) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
+    let mut steps: BTreeMap<&str, Steps> = BTreeMap::new();
     for line in lines {
         match &line.event {
-            Event::Intent { plan, digest, approval, .. } => {
-                let Some(step) = plan.lead() else { continue };
+            Event::Intent { plan, digest, approval, step } => {
+                let Some(lead) = plan.lead() else { continue };
+                steps.insert(&line.plan_id, Steps::begun(plan.steps.len(), *step));
                 entries.push(Entry {
                     id: line.plan_id.clone(),
                     at: line.at,
                     context: plan.place.context.clone(),
                     server: plan.place.server.clone(),
                     identity: plan.identity.clone(),
-                    action: step.action.phrase(),
-                    target: step.target.to_string(),
-                    namespace: step.target.namespace.clone(),
+                    action: lead.action.phrase(),
+                    target: lead.target.to_string(),
+                    namespace: lead.target.namespace.clone(),
                     digest: digest.clone(),
                     approval: approval.clone(),
                     outcome: None,
                     verified: None,
                 });
             }
-            Event::Outcome { outcome, .. } => {
-                if let Some(entry) = of_plan(&mut entries, line) {
-                    entry.outcome = Some(worse(entry.outcome.take(), outcome));
-                }
+            Event::Next { step } => {
+                steps.entry(&line.plan_id).and_modify(|steps| drop(steps.known.insert(*step, None)));
             }
-            Event::Next { .. } | Event::Mute { .. } => {}
+            Event::Outcome { step, outcome } => {
+                let known = Some(outcome.clone());
+                steps.entry(&line.plan_id).and_modify(|steps| drop(steps.known.insert(*step, known)));
+            }
+            Event::Mute { .. } => {}
             Event::Verified { outcome } => {
                 if let Some(entry) = of_plan(&mut entries, line) {
                     entry.verified = Some(*outcome);
@@ -148,17 +154,42 @@ pub fn entries(lines: &[Line]) -> Vec<Entry> {
             }
         }
     }
+    for entry in &mut entries {
+        entry.outcome = steps.get(&*entry.id).and_then(Steps::outcome);
+    }
     entries
 }
 
-/// What a plan of several steps came to: whatever went least well.
-fn worse(before: Option<StepOutcome>, step: &StepOutcome) -> StepOutcome {
-    match (before, step) {
-        (Some(unknown @ StepOutcome::Unknown { .. }), _) => unknown,
-        (Some(not_done @ StepOutcome::NotDone { .. }), StepOutcome::Done { .. } | StepOutcome::NotDone { .. }) => {
-            not_done
+/// The steps of a plan, as far as the journal tells.
+struct Steps {
+    planned: usize,
+    /// What became of each that was about to be written; `None` if the journal does not tell.
+    known: BTreeMap<usize, Option<StepOutcome>>,
+}
+
+impl Steps {
+    fn begun(planned: usize, step: usize) -> Self {
+        Self { planned, known: BTreeMap::from([(step, None)]) }
+    }
+
+    /// What the plan came to: whatever went least well. A plan that ended between two steps is not done.
+    fn outcome(&self) -> Option<StepOutcome> {
+        let known = self.known.values().cloned().collect::<Option<Vec<StepOutcome>>>()?;
+        let done = known.len();
+        match known.into_iter().reduce(worse)? {
+            StepOutcome::Done { .. } if done < self.planned => {
+                Some(StepOutcome::NotDone { why: format!("it ended after {done} of {} steps", self.planned) })
+            }
+            outcome => Some(outcome),
         }
-        (_, step) => step.clone(),
+    }
+}
+
+fn worse(before: StepOutcome, step: StepOutcome) -> StepOutcome {
+    match (before, step) {
+        (unknown @ StepOutcome::Unknown { .. }, _) => unknown,
+        (not_done @ StepOutcome::NotDone { .. }, StepOutcome::Done { .. } | StepOutcome::NotDone { .. }) => not_done,
+        (_, step) => step,
     }
 }
 
