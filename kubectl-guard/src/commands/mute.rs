@@ -19,13 +19,11 @@ use crate::error::{Error, Request};
 use crate::exit::Exit;
 use crate::mutes::{Mutes, write};
 use crate::output::{Format, Formats};
-use crate::plan::{Kind, TargetName};
+use crate::plan::{Kind, TargetName, hex};
 use crate::render::{self, Style};
 
 /// How often a change is made while others make theirs.
 const TRIES: usize = 3;
-/// What a mute is called in the journal, where a plan has its id.
-const NO_PLAN: &str = "mute";
 
 /// Arguments of `mute`.
 #[derive(Args, Clone, Debug)]
@@ -138,12 +136,13 @@ async fn change(
     let mut tries = TRIES;
     loop {
         let Some(change) = change(&Mutes::read(&connection.client).await?, now()) else { return Ok(false) };
+        let id = id(target, Timestamp::now());
         let agent = if dry_run {
-            plan_agent(NO_PLAN)
+            plan_agent(&id)
         } else {
             let journal = Journal::of_user(|name| std::env::var_os(name))?;
             let event = Event::Mute { target: target.clone(), silence: silence.cloned() };
-            journal.append(Timestamp::now(), NO_PLAN, event)?.user_agent(NO_PLAN)
+            journal.append(Timestamp::now(), &id, event)?.user_agent(&id)
         };
         tries -= 1;
         match write(&connection.with_user_agent_suffix(&agent)?.client, &change, dry_run).await {
@@ -151,6 +150,12 @@ async fn change(
             written => return written.map(|()| true),
         }
     }
+}
+
+/// What a mute is called in the journal and the audit log, where a plan has its id: each another name, for a journal knows
+/// its own writes by it.
+fn id(target: &Target, at: Timestamp) -> String {
+    format!("mute-{}", &hex(format!("{}\n{}", target.key(), at.as_nanosecond()).as_bytes())[..12])
 }
 
 async fn list(connection: &Connection, output: &Format, console: &Console) -> Result<Exit, Error> {
@@ -196,6 +201,15 @@ fn now() -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_two_mutes_have_the_same_name() {
+        let (node, other) = (Target::Node { name: "node1".into() }, Target::Node { name: "node2".into() });
+        let at = |nanosecond| Timestamp::from_nanosecond(nanosecond).unwrap();
+        let names = [id(&node, at(1)), id(&node, at(2)), id(&other, at(1))];
+        assert!(names.iter().all(|name| name.len() == 17), "{names:?}");
+        assert!(names[0] != names[1] && names[0] != names[2], "{names:?}");
+    }
 
     #[test]
     fn what_is_silent_is_shown_with_its_end_and_its_reason() {
