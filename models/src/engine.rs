@@ -82,10 +82,10 @@ pub enum LoadError {
 /// Why a step gave nothing. The next step may well succeed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StepError {
-    /// A slice has not the length that `rows` asks for.
+    /// A slice, or an output of the model, has not the length that `rows` asks for.
     #[error("{what} has {found} numbers, {wanted} expected")]
     Shape {
-        /// Which argument.
+        /// Which argument, or that it is an output.
         what: &'static str,
         /// Its length.
         found: usize,
@@ -211,7 +211,12 @@ impl Engine {
                 [&mut outputs.probability, &mut outputs.mean, &mut outputs.log_variance, &mut *h_out, &mut *c_out];
             for ((into, result), (_, width)) in into.into_iter().zip(&results.map_err(StepError::Failed)?).zip(OUT) {
                 let values = result.to_plain_array_view::<f32>().map_err(|e| StepError::Failed(e.to_string()))?;
-                into.extend(values.iter().take((to - from) * width));
+                let wanted = (to - from) * width;
+                // What a file says of its outputs need not be what its graph makes.
+                if values.len() < wanted {
+                    return Err(StepError::Shape { what: "an output of the model", found: values.len(), wanted });
+                }
+                into.extend(values.iter().take(wanted));
             }
         }
         if let Some(row) = (0..rows).find(|&row| !usable(row, outputs, h_out, c_out)) {

@@ -127,6 +127,14 @@ fn places() -> impl Strategy<Value = usize> {
     prop_oneof![0_usize..1600, all - 900..all, 0..all]
 }
 
+/// Found by the property below: an output of nine rows, whatever the batch.
+#[test]
+fn an_output_that_is_shorter_than_its_rows_is_refused() {
+    let mut bytes = SHIPPED.to_vec();
+    bytes[638] = 0;
+    assert!(Engine::load(&bytes).is_err());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
