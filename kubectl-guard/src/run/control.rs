@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::stat::{Mode, umask};
@@ -107,11 +108,7 @@ impl Control {
             // Left behind by one that was killed.
             Ok(_) => fs::remove_file(path).map_err(failed)?,
         }
-        // Nobody else may open it, not even for a moment.
-        let before = umask(Mode::from_bits_truncate(0o177));
-        let listener = UnixListener::bind(path);
-        umask(before);
-        Ok(Self { listener: listener.map_err(failed)?, path: path.to_owned() })
+        Ok(Self { listener: bind(path).map_err(failed)?, path: path.to_owned() })
     }
 
     /// Answers one order after another, for as long as it is polled.
@@ -126,6 +123,17 @@ impl Control {
             drop(answered);
         }
     }
+}
+
+/// Binds so that nobody else may open it, not even for a moment.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    // The mask is the whole process's: of two who change it at once one would restore what the other has set.
+    static MASK: Mutex<()> = Mutex::new(());
+    let _held = MASK.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = umask(Mode::from_bits_truncate(0o177));
+    let listener = UnixListener::bind(path);
+    umask(before);
+    listener
 }
 
 impl Drop for Control {
