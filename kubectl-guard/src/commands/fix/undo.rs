@@ -124,10 +124,13 @@ fn undoing(lines: &[Line], id: &str, here: &str) -> Result<Undoing, NotUndone> {
         Undo::Inverse { action } => action.clone(),
         Undo::Irreversible { why } => return Err(NotUndone::Irreversible { what, why: why.clone() }),
     };
-    let done = lines.iter().any(|line| {
-        line.plan_id == id && matches!(&line.event, Event::Outcome { outcome: StepOutcome::Done { .. }, .. })
-    });
-    if !done {
+    // Of several steps the one that is taken back counts: pods may have been resized, and their template never written.
+    let lead = plan.steps.iter().position(|other| other == step);
+    let done = |line: &Line| match &line.event {
+        Event::Outcome { step, outcome: StepOutcome::Done { .. } } => line.plan_id == id && Some(*step) == lead,
+        _ => false,
+    };
+    if !lines.iter().any(done) {
         return Err(NotUndone::NotDone(id.into()));
     }
     if server != here {
@@ -184,12 +187,15 @@ mod tests {
     use crate::plan::{Resource, amounts};
     use guard_model::quantity::Quantity;
 
+    /// The journal of this plan, each of whose steps came to this.
     fn lines(plan: Plan, name: &'static str, outcome: Option<StepOutcome>) -> (String, Vec<Line>) {
+        let steps = plan.steps.len();
         let approved = approve(plan, Way::Ask, now(), &Typist(name)).unwrap();
         let id = approved.plan().id.clone();
         let line = |event| Line { version: 1, at: now(), plan_id: id.clone(), event, prev: None };
         let mut lines = vec![line(Event::intent(&approved, 0))];
-        lines.extend(outcome.map(|outcome| line(Event::Outcome { step: 0, outcome })));
+        let each = |outcome: StepOutcome| (0..steps).map(move |step| Event::Outcome { step, outcome: outcome.clone() });
+        lines.extend(outcome.into_iter().flat_map(each).map(line));
         (id, lines)
     }
 
@@ -220,6 +226,21 @@ mod tests {
         assert!(matches!(refused(scale(), "web", Some(not_done), SERVER), NotUndone::NotDone(_)));
         assert!(matches!(refused(scale(), "web", Some(DONE), "https://other"), NotUndone::Elsewhere { .. }));
         assert_eq!(undoing(&[], "x", SERVER), Err(NotUndone::Missing("x".into())));
+    }
+
+    #[test]
+    fn pods_that_were_resized_before_it_broke_off_are_no_change_of_their_template() {
+        let (id, mut lines) = lines(resources_plan(true), "web", Some(DONE));
+        assert!(undoing(&lines, &id, SERVER).is_ok());
+        let template = |line: &Line| match &line.event {
+            Event::Outcome { step, .. } => {
+                !matches!(resources_plan(true).steps[*step].action, Action::ResizePod { .. })
+            }
+            _ => false,
+        };
+        lines.retain(|line| !template(line));
+        assert_eq!(lines.len(), 3, "the intent, and two pods that were resized");
+        assert_eq!(undoing(&lines, &id, SERVER), Err(NotUndone::NotDone(id)));
     }
 
     #[test]
