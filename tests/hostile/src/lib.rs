@@ -1,0 +1,168 @@
+//! Every reader of foreign bytes with what must hold of it, whatever the bytes are: one function each, for the tests beside this
+//! file, which bend recorded seeds, and for the fuzz targets in `fuzz/`, which go looking by themselves.
+//!
+//! A function returns nothing; it panics where something does not hold.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use guard_model::cadvisor::Reader as Cadvisor;
+use guard_model::engine::Engine;
+use guard_model::mute::{self, Mute};
+use guard_model::recording::RecordingError;
+use guard_model::report::NodeReport;
+use guard_model::rows::Rows;
+use guard_model::table::{Reader, Writer};
+use guard_model::{pod, quantity, summary};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Event;
+use kubectl_guard::plan::PlanFile;
+use kubectl_guard::{audit, config, events, sanitise};
+
+/// The beginning of each recording is enough.
+const TICKS: usize = 20;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The kubelet's `/stats/summary`.
+pub fn summary(bytes: &[u8]) {
+    let Ok(summary) = summary::parse(bytes) else { return };
+    assert!(summary.pods.len() <= bytes.len());
+}
+
+/// The kubelet's `/metrics/cadvisor`: the first byte says where it is cut into two pieces.
+///
+/// # Panics
+/// If the pieces read otherwise than the whole.
+pub fn cadvisor(bytes: &[u8]) {
+    let Some((cut, page)) = bytes.split_first() else { return };
+    let (mut whole, mut pieces) = (Cadvisor::default(), Cadvisor::default());
+    whole.feed(page);
+    let (first, second) = page.split_at(page.len() * usize::from(*cut) / 256);
+    pieces.feed(first);
+    pieces.feed(second);
+    assert_eq!(whole.finish(), pieces.finish());
+}
+
+/// A PodList of the API server.
+pub fn pods(bytes: &[u8]) {
+    let Ok(pods) = pod::pods(bytes) else { return };
+    let sound = |limit: Option<f64>| limit.is_none_or(|limit| limit.is_finite() && limit > 0.0);
+    for pod in pods.into_iter().map(kubectl_guard::pods::sanitised) {
+        assert!(!pod.name.chars().any(sanitise::is_forbidden), "{pod:?}");
+        assert!(sound(pod.cpu_limit_cores) && sound(pod.memory_limit_bytes), "{pod:?}");
+    }
+}
+
+/// Events of the API server.
+pub fn events(bytes: &[u8]) {
+    let Ok(list) = serde_json::from_slice::<Vec<Event>>(bytes) else { return };
+    for line in events::lines(&list) {
+        assert!(!format!("{line:?}").contains('\u{1b}'), "{line:?}");
+    }
+}
+
+/// The report of an exporter.
+pub fn report(bytes: &[u8]) {
+    let _whatever: Result<NodeReport, _> = serde_json::from_slice(bytes);
+}
+
+/// A table of metrics: what is read can be written, and reads back as it was.
+pub fn table(bytes: &[u8]) {
+    let Ok(reader) = Reader::new(bytes) else { return };
+    let mut rows = Rows::default();
+    for row in reader.map_while(Result::ok) {
+        assert!(row.numbers.values().all(|number| number.is_finite()), "{row:?}");
+        let own: Vec<&str> = row.custom().map(|(name, _)| &**name).collect();
+        let mut written = Vec::new();
+        let mut writer = Writer::new(&mut written, &own).expect("memory takes every write");
+        writer.write(&row).and_then(|()| writer.flush()).expect("memory takes every write");
+        drop(writer);
+        if let Ok(mut again) = Reader::new(written.as_slice()) {
+            let read = again.next().expect("one row was written").expect("what was read can be read");
+            assert_eq!(read, row, "{}", text(&written));
+        }
+        rows.sample(&row);
+    }
+}
+
+/// A recording.
+pub fn recording(bytes: &[u8]) {
+    let mut ticks = 0;
+    let _ended = guard_model::recording::read(bytes, |_| {
+        ticks += 1;
+        if ticks > TICKS { Err(RecordingError::from(io::Error::other("enough"))) } else { Ok(()) }
+    });
+}
+
+/// A model file.
+pub fn model(bytes: &[u8]) {
+    let _loaded = Engine::load(bytes);
+}
+
+/// An entry of the ConfigMap of mutes.
+pub fn mutes(bytes: &[u8]) {
+    let data = BTreeMap::from([("a".to_owned(), text(bytes))]);
+    let (mutes, broken) = mute::read(&data, Timestamp::UNIX_EPOCH);
+    assert!(mutes.len() + broken <= 1, "what is neither has ended");
+    let longest = |mute: &Mute| mute.silence.until.duration_since(mute.since).as_secs();
+    assert!(mutes.iter().all(|mute| longest(mute) <= mute::LONGEST_SECONDS), "{mutes:?}");
+}
+
+/// A quantity of Kubernetes.
+pub fn quantity(bytes: &[u8]) {
+    assert!(quantity::value(&text(bytes)).is_none_or(f64::is_finite));
+    let _exact: Result<quantity::Quantity, _> = text(bytes).parse();
+}
+
+/// A plan file whose digest is nobody's: whatever else it says, it is refused, in words that a terminal can be shown.
+///
+/// # Panics
+/// If it is taken, unless somebody found a plan that hashes to what it says.
+pub fn plan_file(bytes: &[u8]) {
+    let error = PlanFile::read(&text(bytes), Timestamp::UNIX_EPOCH).expect_err("no digest fits by chance");
+    assert!(!error.to_string().chars().any(sanitise::is_forbidden), "{error}");
+}
+
+/// A configuration.
+///
+/// # Panics
+/// If there is nowhere to write it.
+pub fn configuration(bytes: &[u8]) {
+    let folder = tempfile::tempdir().expect("a folder for a moment");
+    let file = folder.path().join("guard.yaml");
+    std::fs::write(&file, bytes).expect("room for a small file");
+    match config::load(&[file], |_| None, &[]) {
+        Ok(merged) => drop(config::Config::of(&merged).expect("what was merged has types")),
+        Err(error) => assert!(!error.to_string().contains('\u{1b}'), "{error}"),
+    }
+}
+
+/// A journal.
+///
+/// # Panics
+/// If there is nowhere to write it.
+pub fn journal(bytes: &[u8]) {
+    let chain = audit::check(bytes);
+    assert!(chain.hashes.len() <= bytes.len());
+    let folder = tempfile::tempdir().expect("a folder for a moment");
+    let journal = audit::Journal::at(folder.path().join("journal.jsonl"));
+    std::fs::write(journal.path(), bytes).expect("room for a small file");
+    if let Ok(lines) = journal.read() {
+        let _shown = (audit::entries(&lines), kubectl_guard::incidents::fixes(&lines));
+    }
+}
+
+/// Whatever a terminal is shown.
+pub fn terminal(bytes: &[u8]) {
+    let line = sanitise::line(&text(bytes));
+    assert!(!line.chars().any(sanitise::is_forbidden), "{line:?}");
+    assert_eq!(sanitise::line(&line), line);
+    let fitted = sanitise::fit(&line, 20);
+    assert!(sanitise::width(&fitted) <= 20, "{fitted:?}");
+    // A word that is longer than a line has a line of its own.
+    let fits = |part: &String| !part.contains(' ') || sanitise::width(part) <= 20;
+    assert!(sanitise::wrap(&line, 20).iter().all(fits), "{line:?}");
+}
