@@ -118,6 +118,7 @@ mod tests {
         Err(Error::NotFound { what: "pod x".to_owned() })
     }
 
+    /// The clock of these tests goes on only while everything waits: however slow the machine is, they see each pause.
     const SHORT: Pauses = Pauses {
         first: Duration::from_millis(1),
         longest: Duration::from_millis(8),
@@ -156,13 +157,13 @@ mod tests {
         log.lines().filter_map(|line| line.split_once("; again in ")).map(|(_, pause)| pause).collect()
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_part_that_fails_is_started_again_later_each_time() {
         let log = staged(
             async |_| broken(),
             async |shared, _| {
                 until(shared, |part| {
-                    part.restarts == 6
+                    part.restarts >= 6
                         && matches!(&part.being, Being::Restarting { why, .. } if why == "pod x not found")
                 })
                 .await;
@@ -173,7 +174,7 @@ mod tests {
         assert!(log.contains("pod x not found"), "{log}");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_part_that_ran_for_long_starts_with_a_short_pause_again() {
         let starts = Cell::new(0);
         let part = async |_| {
@@ -183,11 +184,11 @@ mod tests {
             }
             broken()
         };
-        let log = staged(part, async |shared, _| until(shared, |part| part.restarts == 4).await).await;
+        let log = staged(part, async |shared, _| until(shared, |part| part.restarts >= 4).await).await;
         assert_eq!(pauses(&log)[..4], ["1ms", "2ms", "1ms", "2ms"], "{log}");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_panic_of_a_part_ends_nothing_else() {
         let part = async |_| {
             assert!(SHORT.first > SHORT.longest, "a hole");
@@ -197,7 +198,7 @@ mod tests {
         assert!(log.contains("a fault in this program: a hole; again in 1ms"), "{log}");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_part_pauses_goes_on_with_what_is_new_and_ends() {
         let intervals = RefCell::new(Vec::new());
         let part = async |config: Arc<Config>| {
