@@ -196,6 +196,9 @@ pub enum Error {
     /// It is not taken back.
     #[error(transparent)]
     NotUndone(#[from] crate::commands::fix::undo::NotUndone),
+    /// A plan that was cut off is not taken up again.
+    #[error(transparent)]
+    NotTakenUp(#[from] crate::commands::fix::resume::NotTakenUp),
     /// A language model cannot be asked.
     #[error(transparent)]
     Llm(#[from] crate::llm::LlmError),
@@ -242,6 +245,7 @@ impl Error {
             Error::Refused(_) => Exit::Refused,
             Error::NotApproved(error) => error.exit(),
             Error::NotUndone(error) => error.exit(),
+            Error::NotTakenUp(error) => error.exit(),
             Error::PlanFile { source, .. } => source.exit(),
             Error::Write(error) => error.exit(),
             Error::Llm(error) if error.is_usage() => Exit::Usage,
@@ -289,6 +293,7 @@ impl Error {
             | Error::Refused(_)
             | Error::NotApproved(_)
             | Error::NotUndone(_)
+            | Error::NotTakenUp(_)
             | Error::Write(_)
             | Error::Journal(_) => {
                 return None;

@@ -61,7 +61,7 @@ pub fn fixes(journal: &[Line]) -> BTreeMap<String, (usize, Fix)> {
                     fix.seconds = Some(line.at.duration_since(fix.at).as_secs_f64());
                 }
             }
-            Event::Outcome { .. } | Event::Next { .. } | Event::Mute { .. } => {}
+            Event::Outcome { .. } | Event::Next { .. } | Event::Mute { .. } | Event::Aborted => {}
         }
     }
     fixes
@@ -157,7 +157,7 @@ mod tests {
             let mut add = |seconds, event| {
                 lines.push(Line { version: VERSION, at: at(seconds), plan_id: format!("p{n}"), event, prev: None });
             };
-            add(*begun, Event::intent(&approved, 0));
+            add(*begun, Event::intent(&approved, None));
             add(*begun + 1, Event::Outcome { step: 0, outcome: StepOutcome::Done { generation: Some(8) } });
             if let Some((seconds, outcome)) = judged {
                 add(*seconds, Event::Verified { outcome: *outcome });

@@ -46,6 +46,7 @@ pub mod ui;
 pub mod verify;
 #[cfg(test)]
 mod wire;
+pub mod write_point;
 
 use cli::Cli;
 use console::Console;

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Request};
 use crate::sanitise;
 use crate::setup::NAMESPACE;
+use crate::write_point::WritePoint;
 
 /// Who the API server's managed fields say it was.
 const FIELD_MANAGER: &str = "kubectl-guard-mute";
@@ -74,7 +75,8 @@ impl Mutes {
 /// If somebody else was faster, the user may not, or the API server does not answer.
 pub async fn write(client: &Client, change: &Value, dry_run: bool) -> Result<(), Error> {
     let params = PatchParams { dry_run, field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    match maps(client).patch(CONFIG_MAP, &params, &Patch::Merge(change)).await {
+    let maps = maps(client);
+    match WritePoint::Mutes.send(maps.patch(CONFIG_MAP, &params, &Patch::Merge(change))).await {
         Ok(_) => Ok(()),
         Err(error) => Err(request("patch").failed(&error)),
     }

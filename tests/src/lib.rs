@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod dashboards;
 pub mod http;
 pub mod image;
+pub mod kills;
 pub mod load;
 pub mod manifests;
 pub mod node;

@@ -25,6 +25,8 @@ mod fix;
 mod helm;
 #[path = "e2e/install.rs"]
 mod install;
+#[path = "e2e/kills.rs"]
+mod kills;
 #[path = "e2e/manifests.rs"]
 mod manifests;
 #[path = "e2e/mutes.rs"]
@@ -115,11 +117,18 @@ const TESTS: &[Test<Cluster>] = &[
         Own,
         nodes::a_pod_that_ignores_sigterm_is_waited_for_or_named,
     ),
+    ("a_killed_fix_is_taken_up_and_told_truly", Own, kills::a_killed_fix_is_taken_up_and_told_truly),
     ("a_killed_exporter_costs_a_warning_at_most", Any, outages::a_killed_exporter_costs_a_warning_at_most),
     ("without_its_kubelet_a_node_is_not_guessed_at", Own, outages::without_its_kubelet_a_node_is_not_guessed_at),
     ("an_api_outage_restarts_no_exporter", Own, outages::an_api_outage_restarts_no_exporter),
     // The last one: it takes the installation away.
     ("helm_installs_upgrades_and_leaves_nothing", Own, helm::helm_installs_upgrades_and_leaves_nothing),
+];
+
+/// Longer than anybody waits for the others: `tests/run --kills`.
+const KILLS: &[Test<Cluster>] = &[
+    ("exporters_run_restricted_on_every_node", Any, install::exporters_run_restricted_on_every_node),
+    ("every_write_point_is_survived", Own, kills::every_write_point_is_survived),
 ];
 
 fn main() -> Result<ExitCode> {
@@ -131,6 +140,7 @@ fn main() -> Result<ExitCode> {
     }
     match world::enter()? {
         Place::Done(code) => Ok(code),
+        Place::Inside if std::env::var_os("GUARD_E2E_KILLS").is_some() => Ok(suite::run(KILLS, Own, Cluster::start)),
         Place::Inside => Ok(suite::run(TESTS, Own, Cluster::start)),
     }
 }

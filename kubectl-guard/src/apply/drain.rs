@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use http::{Request, StatusCode};
+use http::StatusCode;
 use kube::client::Client;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{ApplyError, StepOutcome, exchange, write};
+use super::{ApplyError, StepOutcome, read, write};
 use crate::approve::ApprovedPlan;
 use crate::plan::Step;
 
@@ -172,7 +172,7 @@ async fn gone(client: &Client, step: &Step, until: &mut Until) -> PodEnd {
 
 /// Is the very pod still there? `None` if that cannot be told now.
 async fn look(client: &Client, step: &Step) -> Option<bool> {
-    let answer = exchange(client, Request::get(step.target.path()).body(Vec::new()).ok()?).await.ok()?;
+    let answer = read(client, step).await?;
     if answer.code == StatusCode::NOT_FOUND {
         return Some(false);
     }

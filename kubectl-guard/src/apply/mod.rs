@@ -18,6 +18,7 @@ pub use drain::{PodEnd, Until, Witness, drain};
 use crate::approve::ApprovedPlan;
 use crate::exit::Exit;
 use crate::plan::{Action, Need, Plan, Step};
+use crate::write_point::WritePoint;
 
 /// How long an answer to a write is waited for: longer than the API server's own limit of 60 s would only hide it.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -144,44 +145,56 @@ pub async fn write(client: &Client, approved: &ApprovedPlan, step: usize) -> Res
         return Ok(StepOutcome::NotDone { why: "the plan has no such step".into() });
     };
     match send(client, step, false).await {
-        Err(ApplyError::Unknown { target, why }) => match look(client, step).await {
-            StepOutcome::NotDone { why } => Err(ApplyError::Stale { target, message: why }),
-            StepOutcome::Unknown { why: seen } => Err(ApplyError::Unknown { target, why: format!("{why}; {seen}") }),
-            done @ StepOutcome::Done { .. } => Ok(done),
+        Err(ApplyError::Unknown { target, why }) => match look_for_long(client, step).await {
+            Some(StepOutcome::NotDone { why }) => Err(ApplyError::Stale { target, message: why }),
+            Some(StepOutcome::Unknown { why: seen }) => {
+                Err(ApplyError::Unknown { target, why: format!("{why}; {seen}") })
+            }
+            Some(done @ StepOutcome::Done { .. }) => Ok(done),
+            None => Err(ApplyError::Unknown { target, why: format!("{why}; the object could not be read either") }),
         },
         answered => answered,
     }
 }
 
 async fn send(client: &Client, step: &Step, dry_run: bool) -> Result<StepOutcome, ApplyError> {
-    match exchange(client, request::request(step, dry_run)).await {
+    let exchange = exchange(client, request::request(step, dry_run));
+    let answered = if dry_run { exchange.await } else { WritePoint::Step.send(exchange).await };
+    match answered {
         Ok(answer) => answer::read(step, &answer),
         Err(why) => Err(ApplyError::Unknown { target: step.target.to_string(), why }),
     }
 }
 
-/// Reads the object until it tells what became of the write.
-async fn look(client: &Client, step: &Step) -> StepOutcome {
-    let mut last = StepOutcome::Unknown { why: "the object could not be read either".into() };
+/// Reads the object until it tells what became of the write; `None` if it never could be read.
+async fn look_for_long(client: &Client, step: &Step) -> Option<StepOutcome> {
+    let mut last = None;
     for attempt in 0..LOOKS {
         if attempt > 0 {
             tokio::time::sleep(BETWEEN_LOOKS).await;
         }
-        let Ok(request) = Request::get(step.target.path()).body(Vec::new()) else { break };
-        let object = match exchange(client, request).await {
-            Ok(answer) if answer.code == StatusCode::NOT_FOUND => None,
-            Ok(answer) if answer.code.is_success() => match serde_json::from_slice::<Value>(&answer.body) {
-                Ok(object) => Some(object),
-                Err(_) => continue,
-            },
-            _ => continue,
-        };
-        last = answer::reconcile(step, object.as_ref());
-        if !matches!(last, StepOutcome::Unknown { .. }) {
+        last = look(client, step).await.or(last);
+        if !matches!(last, None | Some(StepOutcome::Unknown { .. })) {
             break;
         }
     }
     last
+}
+
+/// What the object itself tells of a write whose answer nobody has; `None` if it cannot be read now.
+pub async fn look(client: &Client, step: &Step) -> Option<StepOutcome> {
+    let answer = read(client, step).await?;
+    let object = match answer.code {
+        StatusCode::NOT_FOUND => None,
+        code if code.is_success() => Some(serde_json::from_slice::<Value>(&answer.body).ok()?),
+        _ => return None,
+    };
+    Some(answer::reconcile(step, object.as_ref()))
+}
+
+/// The object of a step as it is; `None` without an answer.
+async fn read(client: &Client, step: &Step) -> Option<Answer> {
+    exchange(client, Request::get(step.target.path()).body(Vec::new()).ok()?).await.ok()
 }
 
 /// An answer of the API server.

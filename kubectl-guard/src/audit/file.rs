@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{Hash, JournalError};
 use crate::plan::hex;
+use crate::write_point::WritePoint;
 
 /// A locked journal; the lock ends with it.
 pub(super) struct Locked {
@@ -15,27 +16,37 @@ pub(super) struct Locked {
     path: PathBuf,
 }
 
-fn error_at(path: &Path, doing: &'static str, source: io::Error) -> JournalError {
+pub(super) fn error_at(path: &Path, doing: &'static str, source: io::Error) -> JournalError {
     JournalError::Io { path: path.to_owned(), doing, source }
 }
 
 /// Opens the journal for appending, makes it if there is none, and waits for its lock.
 pub(super) fn open_locked(path: &Path) -> Result<Locked, JournalError> {
     let at = |doing| move |source| error_at(path, doing, source);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    make_private_folder(folder).map_err(at("make the folder of"))?;
-    refuse_all_but_plain(path)?;
     let is_new = !path.exists();
+    let file = open_private(path)?;
+    file.lock().map_err(at("lock"))?;
+    if is_new {
+        sync_folder(folder(path)).map_err(at("sync the folder of"))?;
+    }
+    Ok(Locked { file, path: path.to_owned() })
+}
+
+/// Opens a plain file of the user's own for appending, and makes it and its folder if there is none.
+pub(super) fn open_private(path: &Path) -> Result<File, JournalError> {
+    let at = |doing| move |source| error_at(path, doing, source);
+    make_private_folder(folder(path)).map_err(at("make the folder of"))?;
+    refuse_all_but_plain(path)?;
     let file = options().append(true).read(true).create(true).open(path).map_err(at("open"))?;
     if !file.metadata().map_err(at("open"))?.is_file() {
         return Err(JournalError::NotPlain { path: path.to_owned(), what: "not a plain file" });
     }
     make_private(&file).map_err(at("protect"))?;
-    file.lock().map_err(at("lock"))?;
-    if is_new {
-        sync_folder(folder).map_err(at("sync the folder of"))?;
-    }
-    Ok(Locked { file, path: path.to_owned() })
+    Ok(file)
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The journal's bytes; none if there is no file.
@@ -94,11 +105,13 @@ impl Locked {
 
     /// One `write` for the whole line: with `O_APPEND` no other writer's bytes can get between.
     pub(super) fn append(&mut self, line: &[u8]) -> Result<(), JournalError> {
-        let written = self.file.write(line).map_err(|source| self.error("write", source))?;
-        if written < line.len() {
-            return Err(self.error("write", io::ErrorKind::StorageFull.into()));
-        }
-        self.file.sync_all().map_err(|source| self.error("sync", source))
+        WritePoint::Journal.write(|| {
+            let written = self.file.write(line).map_err(|source| self.error("write", source))?;
+            if written < line.len() {
+                return Err(self.error("write", io::ErrorKind::StorageFull.into()));
+            }
+            self.file.sync_all().map_err(|source| self.error("sync", source))
+        })
     }
 
     fn bytes(&mut self) -> Result<Vec<u8>, JournalError> {

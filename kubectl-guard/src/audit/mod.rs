@@ -6,7 +6,9 @@
 mod against;
 mod anchor;
 mod chain;
+mod claim;
 mod file;
+mod progress;
 mod record;
 
 use std::ffi::OsString;
@@ -17,7 +19,9 @@ use jiff::Timestamp;
 pub use against::{Findings, Heads, compare};
 pub use anchor::{Anchor, plan_agent};
 pub use chain::{Chain, Flaw, check};
-pub use record::{Entry, Event, Line, VERSION, entries};
+pub use claim::Claim;
+pub use progress::Progress;
+pub use record::{Closed, Entry, Event, Line, VERSION, entries};
 
 use crate::plan::hex;
 

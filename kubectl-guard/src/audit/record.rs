@@ -6,7 +6,7 @@ use guard_model::mute::{self, Silence};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Hash;
+use super::{Hash, Progress};
 use crate::apply::StepOutcome;
 use crate::approve::{Approval, ApprovedPlan};
 use crate::plan::Plan;
@@ -29,6 +29,9 @@ pub enum Event {
         approval: Approval,
         /// Which step is about to be written, from 0.
         step: usize,
+        /// The plan that was cut off and that this one goes on with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resumes: Option<String>,
     },
     /// The next step of the same plan is about to be written. Synced to disk before it is.
     Next {
@@ -49,6 +52,8 @@ pub enum Event {
         /// Until when, why and by whom; `None` if the mute is about to end.
         silence: Option<Silence>,
     },
+    /// A plan that was cut off is left as far as it got: nobody goes on with it.
+    Aborted,
     /// What the scores said afterwards.
     Verified {
         /// The judgement.
@@ -57,13 +62,14 @@ pub enum Event {
 }
 
 impl Event {
-    /// The intent to write a step of this plan.
-    pub fn intent(approved: &ApprovedPlan, step: usize) -> Self {
+    /// The intent to write the first step of this plan, which goes on with that of `resumes`.
+    pub fn intent(approved: &ApprovedPlan, resumes: Option<String>) -> Self {
         Event::Intent {
             plan: Box::new(approved.plan().clone()),
             digest: approved.digest().to_owned(),
             approval: approved.approval().clone(),
-            step,
+            step: 0,
+            resumes,
         }
     }
 }
@@ -113,17 +119,43 @@ pub struct Entry {
     pub outcome: Option<StepOutcome>,
     /// What the scores said afterwards; `None` if nobody waited for them.
     pub verified: Option<Outcome>,
+    /// How it was closed after it had been cut off; `None` if it was not.
+    pub closed: Option<Closed>,
+}
+
+/// What was decided about a plan that was cut off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum Closed {
+    /// Another plan does the rest.
+    ContinuedBy {
+        /// Its id.
+        id: String,
+    },
+    /// It is left as far as it got.
+    Aborted,
+}
+
+impl Entry {
+    /// Nobody knows what became of it, and nobody has decided about it.
+    pub fn is_cut_off(&self) -> bool {
+        self.closed.is_none() && matches!(self.outcome, None | Some(StepOutcome::Unknown { .. }))
+    }
 }
 
 /// The plans of these lines, oldest first, each with what is known of it.
 pub fn entries(lines: &[Line]) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
-    let mut steps: BTreeMap<&str, Steps> = BTreeMap::new();
+    let mut progress: BTreeMap<&str, Progress> = BTreeMap::new();
     for line in lines {
         match &line.event {
-            Event::Intent { plan, digest, approval, step } => {
+            Event::Intent { plan, digest, approval, step, resumes } => {
                 let Some(lead) = plan.lead() else { continue };
-                steps.insert(&line.plan_id, Steps::begun(plan.steps.len(), *step));
+                progress.insert(&line.plan_id, Progress::begin(plan, *step, line.at));
+                if let Some(earlier) = resumes.as_deref().and_then(|id| of_plan(&mut entries, id)) {
+                    earlier.closed = Some(Closed::ContinuedBy { id: line.plan_id.clone() });
+                }
                 entries.push(Entry {
                     id: line.plan_id.clone(),
                     at: line.at,
@@ -137,62 +169,31 @@ pub fn entries(lines: &[Line]) -> Vec<Entry> {
                     approval: approval.clone(),
                     outcome: None,
                     verified: None,
+                    closed: None,
                 });
             }
-            Event::Next { step } => {
-                steps.entry(&line.plan_id).and_modify(|steps| drop(steps.known.insert(*step, None)));
+            Event::Next { .. } | Event::Outcome { .. } => {
+                progress.entry(&line.plan_id).and_modify(|progress| progress.heed(line));
             }
-            Event::Outcome { step, outcome } => {
-                let known = Some(outcome.clone());
-                steps.entry(&line.plan_id).and_modify(|steps| drop(steps.known.insert(*step, known)));
+            Event::Aborted => {
+                if let Some(entry) = of_plan(&mut entries, &line.plan_id) {
+                    entry.closed = Some(Closed::Aborted);
+                }
             }
             Event::Mute { .. } => {}
             Event::Verified { outcome } => {
-                if let Some(entry) = of_plan(&mut entries, line) {
+                if let Some(entry) = of_plan(&mut entries, &line.plan_id) {
                     entry.verified = Some(*outcome);
                 }
             }
         }
     }
     for entry in &mut entries {
-        entry.outcome = steps.get(&*entry.id).and_then(Steps::outcome);
+        entry.outcome = progress.get(&*entry.id).and_then(Progress::outcome);
     }
     entries
 }
 
-/// The steps of a plan, as far as the journal tells.
-struct Steps {
-    planned: usize,
-    /// What became of each that was about to be written; `None` if the journal does not tell.
-    known: BTreeMap<usize, Option<StepOutcome>>,
-}
-
-impl Steps {
-    fn begun(planned: usize, step: usize) -> Self {
-        Self { planned, known: BTreeMap::from([(step, None)]) }
-    }
-
-    /// What the plan came to: whatever went least well. A plan that ended between two steps is not done.
-    fn outcome(&self) -> Option<StepOutcome> {
-        let known = self.known.values().cloned().collect::<Option<Vec<StepOutcome>>>()?;
-        let done = known.len();
-        match known.into_iter().reduce(worse)? {
-            StepOutcome::Done { .. } if done < self.planned => {
-                Some(StepOutcome::NotDone { why: format!("it ended after {done} of {} steps", self.planned) })
-            }
-            outcome => Some(outcome),
-        }
-    }
-}
-
-fn worse(before: StepOutcome, step: StepOutcome) -> StepOutcome {
-    match (before, step) {
-        (unknown @ StepOutcome::Unknown { .. }, _) => unknown,
-        (not_done @ StepOutcome::NotDone { .. }, StepOutcome::Done { .. } | StepOutcome::NotDone { .. }) => not_done,
-        (_, step) => step,
-    }
-}
-
-fn of_plan<'a>(entries: &'a mut [Entry], line: &Line) -> Option<&'a mut Entry> {
-    entries.iter_mut().rev().find(|entry| entry.id == line.plan_id)
+fn of_plan<'a>(entries: &'a mut [Entry], id: &str) -> Option<&'a mut Entry> {
+    entries.iter_mut().rev().find(|entry| entry.id == id)
 }

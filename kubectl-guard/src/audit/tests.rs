@@ -8,7 +8,7 @@ use crate::plan::examples::{Typist, now, plan, resources_plan};
 use crate::verify::Outcome;
 
 fn intent() -> Event {
-    Event::intent(&approve(plan(ActionKind::Restart), Way::Ask, now(), &Typist("web")).unwrap(), 0)
+    Event::intent(&approve(plan(ActionKind::Restart), Way::Ask, now(), &Typist("web")).unwrap(), None)
 }
 
 fn done() -> Event {
@@ -338,7 +338,7 @@ fn writes_of_other_journals_accuse_nobody() {
 
 #[test]
 fn a_plan_that_was_cut_off_is_not_called_done() {
-    let intent = || Event::intent(&approve(resources_plan(true), Way::Ask, now(), &Typist("web")).unwrap(), 0);
+    let intent = || Event::intent(&approve(resources_plan(true), Way::Ask, now(), &Typist("web")).unwrap(), None);
     let line = |event| Line { version: VERSION, at: now(), plan_id: "p1".into(), event, prev: None };
     let outcome = |step| Event::Outcome { step, outcome: StepOutcome::Done { generation: None } };
     let came_to = |events: Vec<Event>| {

@@ -12,7 +12,7 @@ use guard_model::report::NodeReport;
 use jiff::Timestamp;
 
 use crate::approve::Way;
-use crate::audit::Journal;
+use crate::audit::{Journal, JournalError};
 use crate::cli::dry_run::DryRunFlag;
 use crate::cli::{KubeFlags, Selection, SourceFlags, duration};
 use crate::connect::{Connection, Environment};
@@ -27,9 +27,11 @@ use crate::verify::ScoreSource;
 
 mod drain;
 mod in_place;
+pub mod resume;
 mod session;
 pub mod undo;
 
+use resume::CutOff;
 use session::Session;
 
 /// Arguments of `fix`.
@@ -47,6 +49,13 @@ pub struct FixArgs {
     /// Carry out the plan of a file that `--dry-run -o yaml` wrote, - for stdin: it is made again and must come out the same
     #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "all_namespaces", "action", "replicas"])]
     plan: Option<PathBuf>,
+    /// Go on with a plan that was cut off, by the id that history shows: what became of its writes is looked up, the rest is
+    /// planned and approved anew
+    #[arg(long, value_name = "ID", conflicts_with_all = ["target", "all_namespaces", "action", "replicas", "plan", "yes"])]
+    resume: Option<String>,
+    /// Leave a plan that was cut off as far as it got: what became of its writes is looked up and recorded
+    #[arg(long, value_name = "ID", conflicts_with_all = ["target", "all_namespaces", "action", "replicas", "plan", "yes", "resume"])]
+    abort: Option<String>,
     /// What to do; without it, what the reasons of the score suggest
     #[arg(long, value_enum, value_name = "ACTION")]
     action: Option<ActionKind>,
@@ -147,10 +156,10 @@ impl FixArgs {
         }
     }
 
-    /// The same arguments with what the plan of a file asks for.
-    fn of_file(&self, file: &PlanFile) -> Result<Self, Error> {
+    /// The same arguments with what a plan asks for that was made before.
+    fn of_plan(&self, action: &Action, is_in_place: bool) -> Result<Self, Error> {
         let Self { action, replicas, container, limits, requests, in_place, drain, .. } =
-            Self::for_action(file.action(), file.is_in_place());
+            Self::for_action(action, is_in_place);
         // kubectl's flags of a drain are parameters of it; what overrides a guard rail is typed, and never in a file.
         let overrides = DrainOptions {
             allow_pending: self.drain.allow_pending,
@@ -160,7 +169,7 @@ impl FixArgs {
         if self.drain != overrides {
             return Err(Error::Usage {
                 message: "the flags of a drain are part of its plan".into(),
-                hint: "leave them out with --plan, or make another plan with them".into(),
+                hint: "leave them out with --plan and --resume, or make another plan with them".into(),
             });
         }
         let drain = DrainOptions {
@@ -221,30 +230,46 @@ impl FixArgs {
 pub async fn run(args: &FixArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
     args.check()?;
     let expected = args.plan.as_deref().map(read).transpose()?;
-    let (args, target) = match &expected {
-        Some(file) => (&args.of_file(file)?, Some(file.target())),
-        None => (args, args.target()?),
-    };
     let environment = Environment::of_process();
     let mut connection = Connection::open(kube, &environment)?;
-    if let Some(file) = expected.as_ref().filter(|file| !file.namespace().is_empty()) {
-        file.namespace().clone_into(&mut connection.namespace);
+    let journal = Journal::of_user(|name| std::env::var_os(name));
+    let cut = match (args.resume.as_ref().or(args.abort.as_ref()), &journal) {
+        (Some(id), Ok(journal)) => Some(CutOff::find(&journal.read()?, id, &connection.server)?),
+        (Some(_), Err(_)) => return Err(JournalError::NoPlace.into()),
+        (None, _) => None,
+    };
+    let (args, target, namespace) = match (&expected, &cut) {
+        (Some(file), _) => {
+            (&args.of_plan(file.action(), file.is_in_place())?, Some(file.target()), file.namespace().to_owned())
+        }
+        (None, Some(cut)) => {
+            let lead = cut.lead()?;
+            (&args.of_plan(&lead.action, cut.is_in_place())?, None, lead.target.namespace.clone())
+        }
+        (None, None) => (args, args.target()?, String::new()),
+    };
+    if !namespace.is_empty() {
+        connection.namespace = namespace;
     }
     let source = args.source.open(&connection, &environment)?;
     // A namespace from the environment was not typed for this command: it names nothing. Nor does that of a file.
     let from_environment = std::env::var("K8S_NAMESPACE").ok();
     let typed = kube.namespace.as_ref().filter(|namespace| Some(*namespace) != from_environment.as_ref());
-    let named = target.is_some() && typed == Some(&connection.namespace);
+    let named = (target.is_some() || cut.is_some()) && typed == Some(&connection.namespace);
     let mut session = Session {
         connection: &connection,
         console,
-        journal: Journal::of_user(|name| std::env::var_os(name)),
+        journal,
         scores: Scores { all_namespaces: args.all_namespaces, ..Scores::of(source, &connection, console) },
         now: Timestamp::now,
         undoing: None,
         expected: args.plan.clone().zip(expected.clone()),
+        resumes: None,
     };
-    Box::pin(session.run(args, target, named)).await
+    match cut {
+        Some(cut) => Box::pin(session.take_up(args, cut, named)).await,
+        None => Box::pin(session.run(args, target, named)).await,
+    }
 }
 
 /// What could be done about a target, by these scores: what `fix` would propose. Only read, nothing is asked, written or
@@ -267,6 +292,7 @@ pub async fn proposal(
         now: Timestamp::now,
         undoing: None,
         expected: None,
+        resumes: None,
     };
     Box::pin(session.only_propose(namespace.to_owned(), target.clone())).await
 }

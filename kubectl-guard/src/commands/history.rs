@@ -30,6 +30,13 @@ pub fn run(args: &HistoryArgs, console: &Console) -> Result<Exit, Error> {
     if check(&journal.bytes()?).torn {
         console.warn("the last line of the journal was not written to its end, and is left out");
     }
+    for entry in entries.iter().filter(|entry| entry.is_cut_off()) {
+        let id = sanitise::line(&entry.id);
+        console.warn(&format!(
+            "nobody knows what became of {id}; unless it is being carried out now: kubectl guard fix --resume {id} goes on \
+             with it, --abort {id} leaves it"
+        ));
+    }
     match &args.output {
         Format::Machine(machine) => console.print(&machine.write(&entries))?,
         _ if entries.is_empty() => console.note("nothing was done yet from this machine"),
@@ -86,6 +93,7 @@ mod tests {
             approval: Approval::Digest,
             outcome,
             verified,
+            closed: None,
         }
     }
 

@@ -10,6 +10,7 @@ use super::manifests::{KUBELET_CA, Object};
 use super::{EXPORTER, NAMESPACE};
 use crate::error::{Error, Request};
 use crate::sanitise;
+use crate::write_point::WritePoint;
 
 /// Who the API server's managed fields say it was.
 const FIELD_MANAGER: &str = "kubectl-guard";
@@ -40,7 +41,8 @@ pub async fn apply(client: &Client, object: &Object, manner: Manner) -> Result<A
     let mut params = PatchParams::apply(FIELD_MANAGER);
     params.force = manner.force;
     params.dry_run = manner.dry_run;
-    match api(client, object).patch(&object.name, &params, &Patch::Apply(&object.value)).await {
+    let api = api(client, object);
+    match WritePoint::Object.send(api.patch(&object.name, &params, &Patch::Apply(&object.value))).await {
         Ok(_) => Ok(Applied::Done),
         Err(kube::Error::Api(status)) if manner.dry_run && lacks_its_namespace(&status) => Ok(Applied::NotTried),
         Err(error) => Err(refused(object, "patch", &error)),
@@ -54,7 +56,8 @@ pub async fn apply(client: &Client, object: &Object, manner: Manner) -> Result<A
 pub async fn delete(client: &Client, object: &Object, dry_run: bool) -> Result<bool, Error> {
     let params =
         DeleteParams { dry_run, propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };
-    match api(client, object).delete(&object.name, &params).await {
+    let api = api(client, object);
+    match WritePoint::Object.send(api.delete(&object.name, &params)).await {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
         Err(error) => Err(refused(object, "delete", &error)),

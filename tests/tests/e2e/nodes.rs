@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::fix::stores_nothing;
 
 /// The node of the tests: the one with a certificate that everybody can verify.
-const NODE: &str = "node/node2";
+pub(crate) const NODE: &str = "node/node2";
 
 /// A dry run, and the same with the digest that it showed.
 fn approve_what_is_shown(person: &Person, fix: &[&str]) -> Result<Answer> {
@@ -26,7 +26,7 @@ fn node(cluster: &Cluster) -> Result<Value> {
 }
 
 /// Binds the roles of somebody who works on nodes.
-fn bind(cluster: &Cluster) -> Result<()> {
+pub(crate) fn bind(cluster: &Cluster) -> Result<()> {
     let binding = |kind: &str, role: &str, role_kind: &str, namespace: Option<&str>| {
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind,
             "metadata": {"name": format!("test-node-{role}"), "namespace": namespace},
@@ -115,10 +115,10 @@ pub(crate) fn a_node_is_cordoned_and_uncordoned_with_a_signature(cluster: &mut C
 
 /// Where the pods of the drains live, and the label by which the drains take no others.
 const DRILL: &str = "drill";
-const SELECTOR: &str = "--pod-selector=drill=yes";
+pub(crate) const SELECTOR: &str = "--pod-selector=drill=yes";
 
 /// Pods that only `node2` takes; `script` is what they run, given their grace period. Budgets by name and minAvailable.
-fn drill(cluster: &Cluster, environment: &Value, replicas: usize, budgets: &[(&str, usize)]) -> Result<()> {
+pub(crate) fn drill(cluster: &Cluster, environment: &Value, replicas: usize, budgets: &[(&str, usize)]) -> Result<()> {
     let admin = cluster.admin();
     let labels = json!({"drill": "yes"});
     let mut items = vec![
@@ -147,7 +147,7 @@ fn drill(cluster: &Cluster, environment: &Value, replicas: usize, budgets: &[(&s
 }
 
 /// Everything as it was, whatever a test did.
-fn clean(cluster: &Cluster) -> Result<()> {
+pub(crate) fn clean(cluster: &Cluster) -> Result<()> {
     cluster.admin().kubectl(&["delete", "namespace", DRILL, "--ignore-not-found", "--wait=true", "--timeout=90s"])?;
     cluster.admin().kubectl(&["uncordon", "node2"]).map(drop)
 }

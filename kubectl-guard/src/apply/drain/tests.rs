@@ -1,5 +1,6 @@
 use std::sync::{Arc, Mutex};
 
+use http::Request;
 use http::{Method, Response};
 use kube::client::Body;
 

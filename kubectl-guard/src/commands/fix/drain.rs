@@ -54,12 +54,9 @@ impl<S> Session<'_, S> {
             Ok(late) => self.console.warn(&format!("came onto the node after the plan was made: {}", late.join(", "))),
             Err(error) => self.console.warn(&format!("cannot tell whether pods came onto the node meanwhile: {error}")),
         }
-        if let Some(node) = approved.plan().target() {
-            self.console.note(&format!(
-                "{node} stays cordoned; to let pods onto it again: kubectl guard fix {node} --action uncordon; to go on: \
-                 kubectl guard fix {node} --action drain"
-            ));
-        }
+        let id = &approved.plan().id;
+        self.console
+            .note(&format!("to go on: kubectl guard fix --resume {id}; to leave it: kubectl guard fix --abort {id}"));
         Ok(if interrupted { Exit::Interrupted } else { Exit::Partial })
     }
 

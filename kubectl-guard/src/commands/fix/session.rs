@@ -6,6 +6,7 @@ use guard_model::report::NodeReport;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::resume::cordoned;
 use super::undo::Undoing;
 use super::{FixArgs, Format};
 use crate::apply::{self, StepOutcome};
@@ -31,6 +32,8 @@ pub(super) struct Session<'a, S> {
     pub(super) undoing: Option<Undoing>,
     /// The plan that must come out, if one was given as a file.
     pub(super) expected: Option<(PathBuf, PlanFile)>,
+    /// The id of the plan that was cut off and is gone on with.
+    pub(super) resumes: Option<String>,
 }
 
 /// What is to be fixed, and what is known of it.
@@ -177,7 +180,7 @@ impl<S: ScoreSource> Session<'_, S> {
         Ok(Case { namespace, target, evidence, facts, identity })
     }
 
-    /// What the journal says was last done to this object. What was not written does not count.
+    /// What the journal says was last done to this object. What was not written does not count, nor what is gone on with.
     fn recent(&self, uid: &str) -> Recent {
         let lines = match self.journal.as_ref().map(Journal::read) {
             Ok(Ok(lines)) => lines,
@@ -193,7 +196,7 @@ impl<S: ScoreSource> Session<'_, S> {
         };
         let undone = |id: &str| came_to(id, false) && !came_to(id, true);
         let last = lines.iter().rev().find_map(|line| match &line.event {
-            Event::Intent { plan, .. } if !undone(&line.plan_id) => {
+            Event::Intent { plan, .. } if !undone(&line.plan_id) && self.resumes.as_ref() != Some(&line.plan_id) => {
                 let step = plan.steps.iter().find(|step| step.target.uid == uid && disturbs(&step.action))?;
                 Some(Recent::Done { what: step.action.on(&step.target), at: line.at })
             }
@@ -234,6 +237,7 @@ impl<S: ScoreSource> Session<'_, S> {
     async fn carry_out(&mut self, args: &FixArgs, wish: &Wish, plan: Plan, case: &Case) -> Result<Exit, Error> {
         let approved = approve(plan, args.way(), (self.now)(), self.console)?;
         let approved = self.look_again(approved, wish, case).await?;
+        let _claim = self.claim(&approved.plan().id)?;
         let resized = self.resize(&approved).await?;
         let lead = approved.plan().steps.iter().position(|step| Some(step) == approved.plan().lead()).unwrap_or(0);
         let written = self.write(&approved, lead).await.inspect_err(|_| self.half_done(resized))?;
@@ -242,7 +246,13 @@ impl<S: ScoreSource> Session<'_, S> {
             StepOutcome::NotDone { .. } | StepOutcome::Unknown { .. } => None,
         };
         if approved.plan().is_drain() {
-            return self.drain(args, &approved).await;
+            let exit = self.drain(args, &approved).await?;
+            if exit != Exit::Done
+                && let Some(node) = cordoned(approved.plan())
+            {
+                self.offer_to_uncordon(node).await?;
+            }
+            return Ok(exit);
         }
         let written = (self.now)();
         self.console.note(&format!("{}: done (plan {})", words(approved.plan()), approved.plan().id));
@@ -268,7 +278,7 @@ impl<S: ScoreSource> Session<'_, S> {
     pub(super) async fn write(&self, approved: &ApprovedPlan, step: usize) -> Result<StepOutcome, Error> {
         let Ok(journal) = &self.journal else { return Err(JournalError::NoPlace.into()) };
         let id = &approved.plan().id;
-        let intent = if step == 0 { Event::intent(approved, step) } else { Event::Next { step } };
+        let intent = if step == 0 { Event::intent(approved, self.resumes.clone()) } else { Event::Next { step } };
         let anchor = journal.append((self.now)(), id, intent)?;
         let writer = match self.connection.with_user_agent_suffix(&anchor.user_agent(id)) {
             Ok(writer) => writer,

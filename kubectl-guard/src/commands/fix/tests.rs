@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::apply::StepOutcome;
 use crate::audit::{Event, entries};
 use crate::cli::dry_run::DryRun;
 use crate::console::capture::{self, Captured};
@@ -305,9 +306,20 @@ async fn run_with(
         now: Timestamp::now,
         undoing: None,
         expected: None,
+        resumes: None,
     };
+    let cut = args.resume.as_ref().or(args.abort.as_ref()).map(|id| {
+        let lines = session.journal.as_ref().unwrap().read().unwrap();
+        CutOff::find(&lines, id, &connection.server).unwrap()
+    });
     let target = args.target().unwrap();
-    let result = Box::pin(session.run(&args, target, false)).await;
+    let result = match cut {
+        Some(cut) => {
+            let args = args.of_plan(&cut.lead().unwrap().action, cut.is_in_place()).unwrap();
+            Box::pin(session.take_up(&args, cut, false)).await
+        }
+        None => Box::pin(session.run(&args, target, false)).await,
+    };
     drop(session);
     Run { result, cluster, journal, output, _folder: folder }
 }
@@ -477,6 +489,56 @@ async fn nothing_over_the_line_is_nothing_to_do() {
     let run = run(cluster(|_| ()), &[(State::Ok, 0.2)], yes()).await;
     assert_eq!(run.exit(), Exit::Done);
     run.wrote_nothing();
+}
+
+/// The first line of a journal, as a process leaves it that was killed right after it, and the id of its plan.
+fn cut_off(journal: &std::path::Path) -> String {
+    let text = std::fs::read_to_string(journal).unwrap();
+    let first = text.lines().next().unwrap();
+    std::fs::write(journal, format!("{first}\n")).unwrap();
+    Journal::at(journal).read().unwrap()[0].plan_id.clone()
+}
+
+#[tokio::test]
+async fn what_was_cut_off_is_looked_up_and_the_rest_approved_anew() {
+    let shared = cluster(|_| ());
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal.jsonl");
+    let first = FixArgs { timeout: Duration::ZERO, ..yes() };
+    run_with(Arc::clone(&shared), Fake::of(SICK), first, |_| journal.clone()).await;
+    let id = cut_off(&journal);
+    // Somebody has changed the object since, so that the lost write can no longer arrive.
+    let resume = FixArgs { resume: Some(id.clone()), ..args() };
+    let resumed = run_with(Arc::clone(&shared), Fake::of(SICK), resume, |_| journal.clone()).await;
+    assert_eq!(resumed.exit(), Exit::Refused, "there is nobody to approve it: {:?}", resumed.result);
+    assert!(resumed.output.err.text().contains("changed by someone else meanwhile"), "{}", resumed.output.err.text());
+    assert_eq!(resumed.writes().len(), 1, "only what was written before it was cut off");
+    let lines = resumed.journal.read().unwrap();
+    assert!(matches!(&lines[1].event, Event::Outcome { step: 0, outcome: StepOutcome::NotDone { .. } }), "{lines:?}");
+
+    let abort = FixArgs { abort: Some(id.clone()), ..args() };
+    let aborted = run_with(shared, Fake::of(SICK), abort, |_| journal.clone()).await;
+    assert_eq!(aborted.exit(), Exit::Done, "{:?}", aborted.result);
+    insta::assert_snapshot!(aborted.output.err.text().replace(&id, "ID"));
+    let entry = entries(&aborted.journal.read().unwrap()).remove(0);
+    assert_eq!(entry.closed, Some(crate::audit::Closed::Aborted));
+}
+
+#[tokio::test]
+async fn a_plan_that_another_process_carries_out_is_left_to_it() {
+    let shared = cluster(|_| ());
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal.jsonl");
+    let first = FixArgs { timeout: Duration::ZERO, ..yes() };
+    run_with(Arc::clone(&shared), Fake::of(SICK), first, |_| journal.clone()).await;
+    let id = cut_off(&journal);
+    let claim = Journal::at(&journal).claim(&id).unwrap();
+    let abort = FixArgs { abort: Some(id), ..args() };
+    let refused = run_with(shared, Fake::of(SICK), abort, |_| journal.clone()).await;
+    assert_eq!(refused.exit(), Exit::Refused);
+    insta::assert_snapshot!(refused.result.unwrap_err().to_string().split_once(' ').unwrap().1);
+    assert_eq!(refused.journal.read().unwrap().len(), 1);
+    drop(claim);
 }
 
 /// The journal tells what was done last, and the same target is left alone for a while.

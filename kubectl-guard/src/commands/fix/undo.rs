@@ -106,6 +106,7 @@ pub async fn run(args: &UndoArgs, kube: &KubeFlags, console: &Console) -> Result
         now: jiff::Timestamp::now,
         undoing: Some(undoing),
         expected: None,
+        resumes: None,
     };
     Box::pin(session.run(&fix, Some(target), true)).await
 }
@@ -193,7 +194,7 @@ mod tests {
         let approved = approve(plan, Way::Ask, now(), &Typist(name)).unwrap();
         let id = approved.plan().id.clone();
         let line = |event| Line { version: 1, at: now(), plan_id: id.clone(), event, prev: None };
-        let mut lines = vec![line(Event::intent(&approved, 0))];
+        let mut lines = vec![line(Event::intent(&approved, None))];
         let each = |outcome: StepOutcome| (0..steps).map(move |step| Event::Outcome { step, outcome: outcome.clone() });
         lines.extend(outcome.into_iter().flat_map(each).map(line));
         (id, lines)

@@ -1,0 +1,293 @@
+//! `fix --resume ID` and `--abort ID`: a plan that was cut off, by a kill, a lost network or a token that ran out.
+//!
+//! First the journal is made to tell the truth: every write of which nobody knows what became is looked up on the object
+//! itself. Then the rest is planned anew, with all guard rails and an approval of its own, or left for good.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::FixArgs;
+use super::session::Session;
+use crate::apply::{self, ApplyError, StepOutcome};
+use crate::approve::NotApproved;
+use crate::audit::{Claim, Closed, Event, JournalError, Line, Progress, entries};
+use crate::cli::dry_run::DryRun;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::plan::{Action, Plan, Step, Target, TargetName};
+use crate::verify::ScoreSource;
+
+/// For so long a write whose sender is gone may still arrive: the API server gives a request 60 s, and the clocks of
+/// journal and server differ a little.
+const MAY_ARRIVE: Duration = Duration::from_secs(65);
+
+/// Why a plan is not taken up again.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotTakenUp {
+    /// Not in the journal of this machine.
+    #[error("no action {0} is in this machine's journal; kubectl guard history shows those that are")]
+    Missing(String),
+    /// Another cluster.
+    #[error("{id} is for {there}, and this context leads to {here}")]
+    Elsewhere {
+        /// The plan.
+        id: String,
+        /// The API server it was for.
+        there: String,
+        /// The API server of the context.
+        here: String,
+    },
+    /// It is not cut off.
+    #[error("{0} is being carried out by another process on this machine: wait until that has ended")]
+    Running(String),
+    /// Another plan does the rest.
+    #[error("{id} was gone on with already, as {by}: take that one")]
+    Continued {
+        /// The plan.
+        id: String,
+        /// The later one.
+        by: String,
+    },
+    /// It was given up.
+    #[error("{0} was aborted: make another plan")]
+    Aborted(String),
+}
+
+impl NotTakenUp {
+    /// The exit code of the process.
+    pub fn exit(&self) -> Exit {
+        match self {
+            NotTakenUp::Missing(_) => Exit::Error,
+            NotTakenUp::Elsewhere { .. } => Exit::Stale,
+            NotTakenUp::Running(_) | NotTakenUp::Continued { .. } | NotTakenUp::Aborted(_) => Exit::Refused,
+        }
+    }
+}
+
+/// A plan that was begun here, and how far it got.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct CutOff {
+    pub(super) plan: Plan,
+    progress: Progress,
+}
+
+impl CutOff {
+    /// What the journal holds of this plan, if it is for this API server and nobody has decided about it.
+    pub(super) fn find(lines: &[Line], id: &str, here: &str) -> Result<Self, NotTakenUp> {
+        let (plan, progress) = Progress::of(lines, id).ok_or_else(|| NotTakenUp::Missing(id.into()))?;
+        if plan.place.server != here {
+            let there = plan.place.server;
+            return Err(NotTakenUp::Elsewhere { id: id.into(), there, here: here.into() });
+        }
+        let entry = entries(lines).into_iter().find(|entry| entry.id == id);
+        match entry.and_then(|entry| entry.closed) {
+            Some(Closed::ContinuedBy { id: by }) => Err(NotTakenUp::Continued { id: id.into(), by }),
+            Some(Closed::Aborted) => Err(NotTakenUp::Aborted(id.into())),
+            None => Ok(Self { plan, progress }),
+        }
+    }
+
+    /// The step that the others belong to: what is to be typed to do it again.
+    pub(super) fn lead(&self) -> Result<&Step, NotTakenUp> {
+        self.plan.lead().ok_or_else(|| NotTakenUp::Missing(self.plan.id.clone()))
+    }
+
+    pub(super) fn is_in_place(&self) -> bool {
+        self.plan.steps.iter().any(|step| matches!(step.action, Action::ResizePod { .. }))
+    }
+
+    fn is_done(&self) -> bool {
+        matches!(self.progress.outcome(), Some(StepOutcome::Done { .. }))
+    }
+}
+
+impl<S: ScoreSource> Session<'_, S> {
+    /// Finds out what became of the plan, then goes on with it, or leaves it for good.
+    pub(super) async fn take_up(&mut self, args: &FixArgs, mut cut: CutOff, named: bool) -> Result<Exit, Error> {
+        let dry = args.dry_run.dry_run != DryRun::None;
+        let _claim = if dry { None } else { Some(self.claim(&cut.plan.id)?) };
+        self.settle(&mut cut, dry).await?;
+        let (done, planned) = cut.progress.count();
+        let id = &cut.plan.id;
+        let lead = cut.lead()?;
+        let what = lead.action.on(&lead.target);
+        if cut.is_done() {
+            self.console.note(&format!("{what}: was carried out whole (plan {id}); there is nothing left to do"));
+            return Ok(Exit::Done);
+        }
+        self.console.note(&format!("{what}: {done} of {planned} steps were carried out (plan {id})"));
+        if args.abort.is_some() {
+            return self.leave(&cut, dry).await;
+        }
+        let target = TargetName { kind: lead.target.kind, name: lead.target.name.clone() };
+        self.resumes = Some(id.clone());
+        Box::pin(self.run(args, Some(target), named)).await
+    }
+
+    /// Claims a plan for this process.
+    pub(super) fn claim(&self, id: &str) -> Result<Claim, Error> {
+        let Ok(journal) = &self.journal else { return Err(JournalError::NoPlace.into()) };
+        Ok(journal.claim(id)?.ok_or_else(|| NotTakenUp::Running(id.to_owned()))?)
+    }
+
+    /// Looks up what became of each write that nobody knows of, and records it.
+    async fn settle(&self, cut: &mut CutOff, dry: bool) -> Result<(), Error> {
+        for (index, begun) in cut.progress.open() {
+            let Some(step) = cut.plan.steps.get(index) else { continue };
+            let outcome = self.found_out(step, begun).await?;
+            let words = match &outcome {
+                StepOutcome::Done { .. } => "was written",
+                StepOutcome::NotDone { why } | StepOutcome::Unknown { why } => why,
+            };
+            self.console.note(&format!("{}: {words}", step.action.on(&step.target)));
+            if !dry {
+                self.record(&cut.plan.id, Event::Outcome { step: index, outcome: outcome.clone() })?;
+            }
+            cut.progress.came_to(index, outcome);
+        }
+        Ok(())
+    }
+
+    /// What became of a write that was about to be sent then. While it may still arrive, it is waited for.
+    async fn found_out(&self, step: &Step, begun: Timestamp) -> Result<StepOutcome, Error> {
+        loop {
+            let rest = still_to_wait((self.now)(), begun);
+            match apply::look(&self.connection.client, step).await {
+                None => {
+                    let why = "it cannot be read now".to_owned();
+                    return Err(ApplyError::Unknown { target: step.target.to_string(), why }.into());
+                }
+                Some(StepOutcome::Unknown { .. }) if rest.is_zero() => {
+                    return Ok(StepOutcome::NotDone { why: "it never arrived, and can no longer".into() });
+                }
+                Some(StepOutcome::Unknown { .. }) => {
+                    let seconds = rest.as_secs() + 1;
+                    self.console.note(&format!(
+                        "{}: no trace of it yet, and it may still arrive: looking again in {seconds} s",
+                        step.action.on(&step.target)
+                    ));
+                    tokio::time::sleep(rest).await;
+                }
+                Some(told) => return Ok(told),
+            }
+        }
+    }
+
+    /// Leaves the plan as far as it got, and says what that means.
+    async fn leave(&mut self, cut: &CutOff, dry: bool) -> Result<Exit, Error> {
+        let plan = &cut.plan;
+        let written = plan.steps.iter().enumerate().filter(|(index, _)| cut.progress.is_done(*index));
+        for (_, step) in written.clone() {
+            let stays = match &step.action {
+                Action::ResizePod { .. } => "stays so until the pod is replaced",
+                action if action.ends_pod() => "cannot be taken back",
+                _ => "stays so",
+            };
+            self.console.note(&format!("{}: {stays}", step.action.on(&step.target)));
+        }
+        if dry {
+            self.console.note("nothing was recorded (dry run): it would be aborted");
+            return Ok(Exit::Done);
+        }
+        self.record(&plan.id, Event::Aborted)?;
+        self.console.note(&format!("aborted: nobody goes on with plan {}", plan.id));
+        if let Some(node) = cordoned(plan).filter(|_| cut.progress.is_done(0)) {
+            self.offer_to_uncordon(node).await?;
+        }
+        Ok(Exit::Done)
+    }
+
+    /// A drain ended half-way: whoever is at the terminal is asked whether pods may come onto the node again, everybody
+    /// else is told how to say so.
+    pub(super) async fn offer_to_uncordon(&mut self, node: &Target) -> Result<(), Error> {
+        let later =
+            format!("{node} stays cordoned; to let pods onto it again: kubectl guard fix {node} --action uncordon");
+        if !self.console.can_ask() {
+            self.console.note(&later);
+            return Ok(());
+        }
+        let args = FixArgs::for_action(&Action::Uncordon, false);
+        let target = TargetName { kind: node.kind, name: node.name.clone() };
+        self.resumes = None;
+        match Box::pin(self.run(&args, Some(target), true)).await {
+            Ok(_) => {}
+            Err(Error::NotApproved(NotApproved::Declined)) => self.console.note(&later),
+            Err(error) => self.console.warn(&format!("{error}; {later}")),
+        }
+        Ok(())
+    }
+
+    fn record(&self, id: &str, event: Event) -> Result<(), Error> {
+        let Ok(journal) = &self.journal else { return Err(JournalError::NoPlace.into()) };
+        journal.append((self.now)(), id, event)?;
+        Ok(())
+    }
+}
+
+/// The node that this plan cordoned: none if it was cordoned before.
+pub(super) fn cordoned(plan: &Plan) -> Option<&Target> {
+    let step = plan.steps.first().filter(|_| plan.is_drain())?;
+    let before = step.before.pointer("/spec/unschedulable").and_then(serde_json::Value::as_bool);
+    (before != Some(true)).then_some(&step.target)
+}
+
+/// How long a write that was begun then may still arrive. A clock that was set back makes it no longer than at first.
+fn still_to_wait(now: Timestamp, begun: Timestamp) -> Duration {
+    let age = Duration::try_from(now.duration_since(begun)).unwrap_or_default();
+    MAY_ARRIVE.saturating_sub(age)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::approve::{Way, approve};
+    use crate::plan::examples::{Typist, drain_plan, now, plan};
+    use crate::plan::{ActionKind, DrainOptions};
+
+    const SERVER: &str = "https://10.0.0.1:6443";
+
+    fn line(id: &str, event: Event) -> Line {
+        Line { version: 1, at: now(), plan_id: id.to_owned(), event, prev: None }
+    }
+
+    fn begun(resumes: Option<&str>) -> (String, Vec<Line>) {
+        let approved = approve(plan(ActionKind::Scale), Way::Ask, now(), &Typist("web")).unwrap();
+        let id = approved.plan().id.clone();
+        let intent = line(&id, Event::intent(&approved, resumes.map(str::to_owned)));
+        (id, vec![intent])
+    }
+
+    #[test]
+    fn only_what_was_begun_here_and_is_still_open_is_taken_up() {
+        let (id, lines) = begun(None);
+        assert!(CutOff::find(&lines, &id, SERVER).is_ok());
+        let refused = |lines: &[Line], id: &str, here| CutOff::find(lines, id, here).unwrap_err();
+        assert_eq!(refused(&lines, "x", SERVER), NotTakenUp::Missing("x".into()));
+        assert_eq!(refused(&lines, &id, "https://other").exit(), Exit::Stale);
+        let aborted = [lines.clone(), vec![line(&id, Event::Aborted)]].concat();
+        assert_eq!(refused(&aborted, &id, SERVER), NotTakenUp::Aborted(id.clone()));
+        let Event::Intent { plan, digest, approval, step, .. } = lines[0].event.clone() else { panic!() };
+        let later = Event::Intent { plan, digest, approval, step, resumes: Some(id.clone()) };
+        let continued = [lines, vec![line("later", later)]].concat();
+        assert_eq!(refused(&continued, &id, SERVER), NotTakenUp::Continued { id, by: "later".into() });
+    }
+
+    #[test]
+    fn a_lost_write_is_waited_for_as_long_as_it_may_arrive_and_no_longer() {
+        let after = |seconds| now() + jiff::SignedDuration::from_secs(seconds);
+        assert_eq!(still_to_wait(now(), now()), MAY_ARRIVE);
+        assert_eq!(still_to_wait(after(60), now()), Duration::from_secs(5));
+        assert_eq!(still_to_wait(after(3600), now()), Duration::ZERO);
+        assert_eq!(still_to_wait(now(), after(3600)), MAY_ARRIVE, "the clock was set back");
+    }
+
+    #[test]
+    fn only_a_node_that_the_drain_itself_cordoned_is_let_go() {
+        let mut drain = drain_plan(DrainOptions::default());
+        assert_eq!(cordoned(&drain).map(|node| node.name.as_str()), Some("n1"));
+        drain.steps[0].before = serde_json::json!({ "spec": { "unschedulable": true } });
+        assert_eq!(cordoned(&drain), None);
+        assert_eq!(cordoned(&plan(ActionKind::Scale)), None);
+    }
+}
