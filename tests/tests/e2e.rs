@@ -43,6 +43,8 @@ mod prometheus;
 mod resources;
 #[path = "e2e/rights.rs"]
 mod rights;
+#[path = "e2e/rollback.rs"]
+mod rollback;
 #[path = "e2e/run.rs"]
 mod run;
 #[path = "e2e/scale.rs"]
@@ -85,6 +87,11 @@ const TESTS: &[Test<Cluster>] = &[
         "limits_are_changed_in_place_refused_and_taken_back",
         Own,
         resources::limits_are_changed_in_place_refused_and_taken_back,
+    ),
+    (
+        "a_bad_rollout_is_rolled_back_and_the_rollback_too",
+        Own,
+        rollback::a_bad_rollout_is_rolled_back_and_the_rollback_too,
     ),
     ("a_scale_heeds_autoscalers_quotas_and_room", Own, scale::a_scale_heeds_autoscalers_quotas_and_room),
     ("a_broken_set_up_is_explained", Own, setups::a_broken_set_up_is_explained),

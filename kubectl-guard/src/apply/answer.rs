@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Answer, ApplyError};
-use crate::plan::{Action, Step, Target};
+use crate::plan::{Action, Step, Target, merged, without_nulls};
 use crate::sanitise;
 
 /// What a step came to.
@@ -85,7 +85,11 @@ pub(super) fn reconcile(step: &Step, object: Option<&Value>) -> StepOutcome {
     if !same {
         return StepOutcome::NotDone { why: format!("{} was deleted and made again", step.target) };
     }
-    if holds(object, &step.after) {
+    let done = match step.action {
+        Action::RolloutUndo { .. } => has_template(&step.patch, object),
+        _ => holds(object, &step.after),
+    };
+    if done {
         return StepOutcome::Done { generation };
     }
     // Without a version to hold, a write still under way may arrive whatever the object says.
@@ -95,6 +99,12 @@ pub(super) fn reconcile(step: &Step, object: Option<&Value>) -> StepOutcome {
     }
     // The precondition fails from now on: a write still under way can no longer arrive.
     StepOutcome::NotDone { why: format!("{} was changed by someone else meanwhile", step.target) }
+}
+
+/// The object's template is what this patch makes of it, down to what it takes away.
+pub(crate) fn has_template(patch: &Value, object: &Value) -> bool {
+    let template = without_nulls(&object["spec"]["template"]);
+    merged(&template, &patch["spec"]["template"]) == template
 }
 
 fn unknown(target: &Target) -> StepOutcome {
@@ -122,7 +132,7 @@ mod tests {
 
     use super::*;
     use crate::plan::ActionKind;
-    use crate::plan::examples::{node_plan, plan, pod_plan, resources_plan};
+    use crate::plan::examples::{node_plan, plan, pod_plan, resources_plan, revisions};
 
     fn answer(step: &Step, code: u16, body: &Value) -> Result<StepOutcome, ApplyError> {
         let code = http::StatusCode::from_u16(code).unwrap();
@@ -175,6 +185,20 @@ mod tests {
         assert!(matches!(told(&object("uid-web", "4712", false)), StepOutcome::NotDone { .. }));
         assert!(matches!(told(&object("other", "4712", true)), StepOutcome::NotDone { .. }));
         assert!(matches!(reconcile(&step, None), StepOutcome::NotDone { .. }));
+    }
+
+    #[test]
+    fn a_rollback_is_done_only_if_what_it_takes_away_has_gone() {
+        let step = plan(ActionKind::RolloutUndo).steps.remove(0);
+        let object = |template: Value, version: &str| json!({ "metadata": { "uid": "uid-web", "resourceVersion": version, "generation": 4 }, "spec": { "template": template } });
+        let crate::facts::Revisions::Known { current, earlier } = revisions() else { panic!() };
+        let done = reconcile(&step, Some(&object(earlier[0].template.clone(), "4712")));
+        assert_eq!(done, StepOutcome::Done { generation: Some(4) });
+        let open = reconcile(&step, Some(&object(current.template.clone(), "4711")));
+        assert!(matches!(open, StepOutcome::Unknown { .. }), "{open:?}");
+        let mut more = current.template;
+        more["metadata"]["labels"]["more"] = json!("kept by the patch");
+        assert!(!has_template(&step.patch, &object(more, "4711")));
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub(super) fn request(step: &Step, dry_run: bool) -> Request<Vec<u8>> {
         | Action::Uncordon
         | Action::Drain { .. } => (Method::PATCH, path, "application/strategic-merge-patch+json"),
         Action::ResizePod { .. } => (Method::PATCH, format!("{path}/resize"), "application/strategic-merge-patch+json"),
+        // What the revision did not have is taken away by null, which a strategic merge patch would do too; its lists are
+        // written as they were, which it would not.
+        Action::RolloutUndo { .. } => (Method::PATCH, path, "application/merge-patch+json"),
         Action::Scale { .. } => (Method::PATCH, format!("{path}/scale"), "application/merge-patch+json"),
         Action::DeletePod => (Method::DELETE, path, "application/json"),
         Action::EvictPod => (Method::POST, format!("{path}/eviction"), "application/json"),
@@ -62,6 +65,11 @@ mod tests {
         application/merge-patch+json
         {"metadata":{"resourceVersion":"4711","uid":"uid-web"},"spec":{"replicas":3}}
         "#);
+    }
+
+    #[test]
+    fn a_rollback_takes_away_what_the_revision_did_not_have() {
+        insta::assert_snapshot!(wire(&plan(ActionKind::RolloutUndo), false));
     }
 
     #[test]

@@ -47,14 +47,14 @@ pub struct FixArgs {
     #[arg(short = 'A', long, conflicts_with = "target")]
     all_namespaces: bool,
     /// Carry out the plan of a file that `--dry-run -o yaml` wrote, - for stdin: it is made again and must come out the same
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "all_namespaces", "action", "replicas"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "all_namespaces", "action", "replicas", "to_revision"])]
     plan: Option<PathBuf>,
     /// Go on with a plan that was cut off, by the id that history shows: what became of its writes is looked up, the rest is
     /// planned and approved anew
-    #[arg(long, value_name = "ID", conflicts_with_all = ["target", "all_namespaces", "action", "replicas", "plan", "yes"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["target", "all_namespaces", "action", "replicas", "to_revision", "plan", "yes"])]
     resume: Option<String>,
     /// Leave a plan that was cut off as far as it got: what became of its writes is looked up and recorded
-    #[arg(long, value_name = "ID", conflicts_with_all = ["target", "all_namespaces", "action", "replicas", "plan", "yes", "resume"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["target", "all_namespaces", "action", "replicas", "to_revision", "plan", "yes", "resume"])]
     abort: Option<String>,
     /// What to do; without it, what the reasons of the score suggest
     #[arg(long, value_enum, value_name = "ACTION")]
@@ -62,6 +62,9 @@ pub struct FixArgs {
     /// How many replicas to scale to; without it, one more
     #[arg(long, value_name = "N", requires = "action", allow_negative_numbers = true)]
     replicas: Option<i32>,
+    /// Which revision to roll back to, as `kubectl rollout history` numbers them; without it, the one before
+    #[arg(long, value_name = "N", requires = "action", value_parser = clap::value_parser!(i64).range(1..))]
+    to_revision: Option<i64>,
     /// Whose limits and requests to change; may be left out where there is only one container
     #[arg(long, value_name = "NAME", requires = "action")]
     container: Option<String>,
@@ -140,6 +143,7 @@ impl FixArgs {
         Wish {
             action: self.action,
             replicas: self.replicas,
+            to_revision: self.to_revision,
             resources: ResourceWish {
                 container: self.container.clone(),
                 limits: self.limits.clone(),
@@ -158,7 +162,7 @@ impl FixArgs {
 
     /// The same arguments with what a plan asks for that was made before.
     fn of_plan(&self, action: &Action, is_in_place: bool) -> Result<Self, Error> {
-        let Self { action, replicas, container, limits, requests, in_place, drain, .. } =
+        let Self { action, replicas, to_revision, container, limits, requests, in_place, drain, .. } =
             Self::for_action(action, is_in_place);
         // kubectl's flags of a drain are parameters of it; what overrides a guard rail is typed, and never in a file.
         let overrides = DrainOptions {
@@ -177,7 +181,7 @@ impl FixArgs {
             wait_for_budgets: overrides.wait_for_budgets,
             ..drain
         };
-        Ok(Self { action, replicas, container, limits, requests, in_place, drain, ..self.clone() })
+        Ok(Self { action, replicas, to_revision, container, limits, requests, in_place, drain, ..self.clone() })
     }
 
     /// What has to be typed for this action.
@@ -190,6 +194,10 @@ impl FixArgs {
             action: Some(action.kind()),
             replicas: match action {
                 Action::Scale { replicas } => Some(*replicas),
+                _ => None,
+            },
+            to_revision: match action {
+                Action::RolloutUndo { revision } => Some(*revision),
                 _ => None,
             },
             container: change.as_ref().map(|change| change.container.clone()),

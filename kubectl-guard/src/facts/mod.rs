@@ -14,6 +14,7 @@ mod parse;
 mod quota;
 mod read;
 pub mod recorded;
+mod revisions;
 mod room;
 mod usage;
 mod vertical;
@@ -24,6 +25,7 @@ pub use drain::drainable;
 pub use growth::Growth;
 pub use node::{common, sick};
 pub use read::{pods_of, read};
+pub use revisions::{Revision, Revisions};
 pub use usage::Usage;
 
 use jiff::Timestamp;
@@ -45,6 +47,8 @@ pub struct Facts {
     pub pods: Vec<PodFact>,
     /// Who else sets the number of replicas.
     pub autoscaling: Autoscaling,
+    /// What it can be rolled back to.
+    pub revisions: Revisions,
     /// Whether there is room for the pods that a scale would add.
     pub growth: Growth,
     /// The cluster-wide pause.

@@ -6,7 +6,7 @@ use guard_model::report::{NodeReport, State};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams};
 
-use super::{Autoscaling, Facts, Growth, NodeTarget, Pause, Recent, TargetFacts, Usage, drain, incomplete};
+use super::{Autoscaling, Facts, Growth, NodeTarget, Pause, Recent, Revisions, TargetFacts, Usage, drain, incomplete};
 use crate::error::{Error, Request};
 use crate::plan::{ActionKind, CORDONED, Kind, Target, TargetName, is_name};
 use crate::propose::Wish;
@@ -36,6 +36,7 @@ pub(super) async fn read(client: &kube::Client, name: &TargetName, wish: &Wish, 
         owner: None,
         pods: Vec::new(),
         autoscaling: Autoscaling::Nobody,
+        revisions: Revisions::NotAsked,
         growth: Growth::None,
         pause,
         usage: Usage::default(),

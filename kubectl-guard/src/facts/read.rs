@@ -7,8 +7,8 @@ use kube::api::{Api, ListParams};
 use kube::core::Selector;
 
 use super::{
-    Autoscaling, Facts, Growth, Owner, Pause, PodFact, Recent, TargetFacts, Usage, growth, incomplete, keda, node,
-    parse, vertical,
+    Autoscaling, Facts, Growth, Owner, Pause, PodFact, Recent, Revisions, TargetFacts, Usage, growth, incomplete, keda,
+    node, parse, revisions, vertical,
 };
 use crate::error::{Error, Request};
 use crate::plan::{ActionKind, Kind, TargetName};
@@ -49,10 +49,25 @@ pub async fn read(client: &kube::Client, namespace: &str, name: &TargetName, wis
         }
         _ => Growth::None,
     };
-    let autoscaling = match wish.action {
-        Some(ActionKind::Restart | ActionKind::Cordon | ActionKind::Uncordon | ActionKind::Drain) => {
-            Autoscaling::Nobody
+    let revisions = match wish.action {
+        Some(ActionKind::RolloutUndo) | None if target.kind == Kind::Deployment => {
+            revisions::read(
+                client,
+                target,
+                owner.selector.clone().and_then(|selector| Selector::try_from(selector).ok()),
+            )
+            .await
         }
+        _ => Revisions::NotAsked,
+    };
+    let autoscaling = match wish.action {
+        Some(
+            ActionKind::Restart
+            | ActionKind::RolloutUndo
+            | ActionKind::Cordon
+            | ActionKind::Uncordon
+            | ActionKind::Drain,
+        ) => Autoscaling::Nobody,
         Some(ActionKind::Resources) => vertical::read(client, target).await,
         Some(ActionKind::Scale) | None => {
             match list::<HorizontalPodAutoscaler>(client, namespace, &ListParams::default()).await {
@@ -69,6 +84,7 @@ pub async fn read(client: &kube::Client, namespace: &str, name: &TargetName, wis
         owner: Some(owner),
         target: TargetFacts::Workload(found.workload),
         autoscaling,
+        revisions,
         growth,
         pause,
         usage: Usage::default(),
@@ -93,6 +109,7 @@ async fn pod(client: &kube::Client, namespace: &str, name: &TargetName, pause: P
         pods: pods_of(client, &owner).await?,
         owner: Some(owner),
         autoscaling: Autoscaling::Nobody,
+        revisions: Revisions::NotAsked,
         growth: Growth::None,
         pause,
         usage: Usage::default(),

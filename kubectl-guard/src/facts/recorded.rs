@@ -3,7 +3,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{Autoscaling, Facts, Growth, Owner, Pause, Recent, TargetFacts, Usage, parse};
+use super::{Autoscaling, Facts, Growth, Owner, Pause, Recent, Revisions, TargetFacts, Usage, parse};
 
 /// The facts of a recorded Deployment among the recorded `pods`. Autoscalers and the pause are not part of a recording:
 /// a plan made from these facts is for showing only. `None` if the object is incomplete.
@@ -17,6 +17,7 @@ pub fn of_deployment(deployment: Deployment, pods: &[Pod]) -> Option<Facts> {
         target: TargetFacts::Workload(found.workload),
         owner: Some(owner),
         autoscaling: Autoscaling::Nobody,
+        revisions: Revisions::NotAsked,
         growth: Growth::None,
         pause: Pause::Off,
         usage: Usage::default(),

@@ -8,7 +8,7 @@ use super::{ActionKind, DrainOptions, Evidence, Kind, Place, Plan, PodEvidence, 
 use crate::approve::Person;
 use crate::facts::{
     Autoscaling, ContainerFact, Facts, Growth, NodePod, NodeTarget, Owner, OwnerRule, Pause, PodFact, PodTarget,
-    Recent, Rollout, TargetFacts, Usage, WorkloadFacts,
+    Recent, Revision, Revisions, Rollout, TargetFacts, Usage, WorkloadFacts,
 };
 use crate::propose::{Proposal, ResourceWish, Setting, Wish, propose};
 
@@ -86,6 +86,7 @@ pub(crate) fn facts(target: TargetFacts) -> Facts {
         owner: Some(owner),
         pods: vec![pod("web-a"), pod("web-b")],
         autoscaling: Autoscaling::Nobody,
+        revisions: Revisions::NotAsked,
         growth: Growth::None,
         pause: Pause::Off,
         usage: Usage::default(),
@@ -94,10 +95,35 @@ pub(crate) fn facts(target: TargetFacts) -> Facts {
     }
 }
 
+/// Three revisions of Deployment `web`: the last one has another image and one setting more.
+pub(crate) fn revisions() -> Revisions {
+    let revision = |number: i64, replica_set: &str, image: &str, environment: &serde_json::Value| Revision {
+        number,
+        replica_set: replica_set.into(),
+        created: Some(now() - jiff::SignedDuration::from_mins(5)),
+        template: serde_json::json!({ "metadata": { "labels": { "app": "web" } },
+            "spec": { "containers": [{ "name": "web", "image": image, "env": environment }] } }),
+    };
+    let fast = serde_json::json!([{ "name": "FAST", "value": "1" }]);
+    let none = serde_json::json!([]);
+    Revisions::Known {
+        current: revision(3, "web-5d4", "web:3", &fast),
+        earlier: vec![revision(2, "web-4c3", "web:2", &none), revision(1, "web-3b2", "web:1", &none)],
+    }
+}
+
+/// The plan for this wish and these facts, on a user's word.
+pub(crate) fn plan_of(wish: &Wish, facts: &Facts) -> Plan {
+    match propose(wish, None, facts, setting()).unwrap() {
+        Proposal::Plan(plan) => *plan,
+        other => panic!("no plan: {other:?}"),
+    }
+}
+
 /// A plan for Deployment `web`, made at [`now`].
 pub(crate) fn plan(action: ActionKind) -> Plan {
     let wish = Wish { action: Some(action), ..Wish::default() };
-    let facts = facts(TargetFacts::Workload(workload(Kind::Deployment)));
+    let facts = Facts { revisions: revisions(), ..facts(TargetFacts::Workload(workload(Kind::Deployment))) };
     match propose(&wish, Some(evidence(Cause::Transmit)), &facts, setting()).unwrap() {
         Proposal::Plan(plan) => *plan,
         other => panic!("no plan: {other:?}"),

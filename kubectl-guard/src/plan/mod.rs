@@ -7,6 +7,7 @@ mod digest;
 mod drain;
 mod evidence;
 mod file;
+mod merge;
 mod render;
 mod resources;
 mod target;
@@ -22,6 +23,7 @@ pub use drain::DrainOptions;
 pub(crate) use evidence::is_of;
 pub use evidence::{Evidence, PodEvidence, Source, target_of, worst};
 pub use file::{MAX_BYTES as MAX_FILE_BYTES, PlanFile, PlanFileError};
+pub(crate) use merge::{difference, merged, without_nulls};
 pub use render::{Verdict, render};
 pub use resources::{Amounts, Resource, ResourceChange, amounts};
 pub use target::{Kind, NotATarget, Target, TargetName, is_name};
@@ -48,6 +50,9 @@ pub const CORDONED: &str = "kubectl-guard/cordoned";
 pub enum ActionKind {
     /// Roll a workload's pods, or evict one pod.
     Restart,
+    /// Give a Deployment the pod template of an earlier revision back.
+    #[serde(rename = "rollout-undo")]
+    RolloutUndo,
     /// Change the number of replicas.
     Scale,
     /// Change limits and requests of a container.
@@ -65,6 +70,7 @@ impl ActionKind {
     pub fn name(self) -> &'static str {
         match self {
             ActionKind::Restart => "restart",
+            ActionKind::RolloutUndo => "rollout-undo",
             ActionKind::Scale => "scale",
             ActionKind::Resources => "resources",
             ActionKind::Cordon => "cordon",
@@ -80,6 +86,11 @@ impl ActionKind {
 pub enum Action {
     /// Rolls a workload as `kubectl rollout restart` does.
     RolloutRestart,
+    /// Gives a Deployment the pod template of an earlier revision back, as `kubectl rollout undo` does.
+    RolloutUndo {
+        /// Which.
+        revision: i64,
+    },
     /// Evicts one pod, so that its controller replaces it; disruption budgets are heeded.
     EvictPod,
     /// Sets the number of replicas.
@@ -115,6 +126,7 @@ impl Action {
     pub fn kind(&self) -> ActionKind {
         match self {
             Action::RolloutRestart | Action::EvictPod => ActionKind::Restart,
+            Action::RolloutUndo { .. } => ActionKind::RolloutUndo,
             Action::Scale { .. } => ActionKind::Scale,
             Action::SetResources { .. } | Action::ResizePod { .. } => ActionKind::Resources,
             Action::Cordon => ActionKind::Cordon,
@@ -127,6 +139,7 @@ impl Action {
     pub fn on(&self, target: &Target) -> String {
         match self {
             Action::RolloutRestart => format!("restart {target}"),
+            Action::RolloutUndo { revision } => format!("roll {target} back to revision {revision}"),
             Action::EvictPod => format!("evict {target}"),
             Action::Scale { replicas } => format!("scale {target} to {replicas}"),
             Action::SetResources { .. } | Action::ResizePod { .. } => format!("{} of {target}", self.phrase()),
@@ -145,6 +158,7 @@ impl Action {
     pub fn phrase(&self) -> String {
         match self {
             Action::RolloutRestart => "restart".into(),
+            Action::RolloutUndo { revision } => format!("roll back to revision {revision}"),
             Action::EvictPod => "evict".into(),
             Action::Scale { replicas } => format!("scale to {replicas}"),
             Action::SetResources { change } => format!("set {}", change.words()),

@@ -9,6 +9,7 @@ mod rails;
 mod refusal;
 mod resources;
 mod restart;
+mod rollback;
 mod scale;
 mod suggest;
 
@@ -32,6 +33,8 @@ pub struct Wish {
     pub action: Option<ActionKind>,
     /// `--replicas`.
     pub replicas: Option<i32>,
+    /// `--to-revision`.
+    pub to_revision: Option<i64>,
     /// `--container`, `--limits`, `--requests`, `--in-place`.
     pub resources: ResourceWish,
     /// The user named target and namespace (`-n`) on the command line.
@@ -94,7 +97,10 @@ pub fn propose(wish: &Wish, evidence: Option<Evidence>, facts: &Facts, setting: 
     };
     // What a workload's score suggests says nothing of a node.
     let scored = evidence.as_ref().filter(|_| !matches!(facts.target, TargetFacts::Node(_)));
-    let suggestion = scored.and_then(|evidence| suggest(&evidence.reasons, workload(facts).as_ref()));
+    let suggestion = scored.and_then(|evidence| {
+        rollback::suggestion(evidence, facts, making.now)
+            .or_else(|| suggest(&evidence.reasons, workload(facts).as_ref()))
+    });
     making.advice.extend(suggestion.iter().map(|suggestion| suggestion.advice.to_owned()));
     let action = match wish.action {
         Some(action) => action,
@@ -110,15 +116,20 @@ pub fn propose(wish: &Wish, evidence: Option<Evidence>, facts: &Facts, setting: 
     if action != ActionKind::Scale && wish.replicas.is_some() {
         return Err(Refusal::ReplicasWithoutScale);
     }
+    if action != ActionKind::RolloutUndo && wish.to_revision.is_some() {
+        return Err(Refusal::RevisionWithoutUndo);
+    }
     if action != ActionKind::Resources && wish.resources != ResourceWish::default() {
         return Err(Refusal::AmountsWithoutResources);
     }
     // A drain may go on where one ended, and a cordon is no change that a score could show.
-    let disturbs = matches!(action, ActionKind::Restart | ActionKind::Scale | ActionKind::Resources);
+    let disturbs =
+        matches!(action, ActionKind::Restart | ActionKind::RolloutUndo | ActionKind::Scale | ActionKind::Resources);
     making.rails.push(rails::cool_down(&facts.recent, making.now, wish, disturbs)?);
     making.advice.extend(deployer(&facts.target, action));
     let steps = match action {
         ActionKind::Restart => vec![restart::step(facts, &mut making)?],
+        ActionKind::RolloutUndo => vec![rollback::step(facts, &mut making)?],
         ActionKind::Scale => vec![scale::step(facts, &mut making)?],
         ActionKind::Resources => resources::steps(facts, &mut making)?,
         ActionKind::Cordon => vec![node::cordon(node::node(&facts.target, action)?, &mut making)?],
@@ -187,6 +198,9 @@ fn deployer(target: &TargetFacts, action: ActionKind) -> Option<String> {
     Some(match action {
         ActionKind::Scale => {
             format!("{by} deploys it and may set the replicas back: change them in its source instead")
+        }
+        ActionKind::RolloutUndo => {
+            format!("{by} deploys it and may roll it out again: take the change back in its source too")
         }
         ActionKind::Resources => {
             format!("{by} deploys it and may set limits and requests back: change them in its source instead")

@@ -33,6 +33,41 @@ pub enum Refusal {
         /// Why.
         why: String,
     },
+    /// No kind with revisions that guard can read.
+    #[error("{0} has no revisions that guard could bring back; for a StatefulSet or DaemonSet: kubectl rollout undo")]
+    NoRevisions(String),
+    /// They cannot be read.
+    #[error("the revisions of {target} cannot be told: {why}")]
+    RevisionsUnknown {
+        /// Which.
+        target: String,
+        /// Why.
+        why: String,
+    },
+    /// The first one.
+    #[error("{0} has no earlier revision: this is its first, or its revisionHistoryLimit kept none")]
+    NoEarlierRevision(String),
+    /// That is the one it has.
+    #[error("{target} is at revision {number} already")]
+    IsAtRevision {
+        /// Which.
+        target: String,
+        /// The revision.
+        number: i64,
+    },
+    /// Not kept.
+    #[error("{target} keeps no revision {number}; it keeps {kept}")]
+    NoSuchRevision {
+        /// Which.
+        target: String,
+        /// What was asked for.
+        number: i64,
+        /// What there is.
+        kept: String,
+    },
+    /// A flag without its action.
+    #[error("--to-revision belongs to --action rollout-undo")]
+    RevisionWithoutUndo,
     /// The same second.
     #[error("{0} was restarted within this second already")]
     JustRestarted(String),

@@ -4,7 +4,7 @@ use jiff::ToSpan;
 
 use super::*;
 use crate::facts::{Autoscaling, BudgetFact, NodePod, NodeTarget, Pause, PodTarget, Recent, Rollout, WorkloadFacts};
-use crate::plan::examples::{evidence, facts, node_pod, node_target, pod_target, setting, workload};
+use crate::plan::examples::{evidence, facts, node_pod, node_target, pod_target, revisions, setting, workload};
 use crate::plan::{Action, Kind, RailState, Step, Undo};
 
 fn wish(action: ActionKind) -> Wish {
@@ -391,6 +391,7 @@ mod property {
     fn any_wish() -> impl Strategy<Value = Wish> {
         let kinds = [
             ActionKind::Restart,
+            ActionKind::RolloutUndo,
             ActionKind::Scale,
             ActionKind::Resources,
             ActionKind::Cordon,
@@ -401,12 +402,14 @@ mod property {
         (
             proptest::option::of(proptest::sample::select(kinds.to_vec())),
             proptest::option::of(-1..5_i32),
+            proptest::option::of(0..5_i64),
             proptest::option::of(0..=100_u8),
             flags,
         )
-            .prop_map(|(action, replicas, min_schedulable, flag)| Wish {
+            .prop_map(|(action, replicas, revision, min_schedulable, flag)| Wish {
                 action,
                 replicas,
+                to_revision: revision.filter(|_| action == Some(ActionKind::RolloutUndo)),
                 min_schedulable,
                 named: flag[0],
                 allow_downtime: flag[1],
@@ -496,6 +499,9 @@ mod property {
                     }),
                 };
                 facts.pods.iter_mut().for_each(|pod| pod.ready = flag[3]);
+                if flag[7] {
+                    facts.revisions = revisions();
+                }
                 if flag[4] {
                     facts.pause = Pause::On { reason: Some(text.clone()) };
                 }
@@ -559,7 +565,8 @@ mod property {
                 }
             }
             TargetFacts::Workload(workload) => {
-                let rolls = matches!(action, Action::RolloutRestart | Action::SetResources { .. });
+                let rolls =
+                    matches!(action, Action::RolloutRestart | Action::RolloutUndo { .. } | Action::SetResources { .. });
                 let recreates = workload.rollout == Rollout::Recreate && facts.ready() > 0;
                 rules.push(("downtime", rolls && recreates && !wish.allow_downtime));
                 rules.push(("paused", rolls && workload.paused));

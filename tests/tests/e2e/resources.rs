@@ -44,7 +44,7 @@ fn limits(cluster: &Cluster) -> Result<Value> {
 }
 
 /// What a server dry run shows, approved by its digest.
-fn approve(person: &Person, command: &[&str]) -> Result<(Answer, Answer)> {
+pub(crate) fn approve(person: &Person, command: &[&str]) -> Result<(Answer, Answer)> {
     for _ in 0..10 {
         let shown = person.guard(&[command, &["--dry-run=server"]].concat())?;
         if shown.code == Some(4) {

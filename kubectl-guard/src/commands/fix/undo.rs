@@ -14,8 +14,8 @@ use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::facts::{Facts, TargetFacts};
-use crate::plan::{Action, Place, Plan, Step, TargetName, Undo};
+use crate::facts::{Facts, Revisions, TargetFacts};
+use crate::plan::{Action, Place, Plan, Step, TargetName, Undo, merged};
 use crate::scores::{Source, portforward};
 
 /// Arguments of `undo`.
@@ -163,6 +163,12 @@ impl Undoing {
         }
         let ours = match (&facts.target, &self.step.action) {
             (TargetFacts::Workload(workload), Action::Scale { replicas }) => workload.replicas == *replicas,
+            (TargetFacts::Workload(_), Action::RolloutUndo { .. }) => match &facts.revisions {
+                Revisions::Known { current, .. } => {
+                    merged(&current.template, &self.step.patch["spec"]["template"]) == current.template
+                }
+                Revisions::NotAsked | Revisions::Unknown { .. } => false,
+            },
             (TargetFacts::Workload(workload), Action::SetResources { change }) => workload
                 .containers
                 .iter()
