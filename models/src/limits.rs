@@ -93,6 +93,9 @@ impl<'a> Bounds<'a> {
         for node in &graph.node {
             bounds.node(node)?;
         }
+        if let Some(output) = graph.output.iter().find(|output| !bounds.shapes.contains_key(output.name.as_str())) {
+            return Err(format!("its output {:?} is made by none of its nodes", name(&output.name)));
+        }
         Ok(bounds)
     }
 

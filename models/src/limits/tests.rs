@@ -101,6 +101,13 @@ fn a_graph_that_reads_what_nothing_gives_or_is_too_long_is_refused() {
     assert!(text.starts_with("613 nodes"), "{text}");
 }
 
+/// Found by fuzzing: the loader panicked, which was caught, and told nobody what was wrong with the file.
+#[test]
+fn an_output_that_no_node_makes_is_named() {
+    let text = refused(|graph| graph.node.retain(|node| !node.output.contains(&graph.output[0].name)));
+    assert!(text.contains("is made by none of its nodes") && text.contains("output"), "{text}");
+}
+
 #[test]
 fn only_a_dimension_of_one_can_be_squeezed() {
     assert_eq!(squeezed(&vec![1, 7], &[0]), Some(vec![7]));
