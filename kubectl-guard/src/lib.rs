@@ -30,6 +30,7 @@ pub mod llm;
 pub mod logs;
 pub mod model;
 pub mod mutes;
+mod nearest;
 pub mod nodes;
 pub mod output;
 pub mod plan;

@@ -10,11 +10,10 @@ use super::merge::{Merged, Origin};
 use super::problem::{ConfigError, Place, Problem};
 use super::schema::{Kind, SETTINGS};
 use super::tree::{Content, Node, parse};
+use crate::nearest::nearest;
 
 /// A configuration is a page or two; what is larger is another file.
 const MAX_BYTES: u64 = 256 * 1024;
-/// Letters that may be wrong in a key that was meant.
-const NEAR: f64 = 0.6;
 
 /// The files of the older tool's folder, and the section that a key without one belongs to.
 const FOLDER: [(&str, &str); 3] =
@@ -166,9 +165,4 @@ fn unknown(prefix: &str, key: &str, section: &str) -> String {
         }
     }
     format!("there is no key {shown:?}{place}; there are {}", known.join(", "))
-}
-
-fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let near = known.map(|known| (strsim::normalized_damerau_levenshtein(key, known), known));
-    near.filter(|(near, _)| *near >= NEAR).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
 }

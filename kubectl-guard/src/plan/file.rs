@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::digest::without_time;
+use super::place::place;
 use super::{Action, Plan, Step, Target, TargetName, VERSION, is_name};
 use crate::exit::Exit;
+use crate::nearest::nearest;
 use crate::sanitise;
 
 /// Bytes of a file; the plan of a drain of 500 pods has a tenth of them.
@@ -34,8 +36,15 @@ pub enum PlanFileError {
     #[error("it is no plan: {0}")]
     NoPlan(String),
     /// A key that no plan has.
-    #[error("a plan has no {0}")]
-    UnknownKey(String),
+    #[error("{}a plan has no {path}{}", at(*place), meant(nearest.as_deref()))]
+    UnknownKey {
+        /// Where it would be, as `steps.0.patchs`.
+        path: String,
+        /// Line and column, from 1.
+        place: Option<(usize, usize)>,
+        /// The key that is most like it.
+        nearest: Option<String>,
+    },
     /// Another version of guard wrote it.
     #[error("it is a plan of version {found}, this guard reads version {VERSION}")]
     Version {
@@ -62,7 +71,7 @@ impl PlanFileError {
     /// The exit code of the process.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::TooLarge | Self::NoPlan(_) | Self::UnknownKey(_) | Self::Version { .. } => Exit::Error,
+            Self::TooLarge | Self::NoPlan(_) | Self::UnknownKey { .. } | Self::Version { .. } => Exit::Error,
             Self::Edited { .. } => Exit::Refused,
             Self::Expired(_) | Self::Differs(_) => Exit::Stale,
         }
@@ -87,7 +96,7 @@ impl PlanFile {
             _ => {}
         }
         let plan: Plan = serde_json::from_value(value.clone()).map_err(|error| no_plan(&error))?;
-        known(&value, &plan)?;
+        known(text, &value, &plan)?;
         let digest = value["digest"].as_str().ok_or_else(|| no_plan(&"it has no digest"))?;
         let step = main(&plan).ok_or_else(|| no_plan(&"it has no step"))?;
         if !is_name(&step.target.name) || !(step.target.namespace.is_empty() || is_name(&step.target.namespace)) {
@@ -194,31 +203,56 @@ fn changed(old: &Target, new: &Target) -> Option<String> {
 }
 
 /// Refuses keys that no plan has: a misspelt one would be ignored, and somebody may rely on it.
-fn known(value: &Value, plan: &Plan) -> Result<(), PlanFileError> {
+fn known(text: &str, value: &Value, plan: &Plan) -> Result<(), PlanFileError> {
     let mut whole = json!(plan);
     for key in ADDED {
         whole[key] = value[key].clone();
     }
     match stranger(value, &whole) {
-        Some(path) => Err(PlanFileError::UnknownKey(sanitise::line(&path))),
+        Some(Stranger { mut path, nearest }) => {
+            path.reverse();
+            let place = place(text, &path);
+            Err(PlanFileError::UnknownKey { path: sanitise::line(&path.join(".")), place, nearest })
+        }
         None => Ok(()),
     }
 }
 
-/// The path of the first key of `value` that `whole` does not have.
-fn stranger(value: &Value, whole: &Value) -> Option<String> {
+/// A key that does not belong: its path from the inside out, and the key beside it that was probably meant.
+struct Stranger {
+    path: Vec<String>,
+    nearest: Option<String>,
+}
+
+/// The first key of `value` that `whole` does not have.
+fn stranger(value: &Value, whole: &Value) -> Option<Stranger> {
+    let within = |part: String, value, whole| {
+        stranger(value, whole).map(|mut found| {
+            found.path.push(part);
+            found
+        })
+    };
     match (value, whole) {
-        (Value::Object(keys), Value::Object(all)) => keys.iter().find_map(|(key, value)| match all.get(key) {
-            Some(whole) => stranger(value, whole).map(|rest| format!("{key}.{rest}")),
-            None => Some(key.clone()),
+        (Value::Object(keys), Value::Object(all)) => keys.iter().find_map(|(key, value)| {
+            if let Some(whole) = all.get(key) {
+                return within(key.clone(), value, whole);
+            }
+            let nearest = nearest(key, all.keys().map(String::as_str)).map(str::to_owned);
+            Some(Stranger { path: vec![key.clone()], nearest })
         }),
-        (Value::Array(items), Value::Array(all)) => items
-            .iter()
-            .zip(all)
-            .enumerate()
-            .find_map(|(i, (value, whole))| stranger(value, whole).map(|rest| format!("{i}.{rest}"))),
+        (Value::Array(items), Value::Array(all)) => {
+            items.iter().zip(all).enumerate().find_map(|(i, (value, whole))| within(i.to_string(), value, whole))
+        }
         _ => None,
     }
+}
+
+fn at(place: Option<(usize, usize)>) -> String {
+    place.map_or_else(String::new, |(line, column)| format!("line {line}, column {column}: "))
+}
+
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |key| format!("; is {key:?} meant?"))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod drain;
 mod evidence;
 mod file;
 mod merge;
+mod place;
 mod render;
 mod resources;
 mod target;

@@ -65,7 +65,9 @@ fn what_is_no_plan_of_this_guard_is_refused() {
     assert_eq!(with("/steps/0/action/type", json!("exec")).exit(), Exit::Error);
     let mut misspelt = good.clone();
     misspelt["steps"][0]["patchs"] = json!({});
-    assert_eq!(read(&misspelt), Err(PlanFileError::UnknownKey("steps.0.patchs".into())));
+    let told = read(&misspelt).unwrap_err().to_string();
+    assert!(told.ends_with("a plan has no steps.0.patchs; is \"patch\" meant?"), "{told}");
+    assert!(told.starts_with("line "), "{told}");
     let twice =
         serde_norway::to_string(&good).unwrap().replacen("identity: alice", "identity: alice\nidentity: bob", 1);
     assert!(
