@@ -20,7 +20,7 @@ use crate::run::log::Log;
 use crate::run::state::Shown;
 use crate::run::steer::Steering;
 use crate::run::supervise::{Pauses, Want, supervise};
-use crate::run::{Part, Shared, collect, parts, propose, score};
+use crate::run::{Part, Shared, collect, parts, propose, score, serve};
 
 #[cfg(unix)]
 mod order;
@@ -39,6 +39,12 @@ pub struct RunArgs {
     #[cfg(unix)]
     #[arg(long, value_name = "FILE")]
     socket: Option<PathBuf>,
+    /// Serve the dashboard too, on 127.0.0.1; its URL is printed
+    #[arg(long)]
+    ui: bool,
+    /// Port of the dashboard; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 5000, requires = "ui")]
+    port: u16,
     #[command(flatten)]
     flags: ConfigFlags,
     /// Refused: what is proposed here waits for `fix`
@@ -62,7 +68,10 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
     let load = || args.flags.load(kube, |name| std::env::var(name).ok());
     let merged = load()?;
     let config = Config::of(&merged)?;
-    let parts = parts(&config);
+    let mut parts = parts(&config);
+    if args.ui {
+        parts.push(Part::Serve);
+    }
     let connection = connection(&config, kube, &parts)?;
     let log = Log::open(console, &config.log)?;
     #[cfg(unix)]
@@ -76,7 +85,8 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
     };
     introduce(&shared, &config, &merged, &parts);
     let (want, wanted) = watch::channel(Want::Run(Arc::new(config)));
-    let work = futures::future::join_all(parts.iter().map(|part| supervised(*part, &shared, wanted.clone())));
+    let work =
+        futures::future::join_all(parts.iter().map(|part| supervised(*part, args.port, &shared, wanted.clone())));
     tokio::pin!(work);
     let steering = Steering::new(&shared, want, merged, load);
     #[cfg(unix)]
@@ -120,7 +130,7 @@ fn refuse(args: &RunArgs) -> Result<(), Error> {
 
 /// The cluster, if a part needs one.
 fn connection(config: &Config, kube: &KubeFlags, parts: &[Part]) -> Result<Option<Connection>, Error> {
-    if !parts.iter().any(|part| matches!(part, Part::Collect | Part::Propose)) {
+    if !parts.iter().any(|part| matches!(part, Part::Collect | Part::Propose | Part::Serve)) {
         return Ok(None);
     }
     let namespace = config.dataset_generator.namespace.clone();
@@ -146,13 +156,14 @@ fn introduce(shared: &Shared<'_>, config: &Config, merged: &Merged, parts: &[Par
 }
 
 /// One part, kept going.
-async fn supervised(part: Part, shared: &Shared<'_>, want: watch::Receiver<Want>) {
+async fn supervised(part: Part, dashboard: u16, shared: &Shared<'_>, want: watch::Receiver<Want>) {
     supervise(part, shared, Pauses::default(), want, async |config: Arc<Config>| match (part, shared.connection) {
         (Part::Collect, Some(connection)) => collect::collect(&config, connection, shared).await,
         (Part::Propose, Some(connection)) => propose::propose(&config, connection, shared).await,
+        (Part::Serve, Some(connection)) => serve::serve(&config, connection, shared, dashboard).await,
         (Part::Score, _) => score::score(&config, shared).await,
         // A connection is opened before any part that needs one.
-        (Part::Run | Part::Collect | Part::Propose, _) => Ok(()),
+        (Part::Run | Part::Collect | Part::Propose | Part::Serve, _) => Ok(()),
     })
     .await;
 }

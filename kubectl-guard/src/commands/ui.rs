@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
-use tokio::net::TcpListener;
 
 use crate::cli::{KubeFlags, Selection, SourceFlags};
 use crate::commands::demo;
@@ -14,17 +13,15 @@ use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::plan::hex;
 use crate::pods;
 use crate::rows;
 use crate::scores::Source;
-use crate::ui::gate::Gate;
+use crate::ui::door::Door;
 use crate::ui::look::Look;
-use crate::ui::server::{self, Shown};
+use crate::ui::server::Shown;
 
 /// The exporters score every 15 s.
 const REFRESH: Duration = Duration::from_secs(15);
-const SECRET_BYTES: usize = 32;
 
 /// Arguments of `ui`.
 #[derive(Args)]
@@ -58,25 +55,17 @@ fn loopback(text: &str) -> Result<Ipv4Addr, String> {
 /// # Errors
 /// If the port is taken, or the first look at the cluster fails.
 pub async fn run(args: &UiArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
-    let failed = |doing: &str| {
-        let doing = doing.to_owned();
-        move |source| Error::Io { doing, source }
-    };
-    let listener = TcpListener::bind((args.address, args.port)).await;
-    let listener = listener.map_err(failed(&format!("listen on {}:{}", args.address, args.port)))?;
-    let port = listener.local_addr().map_err(failed("learn the port"))?.port();
+    let door = Door::open(args.address, args.port).await?;
     let cluster = if args.demo { None } else { Some(Cluster::open(args, kube)?) };
     let first = match &cluster {
         Some(cluster) => cluster.look(console).await?,
         None => recorded(console)?,
     };
     let shown: Shown = Arc::new(RwLock::new(Arc::new(first)));
-    let token = secret()?;
-    let gate = Gate::new(port, token.clone(), secret()?);
-    console.line(&format!("http://{}:{port}/?token={token}", args.address))?;
+    console.line(&door.url)?;
     console.note("The URL opens once, in a browser on this machine. ^C ends the dashboard.");
     tokio::select! {
-        () = server::serve(listener, gate, Arc::clone(&shown)) => {}
+        () = door.serve(Arc::clone(&shown)) => {}
         () = refresh(cluster.as_ref(), console, &shown) => {}
         _ = tokio::signal::ctrl_c() => {}
     }
@@ -134,16 +123,6 @@ fn recorded(console: &Console) -> Result<Look, Error> {
     Ok(Look { at: recorded.at, recorded: true, scores: recorded.scores, rows, warnings: Vec::new() })
 }
 
-/// Letters and digits that nobody can guess.
-fn secret() -> Result<String, Error> {
-    let mut bytes = [0; SECRET_BYTES];
-    getrandom::fill(&mut bytes).map_err(|error| Error::Io {
-        doing: "draw random bytes".into(),
-        source: std::io::Error::other(error.to_string()),
-    })?;
-    Ok(hex(&bytes))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,12 +133,5 @@ mod tests {
         for text in ["0.0.0.0", "::", "::1", "127.0.0.2", "10.0.0.1", "localhost", "::ffff:127.0.0.1", ""] {
             assert!(loopback(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn secrets_are_long_and_differ() {
-        let (one, other) = (secret().unwrap(), secret().unwrap());
-        assert_eq!(one.len(), 2 * SECRET_BYTES);
-        assert_ne!(one, other);
     }
 }

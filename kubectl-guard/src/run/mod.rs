@@ -2,7 +2,7 @@
 //!
 //! kubelets -> [`collect`] -> pod_metrics.csv -> [`score`] -> pod_insights.json and the latest reports -> [`propose`] ->
 //! remediation_history.json. The table lies between the first two, so that either can be restarted, or run alone, and
-//! nothing is lost. [`supervise`] keeps the parts going; [`log`] has what they do; [`state`] has how they are. Nothing
+//! nothing is lost. [`serve`] shows the latest reports in a browser. [`supervise`] keeps the parts going; [`log`] has what they do; [`state`] has how they are. Nothing
 //! here writes to a cluster: a proposal is carried out by `fix`, with its own approval.
 
 use std::sync::Arc;
@@ -21,6 +21,7 @@ pub mod history;
 pub mod log;
 pub mod propose;
 pub mod score;
+pub mod serve;
 pub mod state;
 pub mod steer;
 pub mod supervise;
@@ -37,6 +38,8 @@ pub enum Part {
     Score,
     /// Proposes fixes.
     Propose,
+    /// Serves the dashboard.
+    Serve,
 }
 
 impl Part {
@@ -47,6 +50,7 @@ impl Part {
             Part::Collect => "collect",
             Part::Score => "score",
             Part::Propose => "propose",
+            Part::Serve => "serve",
         }
     }
 
@@ -57,6 +61,7 @@ impl Part {
             Part::Collect => "k8s_monitoring.log",
             Part::Score => "dataset_generator_agent.log",
             Part::Propose => "k8s_remediation.log",
+            Part::Serve => "k8s_ui.log",
         }
     }
 }

@@ -29,7 +29,17 @@ pub(crate) fn run_finds_a_crash_loop_and_changes_nothing(cluster: &mut Cluster) 
     let folder = tempfile::tempdir()?;
     let log = folder.path().join("log");
     let mut command = admin.command("kubectl");
-    let words = ["guard", "run", "-n", NAMESPACE, "--interval=2s", "--watch-interval=1s", "--log-level=debug"];
+    let words = [
+        "guard",
+        "run",
+        "-n",
+        NAMESPACE,
+        "--interval=2s",
+        "--watch-interval=1s",
+        "--log-level=debug",
+        "--ui",
+        "--port=0",
+    ];
     command.args(words).current_dir(folder.path());
     let mut run = Service::start(command, &log)?;
     let said = |text: &str| -> Result<Option<()>> { Ok(std::fs::read_to_string(&log)?.contains(text).then_some(())) };
@@ -49,6 +59,18 @@ pub(crate) fn run_finds_a_crash_loop_and_changes_nothing(cluster: &mut Cluster) 
     }
     let generation = ["get", "deployment/broken", "-n", NAMESPACE, "-o", "jsonpath={.metadata.generation}"];
     ensure!(admin.kubectl(&generation)? == "1", "run has changed the Deployment");
+
+    // The dashboard of the run shows the same pod; the URL is not in the lines of the log.
+    let url = log_text.lines().find(|line| line.starts_with("http://127.0.0.1:")).context("no URL is printed")?;
+    wait::until("the pod on the dashboard", Duration::from_mins(1), {
+        let visit = crate::ui::Visit::enter(url)?;
+        move || {
+            let fleet = visit.json("/api/fleet")?;
+            let rows = fleet["items"].as_array().context("no items")?;
+            let names = rows.iter().filter_map(|row| row["name"].as_str());
+            Ok(names.into_iter().any(|name| name.starts_with("broken-")).then_some(()))
+        }
+    })?;
 
     let pid = Pid::from_raw(i32::try_from(run.pid()).context("a process id")?);
     kill(pid, Signal::SIGTERM)?;

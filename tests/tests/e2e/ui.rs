@@ -31,27 +31,43 @@ fn get(address: &str, path: &str, cookie: &str) -> Result<(String, String)> {
     Ok((head.to_owned(), body.to_owned()))
 }
 
+/// Somebody whom the printed URL has let in.
+pub(crate) struct Visit {
+    address: String,
+    cookie: String,
+}
+
+impl Visit {
+    /// Opens the URL, which works once.
+    pub(crate) fn enter(url: &str) -> Result<Self> {
+        let address = url.trim().strip_prefix("http://").and_then(|rest| rest.split_once('/'));
+        let (address, entrance) = address.with_context(|| url.to_owned())?;
+        let (head, _) = get(address, &format!("/{entrance}"), "")?;
+        let cookie = head.lines().find_map(|line| line.strip_prefix("set-cookie: ")?.split(';').next());
+        Ok(Self { address: address.to_owned(), cookie: cookie.context("no cookie")?.to_owned() })
+    }
+
+    /// The document at this path.
+    pub(crate) fn json(&self, path: &str) -> Result<Value> {
+        let (head, body) = get(&self.address, path, &self.cookie)?;
+        ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
+        Ok(serde_json::from_str(&body)?)
+    }
+}
+
 pub(crate) fn the_dashboard_shows_the_cluster(cluster: &mut Cluster) -> Result<()> {
     let mut command = cluster.person("viewer").command("kubectl");
     let child = command.args(["guard", "ui", "--port=0", "-A"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let mut running = Running(child);
     let mut url = String::new();
     BufReader::new(running.0.stdout.take().context("no stdout")?).read_line(&mut url)?;
-    let address = url.trim().strip_prefix("http://").and_then(|rest| rest.split_once('/'));
-    let (address, entrance) = address.with_context(|| url.clone())?;
-
-    let (head, _) = get(address, &format!("/{entrance}"), "")?;
-    let cookie =
-        head.lines().find_map(|line| line.strip_prefix("set-cookie: ")?.split(';').next()).context("no cookie")?;
-    let (head, body) = get(address, "/api/fleet", cookie)?;
-    ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
-    let fleet: Value = serde_json::from_str(&body)?;
+    let visit = Visit::enter(&url)?;
+    let fleet = visit.json("/api/fleet")?;
     let rows = fleet["items"].as_array().context("no items")?;
     let feed = rows.iter().filter_map(|row| row["name"].as_str()).find(|name| name.starts_with("feed-"));
-    let pod = get(address, &format!("/api/pod/{}/{}", load::NAMESPACE, feed.context("no pod of feed")?), cookie)?.1;
-    let pod: Value = serde_json::from_str(&pod)?;
+    let pod = visit.json(&format!("/api/pod/{}/{}", load::NAMESPACE, feed.context("no pod of feed")?))?;
     assert_eq!(pod["report"]["features"].as_array().map(Vec::len), Some(4), "{pod}");
-    let (refused, nothing) = get(address, "/api/fleet", "")?;
+    let (refused, nothing) = get(&visit.address, "/api/fleet", "")?;
     assert!(refused.starts_with("HTTP/1.1 401") && !nothing.contains("feed-"), "{refused}");
     Ok(())
 }

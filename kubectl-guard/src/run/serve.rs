@@ -1,0 +1,68 @@
+//! The dashboard of a run: its latest reports, and the pods that they are about. It reads only.
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use guard_model::report::NodeReport;
+use jiff::Timestamp;
+
+use super::{Part, Shared};
+use crate::cli::Selection;
+use crate::config::Config;
+use crate::connect::Connection;
+use crate::error::Error;
+use crate::scores::Scores;
+use crate::ui::door::Door;
+use crate::ui::look::Look;
+use crate::ui::server::Shown;
+use crate::{pods, rows};
+
+/// Serves until it is let go. Its URL is printed, and never in a log: whoever reads that could come in.
+///
+/// # Errors
+/// The port is taken, or nobody reads what is printed.
+pub async fn serve(config: &Config, connection: &Connection, shared: &Shared<'_>, port: u16) -> Result<(), Error> {
+    let door = Door::open(Ipv4Addr::LOCALHOST, port).await?;
+    shared.console.line(&door.url)?;
+    shared.log.info(Part::Serve, "the dashboard's URL is printed; it opens once, in a browser on this machine");
+    let nothing = Look { at: Timestamp::now(), warnings: vec!["nothing is scored yet".to_owned()], ..Look::default() };
+    let shown: Shown = Arc::new(RwLock::new(Arc::new(nothing)));
+    tokio::select! {
+        () = door.serve(Arc::clone(&shown)) => {}
+        () = refresh(config, connection, shared, &shown) => {}
+    }
+    Ok(())
+}
+
+/// Looks again after each tick of the scoring. A look that fails leaves what was seen before, with why it is old.
+async fn refresh(config: &Config, connection: &Connection, shared: &Shared<'_>, shown: &Shown) {
+    let selection = Selection { all_namespaces: config.dataset_generator.all_namespaces, ..Selection::default() };
+    let mut reports = shared.reports.subscribe();
+    loop {
+        let latest: Arc<Vec<NodeReport>> = reports.borrow_and_update().clone();
+        if !latest.is_empty() {
+            let next = match look(connection, &selection, &latest).await {
+                Ok(look) => look,
+                Err(error) => {
+                    let before = Arc::clone(&shown.read().unwrap_or_else(PoisonError::into_inner));
+                    before.outdated(&error.to_string())
+                }
+            };
+            shared.state.did(Part::Serve, &format!("{} pods shown", next.rows.len()));
+            *shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        }
+        if reports.changed().await.is_err() {
+            // Scoring and its channel live as long as the program.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn look(connection: &Connection, selection: &Selection, reports: &[NodeReport]) -> Result<Look, Error> {
+    let pods = pods::list(connection, selection).await?;
+    let at = Timestamp::now();
+    let scores = Scores { reports: reports.to_vec(), ..Scores::default() };
+    let mut rows = rows::join(&scores, &pods.facts, at);
+    rows::label(&mut rows, &pods.labels);
+    Ok(Look { at, recorded: false, warnings: scores.warnings(at), scores, rows })
+}
