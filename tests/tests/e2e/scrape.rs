@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::Cluster;
 use guard_tests::{http, wait};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The exporters' name, and for whom their scrapers' tokens are made out.
 pub(crate) const NAME: &str = "guard-exporter.guard-system.svc";
@@ -43,11 +43,22 @@ pub(crate) fn authority(cluster: &Cluster) -> Result<String> {
 
 /// Each exporter's node and network address.
 pub(crate) fn exporters(cluster: &Cluster) -> Result<Vec<(String, String)>> {
-    let path = r#"jsonpath={range .items[*]}{.spec.nodeName} {.status.podIP}{"\n"}{end}"#;
-    let select = ["get", "pods", "-n", "guard-system", "-l", "app.kubernetes.io/name=guard-exporter", "-o", path];
-    let lines = cluster.admin().kubectl(&select)?;
-    let pairs = lines.lines().filter_map(|line| line.split_once(' '));
-    Ok(pairs.map(|(node, address)| (node.to_owned(), format!("{address}:9465"))).collect())
+    let admin = cluster.admin();
+    let get = |what: &[&str]| -> Result<Value> {
+        let words = [&["get", "-n", "guard-system", "-o", "json"], what].concat();
+        Ok(serde_json::from_str(&admin.kubectl(&words)?)?)
+    };
+    // A controller that has not heard yet that a DaemonSet was deleted may make pods for it once more, in the namespace of
+    // the next one; they belong to nobody, and go in their own time.
+    let set = get(&["daemonset", "guard-exporter"])?["metadata"]["uid"].clone();
+    let pods = get(&["pods", "-l", "app.kubernetes.io/name=guard-exporter"])?;
+    let own = pods["items"].as_array().into_iter().flatten().filter(|pod| {
+        pod["metadata"]["ownerReferences"][0]["uid"] == set && pod["metadata"]["deletionTimestamp"].is_null()
+    });
+    let pairs = own.filter_map(|pod| {
+        Some((pod["spec"]["nodeName"].as_str()?.to_owned(), format!("{}:9465", pod["status"]["podIP"].as_str()?)))
+    });
+    Ok(pairs.collect())
 }
 
 pub(crate) fn metrics_are_for_those_who_may(cluster: &mut Cluster) -> Result<()> {
