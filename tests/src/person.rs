@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// A person with the rights of a kubeconfig.
 #[derive(Clone, Debug)]
@@ -26,6 +26,17 @@ pub struct Answer {
     pub out: String,
     /// Its standard error.
     pub err: String,
+}
+
+impl Answer {
+    /// The digest of the plan that it shows.
+    ///
+    /// # Errors
+    /// If it shows none.
+    pub fn digest(&self) -> Result<&str> {
+        let digest = self.out.split_whitespace().find(|word| word.starts_with("sha256:"));
+        digest.with_context(|| format!("no digest is shown: {self:?}"))
+    }
 }
 
 impl Person {

@@ -124,6 +124,11 @@ const TESTS: &[Test<Cluster>] = &[
         Own,
         nodes::a_pod_that_ignores_sigterm_is_waited_for_or_named,
     ),
+    (
+        "a_drain_of_a_node_that_dies_half_way_is_told_and_gone_on_with",
+        Own,
+        nodes::a_drain_of_a_node_that_dies_half_way_is_told_and_gone_on_with,
+    ),
     ("a_killed_fix_is_taken_up_and_told_truly", Own, kills::a_killed_fix_is_taken_up_and_told_truly),
     ("a_killed_exporter_costs_a_warning_at_most", Any, outages::a_killed_exporter_costs_a_warning_at_most),
     ("without_its_kubelet_a_node_is_not_guessed_at", Own, outages::without_its_kubelet_a_node_is_not_guessed_at),

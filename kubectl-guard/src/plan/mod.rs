@@ -201,6 +201,18 @@ pub struct Need {
 }
 
 impl Need {
+    /// To patch the target, or its `subresource`; empty for the object itself.
+    pub fn patch(target: &Target, subresource: &str) -> Self {
+        Self {
+            verb: "patch".into(),
+            group: target.kind.group().into(),
+            resource: target.kind.resource().into(),
+            subresource: subresource.into(),
+            namespace: target.namespace.clone(),
+            name: target.name.clone(),
+        }
+    }
+
     /// The error that this right is missing; `message` is what the API server said.
     pub fn denied(&self, message: &str) -> Error {
         let slash = if self.subresource.is_empty() { "" } else { "/" };

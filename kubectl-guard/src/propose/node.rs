@@ -36,7 +36,7 @@ pub(super) fn uncordon(node: &NodeTarget, making: &mut Making<'_>) -> Result<Ste
         preconditions: held(),
         before: json!({ "metadata": { "annotations": own(node) }, "spec": { "unschedulable": true } }),
         after: json!({ "spec": spec }),
-        need: need(&node.target),
+        need: Need::patch(&node.target, ""),
         undo: Undo::Inverse { action: Action::Cordon },
         target: node.target.clone(),
     })
@@ -51,7 +51,7 @@ pub(super) fn cordoning(node: &NodeTarget, making: &Making<'_>) -> Step {
         preconditions: held(),
         before: json!({ "spec": { "unschedulable": false } }),
         after: json!({ "metadata": { "annotations": { CORDONED: signature } }, "spec": { "unschedulable": true } }),
-        need: need(&node.target),
+        need: Need::patch(&node.target, ""),
         undo: Undo::Inverse { action: Action::Uncordon },
         target: node.target.clone(),
     }
@@ -75,15 +75,4 @@ fn own(node: &NodeTarget) -> Value {
 /// A node's version moves with its heartbeats, so it is read again right before the write, and held then.
 fn held() -> Vec<String> {
     vec!["it is the same node (uid)".into(), "nothing of it changes between the last look and the write".into()]
-}
-
-fn need(target: &Target) -> Need {
-    Need {
-        verb: "patch".into(),
-        group: String::new(),
-        resource: "nodes".into(),
-        subresource: String::new(),
-        namespace: String::new(),
-        name: target.name.clone(),
-    }
 }

@@ -37,14 +37,7 @@ pub(super) fn step(facts: &Facts, making: &mut Making<'_>) -> Result<Step, Refus
         preconditions: preconditions(&target),
         before: json!({ "spec": { "replicas": now } }),
         after: json!({ "spec": { "replicas": replicas } }),
-        need: Need {
-            verb: "patch".into(),
-            group: target.kind.group().into(),
-            resource: target.kind.resource().into(),
-            subresource: "scale".into(),
-            namespace: target.namespace.clone(),
-            name: target.name.clone(),
-        },
+        need: Need::patch(&target, "scale"),
         undo: Undo::Inverse { action: Action::Scale { replicas: now } },
         target,
     })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use guard_tests::cluster::{Cluster, WORK_IMAGE};
 use guard_tests::person::{Answer, Person};
 use guard_tests::{load, wait};
@@ -49,9 +49,7 @@ fn approve_what_is_shown(operator: &Person, fix: &[&str], timeout: &str) -> Resu
     for _ in 0..5 {
         let shown = operator.guard(&[fix, &["--dry-run"]].concat())?;
         ensure!(shown.out.contains("restartedAt"), "no diff: {shown:?}");
-        let digest = shown.out.split_whitespace().find(|word| word.starts_with("sha256:"));
-        let digest = digest.context("no digest is shown")?;
-        let done = operator.guard(&[fix, &[timeout, "--approve", digest]].concat())?;
+        let done = operator.guard(&[fix, &[timeout, "--approve", shown.digest()?]].concat())?;
         if done.code != Some(4) {
             return Ok(done);
         }

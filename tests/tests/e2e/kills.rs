@@ -63,15 +63,11 @@ fn rolled_out(cluster: &Cluster, name: &str) -> Result<()> {
     cluster.admin().kubectl(&["-n", load::NAMESPACE, "rollout", "status", &target, "--timeout=90s"]).map(drop)
 }
 
-fn digest(shown: &Answer) -> Option<&str> {
-    shown.out.split_whitespace().find(|word| word.starts_with("sha256:"))
-}
-
 /// What a server dry run shows is approved by its digest, by `writer`; `None` if the dry run has nothing to approve.
 fn approve(person: &Person, writer: &Person, command: &[&str]) -> Result<Option<Answer>> {
     for _ in 0..10 {
         let shown = person.guard(&[command, &["--dry-run=server"]].concat())?;
-        let Some(digest) = digest(&shown) else {
+        let Ok(digest) = shown.digest() else {
             // A controller wrote its status between plan and check.
             if shown.code == Some(4) {
                 continue;

@@ -1,5 +1,6 @@
 //! Nodes: cordon, uncordon and drain, with pods of their own on the second node.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -16,9 +17,7 @@ pub(crate) const NODE: &str = "node/node2";
 /// A dry run, and the same with the digest that it showed.
 fn approve_what_is_shown(person: &Person, fix: &[&str]) -> Result<Answer> {
     let shown = person.guard(&[fix, &["--dry-run=server"]].concat())?;
-    let digest = shown.out.split_whitespace().find(|word| word.starts_with("sha256:"));
-    let digest = digest.with_context(|| format!("no digest is shown: {shown:?}"))?;
-    person.guard(&[fix, &["--approve", digest]].concat())
+    person.guard(&[fix, &["--approve", shown.digest()?]].concat())
 }
 
 fn node(cluster: &Cluster) -> Result<Value> {
@@ -250,6 +249,46 @@ pub(crate) fn a_pod_that_ignores_sigterm_is_waited_for_or_named(cluster: &mut Cl
     assert_eq!(partly.code, Some(7), "{partly:?}");
     assert!(partly.err.contains("was evicted and is still ending"), "{}", partly.err);
     let done = approve_what_is_shown(&person, &[&drain[..], &["--timeout=60s"]].concat())?;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(pods(cluster)?.is_empty());
+    clean(cluster)
+}
+
+/// Nobody ends what was evicted while the node's kubelet is gone. The drain says so when its time is over, the node stays
+/// closed, and the same command goes on when the kubelet is back.
+pub(crate) fn a_drain_of_a_node_that_dies_half_way_is_told_and_gone_on_with(cluster: &mut Cluster) -> Result<()> {
+    bind(cluster)?;
+    clean(cluster)?;
+    let person = cluster.person("node-operator");
+    drill(cluster, &json!([{"name": "IGNORE_SIGTERM", "value": "yes"}]), 2, &[])?;
+    let accepted = ["--delete-emptydir-data", "--allow-pending", "--allow-downtime", "--timeout=40s"];
+    let drain = [&["fix", NODE, "--action=drain", SELECTOR][..], &accepted].concat();
+    let (watched, admin) = (cluster.folder().join("drain-and-die.log"), cluster.admin());
+    let shown = person.guard(&[&drain[..], &["--dry-run=server"]].concat())?;
+    let mut command = person.command("kubectl");
+    command.arg("guard").args(&drain).args(["--approve", shown.digest()?]);
+    let log = std::fs::File::create(&watched)?;
+    let mut draining = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
+    wait::until("both pods to be evicted", Duration::from_secs(30), || {
+        ensure!(draining.try_wait()?.is_none(), "the drain has ended");
+        let path = "jsonpath={.items[?(@.spec.nodeName==\"node2\")].metadata.deletionTimestamp}";
+        let leaving = admin.kubectl(&["-n", DRILL, "get", "pods", "-o", path])?;
+        Ok((leaving.split_whitespace().count() == 2).then_some(()))
+    })?;
+    cluster.own()?.nodes[1].stop_kubelet();
+    let partly = draining.wait()?.code();
+    let said = std::fs::read_to_string(&watched)?;
+    assert_eq!(partly, Some(7), "{said}");
+    assert!(said.contains("0 of 2 pods have gone") && said.contains("was evicted and is still ending"), "{said}");
+    assert_eq!(node(cluster)?["spec"]["unschedulable"], true);
+    assert_eq!(pods(cluster)?.len(), 2);
+
+    cluster.own()?.wait_for_node("node2", "Unknown")?;
+    let dry = person.guard(&[&drain[..], &["--dry-run"]].concat())?;
+    assert_eq!(dry.code, Some(0), "{dry:?}");
+    cluster.own()?.nodes[1].start_kubelet()?;
+    cluster.own()?.wait_for_node("node2", "True")?;
+    let done = approve_what_is_shown(&person, &drain)?;
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(pods(cluster)?.is_empty());
     clean(cluster)

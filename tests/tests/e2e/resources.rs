@@ -51,9 +51,7 @@ pub(crate) fn approve(person: &Person, command: &[&str]) -> Result<(Answer, Answ
             continue;
         }
         ensure!(shown.code == Some(0), "{shown:?}");
-        let digest = shown.out.split_whitespace().find(|word| word.starts_with("sha256:"));
-        let digest = digest.with_context(|| format!("no digest is shown: {shown:?}"))?.to_owned();
-        let done = person.guard(&[command, &["--approve", &digest]].concat())?;
+        let done = person.guard(&[command, &["--approve", shown.digest()?]].concat())?;
         // The controller may have written its status between the two.
         if done.code != Some(4) {
             return Ok((shown, done));

@@ -52,9 +52,7 @@ fn approve(mut run: impl FnMut(&[&str]) -> Result<Answer>) -> Result<Answer> {
         if shown.code == Some(4) {
             continue;
         }
-        let digest = shown.out.split_whitespace().find(|word| word.starts_with("sha256:"));
-        let digest = digest.with_context(|| format!("no digest is shown: {shown:?}"))?;
-        let done = run(&["--approve", digest])?;
+        let done = run(&["--approve", shown.digest()?])?;
         if done.code != Some(4) {
             return Ok(done);
         }
