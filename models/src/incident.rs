@@ -20,7 +20,7 @@ use crate::workload::Workload;
 /// pod is read in its turn.
 const CAUSE_SECONDS: i64 = 60;
 /// A pod that was under its line for this long or less, and is over it for the same cause, never recovered.
-const RELAPSE_SECONDS: i64 = 120;
+pub const RELAPSE_SECONDS: i64 = 120;
 /// Alerts of a table that is read are kept up to this many; beyond it the oldest are let go.
 const MOST: usize = 10_000;
 
@@ -227,6 +227,17 @@ impl Tracker {
             }
             (None, None) => {}
         }
+    }
+
+    /// Ends, at this time, the anomalies of pods that are no longer there.
+    pub fn end_others(&mut self, at: Timestamp, there: impl Fn(&str, &str) -> bool) {
+        let gone = self.open.extract_if(|(namespace, pod), _| !there(namespace, pod));
+        self.over.extend(gone.map(|(_, anomaly)| Anomaly { until: Some(at), ..anomaly }));
+    }
+
+    /// Forgets those of the ended ones that are `past`.
+    pub fn forget(&mut self, past: impl Fn(&Anomaly) -> bool) {
+        self.over.retain(|anomaly| !past(anomaly));
     }
 
     /// All of them: those that ended, and those that have not.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::features::hex;
+use crate::incident::Anomaly;
 use crate::sample::PodFacts;
 use crate::workload::Workload;
 
@@ -110,12 +111,19 @@ impl Mute {
 
     /// It is about this pod of this node.
     pub fn covers(&self, pod: &PodFacts, node: &str) -> bool {
+        self.is_about(&pod.namespace, &pod.name, pod.workload.as_ref(), Some(node))
+    }
+
+    /// It is about this anomaly's pod.
+    pub fn silences(&self, anomaly: &Anomaly) -> bool {
+        self.is_about(&anomaly.namespace, &anomaly.pod, Some(&anomaly.workload), anomaly.node.as_deref())
+    }
+
+    fn is_about(&self, space: &str, pod: &str, owner: Option<&Workload>, on: Option<&str>) -> bool {
         match &self.target {
-            Target::Pod { namespace, name } => pod.namespace == *namespace && pod.name == *name,
-            Target::Workload { namespace, workload } => {
-                pod.namespace == *namespace && pod.workload.as_ref() == Some(workload)
-            }
-            Target::Node { name } => node == name,
+            Target::Pod { namespace, name } => space == namespace && pod == name,
+            Target::Workload { namespace, workload } => space == namespace && owner == Some(workload),
+            Target::Node { name } => on == Some(name),
         }
     }
 }

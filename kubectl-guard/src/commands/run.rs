@@ -20,7 +20,7 @@ use crate::run::log::Log;
 use crate::run::state::Shown;
 use crate::run::steer::Steering;
 use crate::run::supervise::{Pauses, Want, supervise};
-use crate::run::{Part, Shared, collect, parts, propose, score, serve};
+use crate::run::{Part, Shared, collect, notices, parts, propose, score, serve};
 
 #[cfg(unix)]
 mod order;
@@ -73,6 +73,7 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
         parts.push(Part::Serve);
     }
     let connection = connection(&config, kube, &parts)?;
+    notices::check(&config)?;
     let log = Log::open(console, &config.log)?;
     #[cfg(unix)]
     let control = order::listen(args.socket.as_deref()).await?;
@@ -80,6 +81,7 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
         log,
         state: Shown::new(Timestamp::now()),
         reports: watch::Sender::default(),
+        told: tokio::sync::Mutex::default(),
         connection: connection.as_ref(),
         console,
     };
@@ -130,7 +132,7 @@ fn refuse(args: &RunArgs) -> Result<(), Error> {
 
 /// The cluster, if a part needs one.
 fn connection(config: &Config, kube: &KubeFlags, parts: &[Part]) -> Result<Option<Connection>, Error> {
-    if !parts.iter().any(|part| matches!(part, Part::Collect | Part::Propose | Part::Serve)) {
+    if !parts.iter().any(|part| matches!(part, Part::Collect | Part::Propose | Part::Notify | Part::Serve)) {
         return Ok(None);
     }
     let namespace = config.dataset_generator.namespace.clone();
@@ -160,10 +162,11 @@ async fn supervised(part: Part, dashboard: u16, shared: &Shared<'_>, want: watch
     supervise(part, shared, Pauses::default(), want, async |config: Arc<Config>| match (part, shared.connection) {
         (Part::Collect, Some(connection)) => collect::collect(&config, connection, shared).await,
         (Part::Propose, Some(connection)) => propose::propose(&config, connection, shared).await,
+        (Part::Notify, Some(connection)) => notices::notify(&config, connection, shared).await,
         (Part::Serve, Some(connection)) => serve::serve(&config, connection, shared, dashboard).await,
         (Part::Score, _) => score::score(&config, shared).await,
         // A connection is opened before any part that needs one.
-        (Part::Run | Part::Collect | Part::Propose | Part::Serve, _) => Ok(()),
+        (Part::Run | Part::Collect | Part::Propose | Part::Notify | Part::Serve, _) => Ok(()),
     })
     .await;
 }

@@ -40,6 +40,8 @@ pub struct Config {
     pub model: Model,
     /// Which parts run.
     pub run: Parts,
+    /// Who is told of incidents.
+    pub notices: Notices,
     /// Where logs go.
     pub log: Log,
 }
@@ -97,6 +99,13 @@ impl Remediation {
     }
 }
 
+impl Notices {
+    /// Somebody is to be told.
+    pub fn anybody(&self) -> bool {
+        self.webhook_url.is_some() || self.slack_url_file.is_some() || self.alertmanager_url.is_some()
+    }
+}
+
 /// Custom metrics.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -148,6 +157,23 @@ pub enum Part {
     Analyze,
     /// Score the table, and only say what stands out
     Detect,
+}
+
+/// Who is told of incidents.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notices {
+    /// Gets the incidents as JSON.
+    pub webhook_url: Option<String>,
+    /// A bearer token for it.
+    pub webhook_token_file: Option<PathBuf>,
+    /// Holds the address of an incoming webhook of Slack, or of something that speaks as Slack does: it is a secret.
+    pub slack_url_file: Option<PathBuf>,
+    /// The base of an Alertmanager.
+    pub alertmanager_url: Option<String>,
+    /// What begins or ends within this time is told in one message.
+    #[serde(deserialize_with = "seconds")]
+    pub group_wait: Duration,
 }
 
 /// Where logs go.

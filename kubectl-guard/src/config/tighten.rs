@@ -7,8 +7,17 @@ use super::Config;
 use super::merge::Merged;
 
 /// Decided at the start.
-const FIXED: [&str; 5] =
-    ["dataset_generator.namespace", "dataset_generator.all_namespaces", "run.agent_mode", "run.only", "log.folder"];
+const FIXED: [&str; 9] = [
+    "dataset_generator.namespace",
+    "dataset_generator.all_namespaces",
+    "run.agent_mode",
+    "run.only",
+    "notices.webhook_url",
+    "notices.webhook_token_file",
+    "notices.slack_url_file",
+    "notices.alertmanager_url",
+    "log.folder",
+];
 
 /// A setting that has another value.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,7 +2,7 @@
 //!
 //! kubelets -> [`collect`] -> pod_metrics.csv -> [`score`] -> pod_insights.json and the latest reports -> [`propose`] ->
 //! remediation_history.json. The table lies between the first two, so that either can be restarted, or run alone, and
-//! nothing is lost. [`serve`] shows the latest reports in a browser. [`supervise`] keeps the parts going; [`log`] has what they do; [`state`] has how they are. Nothing
+//! nothing is lost. [`serve`] shows the latest reports in a browser, [`notices`] tells of them elsewhere. [`supervise`] keeps the parts going; [`log`] has what they do; [`state`] has how they are. Nothing
 //! here writes to a cluster: a proposal is carried out by `fix`, with its own approval.
 
 use std::sync::Arc;
@@ -19,6 +19,7 @@ pub mod collect;
 pub mod control;
 pub mod history;
 pub mod log;
+pub mod notices;
 pub mod propose;
 pub mod score;
 pub mod serve;
@@ -38,6 +39,8 @@ pub enum Part {
     Score,
     /// Proposes fixes.
     Propose,
+    /// Tells of incidents elsewhere.
+    Notify,
     /// Serves the dashboard.
     Serve,
 }
@@ -50,6 +53,7 @@ impl Part {
             Part::Collect => "collect",
             Part::Score => "score",
             Part::Propose => "propose",
+            Part::Notify => "notify",
             Part::Serve => "serve",
         }
     }
@@ -61,6 +65,7 @@ impl Part {
             Part::Collect => "k8s_monitoring.log",
             Part::Score => "dataset_generator_agent.log",
             Part::Propose => "k8s_remediation.log",
+            Part::Notify => "k8s_notices.log",
             Part::Serve => "k8s_ui.log",
         }
     }
@@ -68,13 +73,17 @@ impl Part {
 
 /// The parts that a configuration asks for, in the order of travel.
 pub fn parts(config: &Config) -> Vec<Part> {
-    match (config.run.only, config.run.agent_mode) {
-        (Some(config::Part::Collect), _) => vec![Part::Collect],
-        (Some(config::Part::Analyze | config::Part::Detect), _) => vec![Part::Score],
+    let mut parts = match (config.run.only, config.run.agent_mode) {
+        (Some(config::Part::Collect), _) => return vec![Part::Collect],
+        (Some(config::Part::Analyze | config::Part::Detect), _) => return vec![Part::Score],
         (None, AgentMode::Full) => vec![Part::Collect, Part::Score, Part::Propose],
         (None, AgentMode::Monitoring) => vec![Part::Collect, Part::Score],
         (None, AgentMode::Remediation) => vec![Part::Score, Part::Propose],
+    };
+    if config.notices.anybody() {
+        parts.push(Part::Notify);
     }
+    parts
 }
 
 /// What all parts share.
@@ -85,6 +94,8 @@ pub struct Shared<'a> {
     pub state: state::Shown,
     /// The latest reports, from scoring to proposing.
     pub reports: watch::Sender<Arc<Vec<NodeReport>>>,
+    /// What was told elsewhere; it outlives the part that tells, which begins anew at each reload.
+    pub told: tokio::sync::Mutex<notices::Book>,
     /// The cluster, for the parts that need one.
     pub connection: Option<&'a Connection>,
     /// For the parts of `fix` that are used here.
@@ -98,6 +109,13 @@ mod tests {
     fn config(yaml: &[(&'static str, &'static str, &str)]) -> Config {
         let flags: Vec<config::Flag> = yaml.iter().map(|(key, flag, text)| (*key, *flag, (*text).to_owned())).collect();
         Config::of(&config::load(&[], |_| None, &flags).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn there_are_notices_where_somebody_is_to_be_told() {
+        let told = ("notices.alertmanager_url", "", "http://localhost:9093");
+        assert_eq!(parts(&config(&[told])).last(), Some(&Part::Notify));
+        assert_eq!(parts(&config(&[told, ("run.only", "only", "detect")])), [Part::Score]);
     }
 
     #[test]

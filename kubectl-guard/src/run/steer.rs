@@ -140,6 +140,7 @@ mod tests {
             log,
             state: Shown::new(Timestamp::UNIX_EPOCH),
             reports: watch::Sender::default(),
+            told: tokio::sync::Mutex::default(),
             connection: None,
             console: &console,
         };

@@ -135,7 +135,8 @@ mod tests {
         let log = Log::open(&console, &config.log).unwrap();
         let state = Shown::new(Timestamp::now());
         let reports = watch::Sender::default();
-        let shared = Shared { log, state, reports, connection: None, console: &console };
+        let told = tokio::sync::Mutex::default();
+        let shared = Shared { log, state, reports, told, connection: None, console: &console };
         let (send, receive) = watch::channel(Want::Run(config));
         let scene = async {
             scene(&shared, &send).await;

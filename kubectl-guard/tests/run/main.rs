@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+mod notices;
+
 const HEADER: &str = "timestamp,namespace,pod,phase,containers_ready,containers_total\n";
 /// What is waited for happens in a moment; a machine may be busy.
 const PATIENCE: Duration = Duration::from_mins(1);
