@@ -1,7 +1,7 @@
 //! Approval: the only place that can make an [`ApprovedPlan`], and the last word before anything is written.
 //!
-//! A plan is approved by a person who types the target's name, by the digest of a dry run that somebody read, or, within
-//! narrow bounds, by `--yes`. Every check ends the way to a write. Pure but for the question it asks.
+//! A plan is approved by a person who types the target's name, at the terminal or on a screen that shows the plan, by the
+//! digest of a dry run that somebody read, or, within narrow bounds, by `--yes`. Every check ends the way to a write. Pure but for the question it asks.
 
 use std::cmp::Ordering;
 
@@ -49,6 +49,9 @@ pub enum Approval {
     Typed {
         /// What was typed.
         name: String,
+        /// On which screen; `None` at the prompt of a terminal.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        on: Option<Screen>,
     },
     /// The user gave the digest of a dry run.
     Digest,
@@ -61,11 +64,31 @@ pub enum Approval {
     },
 }
 
-/// How the command line wants it approved.
+/// A screen on which a plan is shown and its target's name is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Screen {
+    /// A page in a browser on the user's machine.
+    Dashboard,
+    /// A whole terminal.
+    Tui,
+}
+
+/// How somebody wants it approved.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Way<'a> {
     /// By asking the person at the terminal.
     Ask,
+    /// By the name that a person typed where they were shown the plan of this digest.
+    Shown {
+        /// Of the plan that was shown.
+        digest: &'a str,
+        /// What was typed.
+        name: &'a str,
+        /// Where.
+        on: Screen,
+    },
     /// By `--approve DIGEST`.
     Digest(&'a str),
     /// By `--yes`.
@@ -137,6 +160,9 @@ pub enum NotApproved {
         "there is no terminal to ask for approval; run it with --dry-run, read the plan, then give its digest: --approve sha256:DIGEST"
     )]
     NobodyThere,
+    /// Another plan is under way.
+    #[error("{0} is being carried out: one plan at a time")]
+    Busy(String),
     /// The person said no.
     #[error("not approved: nothing was changed")]
     Declined,
@@ -171,6 +197,7 @@ impl NotApproved {
             | NotApproved::NoEvidence(_)
             | NotApproved::NotConfident { .. }
             | NotApproved::Override(_)
+            | NotApproved::Busy(_)
             | NotApproved::NobodyThere => Exit::Refused,
         }
     }
@@ -185,13 +212,17 @@ pub fn approve(plan: Plan, way: Way<'_>, now: Timestamp, person: &impl Person) -
     in_time(&plan, now)?;
     let approval = match way {
         Way::Ask => ask(&plan, person)?,
+        Way::Shown { digest, name, on } if plan.answers_to(digest) => typed(&plan, name.to_owned(), Some(on))?,
         Way::Digest(_) if source(&plan) == Some(Source::Prometheus) => return Err(NotApproved::PersonOnly),
         Way::Digest(digest) if plan.answers_to(digest) => Approval::Digest,
-        Way::Digest(_) => return Err(NotApproved::OtherDigest { now: plan.digest() }),
+        Way::Digest(_) | Way::Shown { .. } => return Err(NotApproved::OtherDigest { now: plan.digest() }),
         Way::Automatic { threshold } => automatic(&plan, threshold, now)?,
     };
     // The record holds the digest that was given, not that of the minute in which the plan was made again.
-    let digest = if let Way::Digest(given) = way { given.to_owned() } else { plan.digest() };
+    let digest = match way {
+        Way::Digest(given) | Way::Shown { digest: given, .. } => given.to_owned(),
+        Way::Ask | Way::Automatic { .. } => plan.digest(),
+    };
     Ok(ApprovedPlan { plan, digest, approval })
 }
 
@@ -287,10 +318,14 @@ fn ask(plan: &Plan, person: &impl Person) -> Result<Approval, NotApproved> {
         plan.identity,
         target.name
     );
-    match person.ask(&question) {
-        Some(name) if name == target.name => Ok(Approval::Typed { name }),
-        _ => Err(NotApproved::Declined),
+    typed(plan, person.ask(&question).ok_or(NotApproved::Declined)?, None)
+}
+
+fn typed(plan: &Plan, name: String, on: Option<Screen>) -> Result<Approval, NotApproved> {
+    if plan.target().is_none_or(|target| name != target.name) {
+        return Err(NotApproved::Declined);
     }
+    Ok(Approval::Typed { name, on })
 }
 
 fn automatic(plan: &Plan, threshold: Option<f64>, now: Timestamp) -> Result<Approval, NotApproved> {

@@ -87,6 +87,19 @@ impl Console {
         }
     }
 
+    /// A console without a terminal, colours or anybody to ask: each line for people goes to `said`, data goes nowhere.
+    pub fn saying(said: impl Fn(&str) + Send + 'static) -> Self {
+        let stream = Stream { terminal: false, colour: false, columns: COLUMNS_WITHOUT_TERMINAL };
+        let lines = Lines { said: Box::new(said), begun: Vec::new() };
+        Self {
+            stdout: Mutex::new(Box::new(io::sink())),
+            stderr: Mutex::new(Box::new(lines)),
+            out: stream,
+            err: stream,
+            asks: false,
+        }
+    }
+
     /// Writes data to stdout as it is.
     ///
     /// # Errors
@@ -200,6 +213,27 @@ impl Console {
     }
 }
 
+/// Hands on what is written, line by line.
+struct Lines {
+    said: Box<dyn Fn(&str) + Send>,
+    begun: Vec<u8>,
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.begun.extend_from_slice(bytes);
+        while let Some(end) = self.begun.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.begun.drain(..=end).collect();
+            (self.said)(String::from_utf8_lossy(&line[..end]).as_ref());
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn painted(colour: bool, paint: Paint, text: &str) -> String {
     if colour { format!("\u{1b}[{}m{text}\u{1b}[0m", paint.code()) } else { text.to_owned() }
 }
@@ -308,6 +342,17 @@ mod tests {
         console.line("data").unwrap();
         console.warn("careful");
         assert_eq!((captured.out.text().as_str(), captured.err.text().as_str()), ("data\n", "warning: careful\n"));
+    }
+
+    #[test]
+    fn lines_are_handed_on_whole() {
+        let (send, receive) = std::sync::mpsc::channel();
+        let console = Console::saying(move |line| drop(send.send(line.to_owned())));
+        console.warn("careful");
+        console.note("one\ntwo");
+        console.line("data").unwrap();
+        drop(console);
+        assert_eq!(receive.iter().collect::<Vec<_>>(), ["warning: careful", "one", "two"]);
     }
 
     #[test]

@@ -78,8 +78,8 @@ impl Until {
         tokio::select! {
             () = tokio::time::sleep_until(until) => {}
             // A sender that is gone will never stop it.
-            stopped = self.stopped.wait_for(|stopped| *stopped) => {
-                if stopped.is_err() { tokio::time::sleep_until(until).await; }
+            gone = async { self.stopped.wait_for(|stopped| *stopped).await.is_err() } => {
+                if gone { tokio::time::sleep_until(until).await; }
             }
         }
     }

@@ -45,11 +45,30 @@ fn only_the_targets_own_name_approves() {
     }
     let person = typist("web");
     let approved = approve(restart(), Way::Ask, now(), &person).unwrap();
-    assert_eq!(approved.approval(), &Approval::Typed { name: "web".into() });
+    assert_eq!(approved.approval(), &Approval::Typed { name: "web".into(), on: None });
     insta::assert_snapshot!(person.1.borrow()[0], @r"
     restart deployment/web in namespace shop of context prod (https://10.0.0.1:6443) as alice?
     Type its name (web) to approve, anything else to leave it:
     ");
+}
+
+#[test]
+fn a_name_typed_on_a_screen_approves_what_was_shown_there_and_nothing_else() {
+    let digest = restart().digest();
+    let on_screen =
+        |digest: &str, name: &str| approve(restart(), Way::Shown { digest, name, on: Screen::Tui }, now(), &nobody());
+    let approved = on_screen(&digest, "web").unwrap();
+    assert_eq!(approved.approval(), &Approval::Typed { name: "web".into(), on: Some(Screen::Tui) });
+    assert_eq!(approved.digest(), digest);
+    for name in ["y", "", "WEB", "web ", "deployment/web"] {
+        assert_eq!(on_screen(&digest, name), Err(NotApproved::Declined), "{name:?}");
+    }
+    let other = on_screen(&plan(ActionKind::Scale).digest(), "web");
+    assert!(matches!(other, Err(NotApproved::OtherDigest { .. })), "{other:?}");
+    let older = r#"{"by":"typed","name":"web"}"#;
+    let terminal = Approval::Typed { name: "web".into(), on: None };
+    assert_eq!(serde_json::from_str::<Approval>(older).unwrap(), terminal);
+    assert_eq!(serde_json::to_string(&terminal).unwrap(), older);
 }
 
 #[test]

@@ -5,13 +5,14 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use guard_model::report::NodeReport;
 use jiff::Timestamp;
 
-use crate::approve::Way;
+use crate::approve::{Screen, Way};
 use crate::audit::{Journal, JournalError};
 use crate::cli::dry_run::DryRunFlag;
 use crate::cli::{KubeFlags, Selection, SourceFlags, duration};
@@ -29,6 +30,7 @@ mod drain;
 mod in_place;
 pub mod resume;
 mod session;
+pub mod shown;
 pub mod undo;
 
 use resume::CutOff;
@@ -83,6 +85,9 @@ pub struct FixArgs {
     /// Approve the plan that a dry run showed with this digest, at most ten minutes ago
     #[arg(long, value_name = "sha256:DIGEST", conflicts_with = "yes")]
     approve: Option<String>,
+    /// What was typed on a screen that showed the plan of `approve`; never on a command line.
+    #[arg(skip)]
+    typed: Option<(Screen, String)>,
     /// Approve without a person; needs --confidence-threshold and fresh scores of the exporter
     #[arg(long, visible_alias = "auto-approve")]
     yes: bool,
@@ -213,10 +218,11 @@ impl FixArgs {
     }
 
     fn way(&self) -> Way<'_> {
-        match &self.approve {
-            Some(digest) => Way::Digest(digest),
-            None if self.yes => Way::Automatic { threshold: self.confidence_threshold },
-            None => Way::Ask,
+        match (&self.approve, &self.typed) {
+            (Some(digest), Some((on, name))) => Way::Shown { digest, name, on: *on },
+            (Some(digest), None) => Way::Digest(digest),
+            (None, _) if self.yes => Way::Automatic { threshold: self.confidence_threshold },
+            (None, _) => Way::Ask,
         }
     }
 
@@ -302,7 +308,7 @@ pub async fn proposal(
         expected: None,
         resumes: None,
     };
-    Box::pin(session.only_propose(namespace.to_owned(), target.clone())).await
+    Ok(Box::pin(session.proposed(namespace, target)).await?.1)
 }
 
 /// Reads the plan of a file, or of stdin; never more than a plan can have.
@@ -320,7 +326,7 @@ fn read(path: &Path) -> Result<PlanFile, Error> {
 
 /// The scores of the cluster, asked for anew each time.
 struct Scores<'a> {
-    source: Source,
+    source: Arc<Source>,
     connection: &'a Connection,
     all_namespaces: bool,
     console: &'a Console,
@@ -329,8 +335,8 @@ struct Scores<'a> {
 }
 
 impl<'a> Scores<'a> {
-    fn of(source: Source, connection: &'a Connection, console: &'a Console) -> Self {
-        Self { source, connection, all_namespaces: false, console, warned: false }
+    fn of(source: impl Into<Arc<Source>>, connection: &'a Connection, console: &'a Console) -> Self {
+        Self { source: source.into(), connection, all_namespaces: false, console, warned: false }
     }
 }
 

@@ -3,7 +3,6 @@
 #[cfg(unix)]
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -14,6 +13,7 @@ use crate::config::flags::ConfigFlags;
 use crate::config::{Config, ConfigError, Merged, Origin};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
+use crate::desk::{GRACE, Turns};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::run::log::Log;
@@ -24,9 +24,6 @@ use crate::run::{Part, Shared, collect, notices, parts, propose, score, serve};
 
 #[cfg(unix)]
 mod order;
-
-/// What has not ended by then is let go where it stands.
-const GRACE: Duration = Duration::from_secs(4);
 
 /// Arguments of `run`.
 #[derive(Args, Clone, Debug)]
@@ -82,6 +79,7 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
         state: Shown::new(Timestamp::now()),
         reports: watch::Sender::default(),
         told: tokio::sync::Mutex::default(),
+        turns: Turns::default(),
         connection: connection.as_ref(),
         console,
     };
@@ -104,10 +102,18 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
     };
     shared.log.info(Part::Run, "a second signal ends it at once");
     steering.stop();
+    // A plan that is being carried out is no part: it is seen to the end of a write, and not to that of a long wait.
+    let end = async {
+        work.await;
+        shared.turns.over().await;
+    };
     tokio::select! {
-        _ = &mut work => shared.log.info(Part::Run, "ended"),
+        () = end => shared.log.info(Part::Run, "ended"),
         _ = signals.next() => shared.log.warn(Part::Run, "ended at once"),
         () = tokio::time::sleep(GRACE) => shared.log.warn(Part::Run, "a part did not end in time, and was let go"),
+    }
+    if let Some(words) = shared.turns.left() {
+        shared.log.warn(Part::Run, &words);
     }
     Ok(exit)
 }

@@ -25,7 +25,7 @@ pub(crate) use evidence::is_of;
 pub use evidence::{Evidence, PodEvidence, Source, target_of, worst};
 pub use file::{MAX_BYTES as MAX_FILE_BYTES, PlanFile, PlanFileError};
 pub(crate) use merge::{difference, merged, without_nulls};
-pub use render::{Verdict, render};
+pub use render::{Verdict, diff, render};
 pub use resources::{Amounts, Resource, ResourceChange, amounts};
 pub use target::{Kind, NotATarget, Target, TargetName, is_name};
 

@@ -96,12 +96,17 @@ fn write_step(out: &mut String, number: usize, step: &Step, verdict: &Verdict) -
         Undo::Irreversible { why } => writeln!(out, "  undo      none: {why}")?,
         Undo::Inverse { action } => writeln!(out, "  undo      {}", action.phrase())?,
     }
-    let (before, after) = (yaml(&step.before), yaml(&step.after));
-    let diff = TextDiff::from_lines(&before, &after);
-    for line in diff.unified_diff().context_radius(6).to_string().lines().filter(|line| !line.starts_with("@@")) {
+    for line in diff(step) {
         writeln!(out, "  {line}")?;
     }
     Ok(())
+}
+
+/// The lines of the touched fields: what goes with `-`, what comes with `+`, what stays with a space in front.
+pub fn diff(step: &Step) -> Vec<String> {
+    let (before, after) = (yaml(&step.before), yaml(&step.after));
+    let diff = TextDiff::from_lines(&before, &after).unified_diff().context_radius(6).to_string();
+    diff.lines().filter(|line| !line.starts_with("@@")).map(str::to_owned).collect()
 }
 
 /// YAML with sorted keys; nothing for nothing.

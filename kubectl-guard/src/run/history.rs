@@ -1,5 +1,5 @@
-//! `remediation_history.json`: what was proposed, when, on what score, and until when it waited. What was carried out, and
-//! whether it helped, is in the journal of `fix`, which nobody else writes.
+//! `remediation_history.json`: what was proposed, when, on what score, until when it waited, and whether somebody declined it.
+//! What was carried out, and whether it helped, is in the journal of `fix`, which nobody else writes.
 
 use std::fs;
 use std::io;
@@ -29,6 +29,9 @@ pub struct Entry {
     pub proposal: Waiting,
     /// The plan that it was.
     pub plan_id: String,
+    /// When somebody declined it on a screen; it is not proposed again until it was withdrawn.
+    #[serde(default)]
+    pub declined: Option<Timestamp>,
     /// When its target was no longer over the line; absent while it waits.
     pub withdrawn: Option<Timestamp>,
 }
@@ -76,9 +79,20 @@ impl History {
     /// # Errors
     /// If it cannot be written.
     pub fn proposed(&mut self, proposal: Waiting, plan_id: &str) -> Result<(), Error> {
-        self.entries.push(Entry { proposal, plan_id: plan_id.to_owned(), withdrawn: None });
+        self.entries.push(Entry { proposal, plan_id: plan_id.to_owned(), declined: None, withdrawn: None });
         let over = self.entries.len().saturating_sub(MOST);
         self.entries.drain(..over);
+        self.write()
+    }
+
+    /// Says that the proposals of this target were declined.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn declined(&mut self, namespace: &str, target: &str, at: Timestamp) -> Result<(), Error> {
+        for entry in self.standing(namespace, target).filter(|entry| entry.declined.is_none()) {
+            entry.declined = Some(at);
+        }
         self.write()
     }
 
@@ -87,11 +101,16 @@ impl History {
     /// # Errors
     /// If it cannot be written.
     pub fn withdrawn(&mut self, namespace: &str, target: &str, at: Timestamp) -> Result<(), Error> {
-        let of_target = |entry: &&mut Entry| entry.proposal.namespace == namespace && entry.proposal.target == target;
-        for entry in self.entries.iter_mut().filter(of_target).filter(|entry| entry.withdrawn.is_none()) {
+        for entry in self.standing(namespace, target) {
             entry.withdrawn = Some(at);
         }
         self.write()
+    }
+
+    /// What was proposed for this target and not withdrawn.
+    fn standing(&mut self, namespace: &str, target: &str) -> impl Iterator<Item = &mut Entry> {
+        let is_of = move |entry: &&mut Entry| entry.proposal.namespace == namespace && entry.proposal.target == target;
+        self.entries.iter_mut().filter(is_of).filter(|entry| entry.withdrawn.is_none())
     }
 
     /// All proposals, oldest first.
@@ -102,5 +121,43 @@ impl History {
     fn write(&self) -> Result<(), Error> {
         let document = serde_json::json!({ "version": VERSION, "proposals": self.entries });
         files::replace(&self.path, &format!("{document:#}\n")).map_err(|source| unwritable(&self.path, source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desk::fake::waiting;
+
+    #[test]
+    fn what_is_declined_stays_so_until_it_is_withdrawn() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("remediation_history.json");
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut history = History::open(&path).unwrap();
+        history.proposed(waiting(), "first").unwrap();
+        history.declined("shop", "deployment/web", at(1)).unwrap();
+        history.declined("shop", "deployment/web", at(2)).unwrap();
+        history.declined("shop", "deployment/cart", at(3)).unwrap();
+        let told = |history: &History| -> Vec<_> {
+            history.entries().iter().map(|entry| (entry.declined, entry.withdrawn)).collect()
+        };
+        let mut again = History::open(&path).unwrap();
+        assert_eq!(told(&again), [(Some(at(1)), None)]);
+        again.withdrawn("shop", "deployment/web", at(4)).unwrap();
+        again.proposed(waiting(), "second").unwrap();
+        assert_eq!(told(&History::open(&path).unwrap()), [(Some(at(1)), Some(at(4))), (None, None)]);
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_version_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("remediation_history.json");
+        let mut entry = serde_json::to_value(waiting()).unwrap();
+        entry["plan_id"] = "first".into();
+        entry["withdrawn"] = serde_json::Value::Null;
+        let text = serde_json::json!({ "version": VERSION, "proposals": [entry] }).to_string();
+        fs::write(&path, text).unwrap();
+        assert_eq!(History::open(&path).unwrap().entries()[0].declined, None);
     }
 }

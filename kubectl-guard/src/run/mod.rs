@@ -2,8 +2,9 @@
 //!
 //! kubelets -> [`collect`] -> pod_metrics.csv -> [`score`] -> pod_insights.json and the latest reports -> [`propose`] ->
 //! remediation_history.json. The table lies between the first two, so that either can be restarted, or run alone, and
-//! nothing is lost. [`serve`] shows the latest reports in a browser, [`notices`] tells of them elsewhere. [`supervise`] keeps the parts going; [`log`] has what they do; [`state`] has how they are. Nothing
-//! here writes to a cluster: a proposal is carried out by `fix`, with its own approval.
+//! nothing is lost. [`serve`] shows the latest reports in a browser, [`notices`] tells of them elsewhere. [`supervise`] keeps
+//! the parts going; [`log`] has what they do; [`state`] has how they are. No part writes to a cluster: a proposal is
+//! carried out by `fix`, or by a person at a [`crate::desk`], each with an approval of its own.
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 use crate::config::{self, AgentMode, Config};
 use crate::connect::Connection;
 use crate::console::Console;
+use crate::desk::Turns;
 
 pub mod collect;
 #[cfg(unix)]
@@ -96,6 +98,8 @@ pub struct Shared<'a> {
     pub reports: watch::Sender<Arc<Vec<NodeReport>>>,
     /// What was told elsewhere; it outlives the part that tells, which begins anew at each reload.
     pub told: tokio::sync::Mutex<notices::Book>,
+    /// Whose plan is being carried out; it outlives the parts that show it.
+    pub turns: Turns,
     /// The cluster, for the parts that need one.
     pub connection: Option<&'a Connection>,
     /// For the parts of `fix` that are used here.

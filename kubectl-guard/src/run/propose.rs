@@ -1,5 +1,6 @@
 //! Proposes a fix for whatever is over its line for sure enough. A proposal waits in the queue until its target is no
-//! longer over the line; `fix` carries it out, with its own look at the cluster and its own approval.
+//! longer over the line. A person carries it out, with `fix` or on a screen: each with its own look at the cluster and its
+//! own approval. Whoever declines it is not asked again until the target has recovered and is over its line anew.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,25 +8,25 @@ use std::sync::Arc;
 use guard_model::report::{NodeReport, PodReport, State};
 use jiff::Timestamp;
 
-use super::history::History;
+use super::history::{Entry, History};
 use super::state::Waiting;
 use super::{Part, Shared};
 use crate::commands::fix;
 use crate::config::{Config, Remediation};
 use crate::connect::Connection;
+use crate::desk::Key;
 use crate::error::Error;
 use crate::plan::{Plan, Source, TargetName, target_of};
 use crate::propose::Proposal;
 use crate::sanitise;
 use crate::verify::ScoreSource;
 
-/// Namespace and target.
-type Key = (String, String);
-
 /// What came of looking at a target.
 enum Looked {
     /// There is a proposal.
     Waits(Waiting),
+    /// There was one, and somebody declined it.
+    Declined,
     /// There is none, for a reason that was said.
     Nothing { why: String },
 }
@@ -61,7 +62,11 @@ pub async fn propose(config: &Config, connection: &Connection, shared: &Shared<'
     // What waited when the part before this one ended waits still.
     let waiting = history.entries().iter().filter(|entry| entry.withdrawn.is_none());
     let key = |waiting: &Waiting| (waiting.namespace.clone(), waiting.target.clone());
-    let looked = waiting.map(|entry| (key(&entry.proposal), Looked::Waits(entry.proposal.clone()))).collect();
+    let left = |entry: &Entry| match entry.declined {
+        Some(_) => Looked::Declined,
+        None => Looked::Waits(entry.proposal.clone()),
+    };
+    let looked = waiting.map(|entry| (key(&entry.proposal), left(entry))).collect();
     let mut proposing = Proposing { settings: &config.remediation, connection, shared, history, looked };
     let mut reports = shared.reports.subscribe();
     loop {
@@ -70,15 +75,21 @@ pub async fn propose(config: &Config, connection: &Connection, shared: &Shared<'
         if !latest.is_empty() {
             proposing.look(&latest).await?;
         }
-        if reports.changed().await.is_err() {
-            // Scoring and its channel live as long as the program.
-            std::future::pending::<()>().await;
+        loop {
+            tokio::select! {
+                changed = reports.changed() => match changed {
+                    Ok(()) => break,
+                    // Scoring and its channel live as long as the program.
+                    Err(_) => std::future::pending::<()>().await,
+                },
+                () = shared.state.queue().declined() => proposing.decline()?,
+            }
         }
     }
 }
 
 /// The targets that are over the line for sure enough, each with its worst pod, the worst target first.
-fn due(reports: &[NodeReport], threshold: f64) -> Vec<(Key, TargetName, &PodReport)> {
+pub fn due(reports: &[NodeReport], threshold: f64) -> Vec<(Key, TargetName, &PodReport)> {
     let mut worst: BTreeMap<Key, (TargetName, &PodReport)> = BTreeMap::new();
     for pod in reports.iter().flat_map(|report| &report.pods) {
         let sure = pod.state == State::Anomalous && pod.score.is_some_and(|score| score >= threshold);
@@ -96,6 +107,7 @@ fn due(reports: &[NodeReport], threshold: f64) -> Vec<(Key, TargetName, &PodRepo
 
 impl Proposing<'_> {
     async fn look(&mut self, reports: &[NodeReport]) -> Result<(), Error> {
+        self.decline()?;
         let due = due(reports, self.settings.confidence_threshold);
         self.withdraw(|key| due.iter().any(|(due, ..)| due == key))?;
         for (key, target, pod) in due {
@@ -103,32 +115,56 @@ impl Proposing<'_> {
             if !pod.score.is_some_and(|score| self.settings.permits(score, waiting)) {
                 break;
             }
-            if matches!(self.looked.get(&key), Some(Looked::Waits(_))) {
+            if matches!(self.looked.get(&key), Some(Looked::Waits(_) | Looked::Declined)) {
                 continue;
             }
             self.look_at(key, &target, pod, reports).await?;
         }
-        self.shared.state.set_proposals(self.waiting().cloned().collect());
+        self.tell();
+        Ok(())
+    }
+
+    fn tell(&self) {
+        self.shared.state.queue().set(self.waiting().cloned().collect());
         self.shared.state.did(Part::Propose, &format!("{} proposals wait", self.waiting().count()));
+    }
+
+    /// Hears what was declined on a screen.
+    fn decline(&mut self) -> Result<(), Error> {
+        let declined = self.shared.state.queue().take_declined();
+        if declined.is_empty() {
+            return Ok(());
+        }
+        for key in declined {
+            let Some(looked) = self.looked.get_mut(&key) else { continue };
+            if let Looked::Waits(waiting) = std::mem::replace(looked, Looked::Declined) {
+                self.shared.log.info(Part::Propose, &format!("declined: {}", shown(&waiting)));
+                self.history.declined(&key.0, &key.1, Timestamp::now())?;
+            }
+        }
+        self.tell();
         Ok(())
     }
 
     fn waiting(&self) -> impl Iterator<Item = &Waiting> {
         self.looked.values().filter_map(|looked| match looked {
             Looked::Waits(waiting) => Some(waiting),
-            Looked::Nothing { .. } => None,
+            Looked::Declined | Looked::Nothing { .. } => None,
         })
     }
 
     fn withdraw(&mut self, stays: impl Fn(&Key) -> bool) -> Result<(), Error> {
         let gone: Vec<Key> = self.looked.keys().filter(|key| !stays(key)).cloned().collect();
         for key in gone {
-            if let Some(Looked::Waits(waiting)) = self.looked.remove(&key) {
-                self.shared
-                    .log
-                    .info(Part::Propose, &format!("withdrawn: {}, no longer over its line", shown(&waiting)));
-                self.history.withdrawn(&key.0, &key.1, Timestamp::now())?;
+            match self.looked.remove(&key) {
+                Some(Looked::Waits(waiting)) => {
+                    let said = format!("withdrawn: {}, no longer over its line", shown(&waiting));
+                    self.shared.log.info(Part::Propose, &said);
+                }
+                Some(Looked::Declined) => {}
+                Some(Looked::Nothing { .. }) | None => continue,
             }
+            self.history.withdrawn(&key.0, &key.1, Timestamp::now())?;
         }
         Ok(())
     }

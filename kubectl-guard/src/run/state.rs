@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Part;
+pub use crate::desk::{Queue, Waiting};
 
 /// How a part is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,25 +42,6 @@ pub struct PartState {
     pub last_at: Option<Timestamp>,
 }
 
-/// A proposal that waits for somebody to carry it out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Waiting {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its target, as `deployment/cart`.
-    pub target: String,
-    /// What is proposed, in words.
-    pub action: String,
-    /// The score behind it.
-    pub score: Option<f64>,
-    /// Why, in words.
-    pub reason: Option<String>,
-    /// Since when it waits.
-    pub at: Timestamp,
-    /// What carries it out, after an approval.
-    pub command: String,
-}
-
 /// Everything there is to show.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -76,18 +58,27 @@ pub struct State {
 }
 
 /// The state, as the parts change it.
-pub struct Shown(Mutex<State>);
+pub struct Shown {
+    state: Mutex<State>,
+    queue: Queue,
+}
 
 impl Shown {
     /// Nothing runs yet.
     pub fn new(now: Timestamp) -> Self {
         let pid = std::process::id();
-        Self(Mutex::new(State { started: now, pid, parts: BTreeMap::new(), anomalous: 0, proposals: Vec::new() }))
+        let state = State { started: now, pid, parts: BTreeMap::new(), anomalous: 0, proposals: Vec::new() };
+        Self { state: Mutex::new(state), queue: Queue::default() }
     }
 
     /// The state of this moment.
     pub fn now(&self) -> State {
-        self.lock().clone()
+        State { proposals: self.queue.waiting(), ..self.lock().clone() }
+    }
+
+    /// The proposals that wait, for whoever shows and whoever declines them.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
     }
 
     /// Says how a part is.
@@ -110,13 +101,8 @@ impl Shown {
         self.lock().anomalous = count as u64;
     }
 
-    /// Says which proposals wait.
-    pub fn set_proposals(&self, proposals: Vec<Waiting>) {
-        self.lock().proposals = proposals;
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

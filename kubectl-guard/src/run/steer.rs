@@ -141,6 +141,7 @@ mod tests {
             state: Shown::new(Timestamp::UNIX_EPOCH),
             reports: watch::Sender::default(),
             told: tokio::sync::Mutex::default(),
+            turns: crate::desk::Turns::default(),
             connection: None,
             console: &console,
         };

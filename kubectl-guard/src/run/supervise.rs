@@ -136,7 +136,8 @@ mod tests {
         let state = Shown::new(Timestamp::now());
         let reports = watch::Sender::default();
         let told = tokio::sync::Mutex::default();
-        let shared = Shared { log, state, reports, told, connection: None, console: &console };
+        let turns = crate::desk::Turns::default();
+        let shared = Shared { log, state, reports, told, turns, connection: None, console: &console };
         let (send, receive) = watch::channel(Want::Run(config));
         let scene = async {
             scene(&shared, &send).await;

@@ -1,6 +1,6 @@
 //! The second half of a drain: the node is cordoned, now its pods go, and what is said about it is what happened.
 
-use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kube::Client;
@@ -27,7 +27,7 @@ impl<S> Session<'_, S> {
             console: self.console,
             plan: &approved.plan().id,
             now: self.now,
-            told: RefCell::default(),
+            told: Mutex::default(),
         };
         let (stop, stopped) = watch::channel(false);
         let until = Until::new(args.timeout, stopped);
@@ -96,7 +96,7 @@ struct Recorder<'a> {
     console: &'a Console,
     plan: &'a str,
     now: fn() -> Timestamp,
-    told: RefCell<String>,
+    told: Mutex<String>,
 }
 
 impl Witness for Recorder<'_> {
@@ -120,7 +120,7 @@ impl Witness for Recorder<'_> {
     }
 
     fn tell(&self, line: &str) {
-        let mut told = self.told.borrow_mut();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if *told != line {
             self.console.note(line);
             line.clone_into(&mut told);

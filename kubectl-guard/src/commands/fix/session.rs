@@ -37,7 +37,7 @@ pub(super) struct Session<'a, S> {
 }
 
 /// What is to be fixed, and what is known of it.
-struct Case {
+pub(super) struct Case {
     namespace: String,
     target: TargetName,
     evidence: Option<Evidence>,
@@ -72,8 +72,7 @@ impl<S: ScoreSource> Session<'_, S> {
         if let Some((path, file)) = &self.expected {
             file.fits(&plan).map_err(|source| Error::PlanFile { path: path.clone(), source })?;
         }
-        let needs: Vec<&Need> = plan.steps.iter().map(|step| &step.need).collect();
-        let verdicts = facts::ask_access(&self.connection.client, &needs).await?;
+        let verdicts = self.access(&plan).await?;
         self.show(args, &plan, &verdicts)?;
         match args.dry_run.dry_run {
             DryRun::Client => {
@@ -82,25 +81,36 @@ impl<S: ScoreSource> Session<'_, S> {
                 Ok(Exit::Done)
             }
             DryRun::Server => {
-                permitted(&plan, &verdicts)?;
-                apply::dry_run(&self.writer(&plan)?.client, &plan).await?;
+                self.check(&plan, &verdicts).await?;
                 self.console.note("nothing was changed (dry run: server; the API server would take it)");
                 Ok(Exit::Done)
             }
             DryRun::None => {
-                permitted(&plan, &verdicts)?;
-                apply::dry_run(&self.writer(&plan)?.client, &plan).await?;
+                self.check(&plan, &verdicts).await?;
                 self.carry_out(args, &wish, plan, &case).await
             }
         }
     }
 
     /// What the scores and the cluster come to for a target that nobody named: only read, nothing asked or recorded.
-    pub(super) async fn only_propose(&mut self, namespace: String, target: TargetName) -> Result<Proposal, Error> {
+    pub(super) async fn proposed(&mut self, namespace: &str, target: &TargetName) -> Result<(Case, Proposal), Error> {
         let reports = self.scores.read().await?;
         let wish = Wish::default();
-        let case = self.case(namespace, target, &reports, &wish).await?;
-        self.propose(&wish, &case)
+        let case = self.case(namespace.to_owned(), target.clone(), &reports, &wish).await?;
+        let proposal = self.propose(&wish, &case)?;
+        Ok((case, proposal))
+    }
+
+    /// Whether the user may do each step of the plan.
+    pub(super) async fn access(&self, plan: &Plan) -> Result<Vec<Verdict>, Error> {
+        let needs: Vec<&Need> = plan.steps.iter().map(|step| &step.need).collect();
+        facts::ask_access(&self.connection.client, &needs).await
+    }
+
+    /// The user may carry it out, and the API server would take it.
+    pub(super) async fn check(&self, plan: &Plan, verdicts: &[Verdict]) -> Result<(), Error> {
+        permitted(plan, verdicts)?;
+        Ok(apply::dry_run(&self.writer(plan)?.client, plan).await?)
     }
 
     /// The reports; with a target, a plan can be made without them.
@@ -234,7 +244,13 @@ impl<S: ScoreSource> Session<'_, S> {
         self.connection.with_user_agent_suffix(&plan_agent(&plan.id))
     }
 
-    async fn carry_out(&mut self, args: &FixArgs, wish: &Wish, plan: Plan, case: &Case) -> Result<Exit, Error> {
+    pub(super) async fn carry_out(
+        &mut self,
+        args: &FixArgs,
+        wish: &Wish,
+        plan: Plan,
+        case: &Case,
+    ) -> Result<Exit, Error> {
         let approved = approve(plan, args.way(), (self.now)(), self.console)?;
         let approved = self.look_again(approved, wish, case).await?;
         let _claim = self.claim(&approved.plan().id)?;

@@ -20,6 +20,8 @@ use crate::cli::dry_run::DryRun;
 use crate::console::capture::{self, Captured};
 use crate::verify::Outcome;
 
+mod shown;
+
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
 
 /// What the fake cluster is like, and what it was asked.
@@ -279,13 +281,9 @@ async fn run(cluster: Shared, states: &[(State, f64)], args: FixArgs) -> Run {
     run_with(cluster, Fake::of(states), args, |folder| folder.join("journal.jsonl")).await
 }
 
-async fn run_with(
-    cluster: Shared,
-    scores: Fake,
-    args: FixArgs,
-    journal: impl FnOnce(&std::path::Path) -> std::path::PathBuf,
-) -> Run {
-    let port = serve(&cluster).await;
+/// A folder of its own, and a connection to the cluster.
+async fn connected(cluster: &Shared) -> (tempfile::TempDir, Connection) {
+    let port = serve(cluster).await;
     let folder = tempfile::tempdir().unwrap();
     let kubeconfig = folder.path().join("config");
     let text = format!(
@@ -295,7 +293,16 @@ async fn run_with(
     );
     std::fs::write(&kubeconfig, text).unwrap();
     let flags = KubeFlags { kubeconfig: Some(kubeconfig), ..KubeFlags::default() };
-    let connection = Connection::open(&flags, &Environment::default()).unwrap();
+    (folder, Connection::open(&flags, &Environment::default()).unwrap())
+}
+
+async fn run_with(
+    cluster: Shared,
+    scores: Fake,
+    args: FixArgs,
+    journal: impl FnOnce(&std::path::Path) -> std::path::PathBuf,
+) -> Run {
+    let (folder, connection) = connected(&cluster).await;
     let (console, output) = capture::console(160);
     let journal = Journal::at(journal(folder.path()));
     let mut session = Session {

@@ -1,0 +1,102 @@
+//! What `fix` does for a screen: the same plan, shown there, and carried out after its target's name was typed there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::session::Session;
+use super::{FixArgs, Scores};
+use crate::approve::{NotApproved, Screen};
+use crate::audit::{Journal, JournalError};
+use crate::connect::Connection;
+use crate::console::Console;
+use crate::desk::{Look, Shown};
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::plan::TargetName;
+use crate::propose::{Proposal, Wish};
+use crate::scores::Source;
+use crate::verify::ScoreSource;
+
+/// How long the scores may take to say what came of it: that of the command line.
+const VERIFIED_WITHIN: Duration = Duration::from_mins(5);
+
+/// What `fix` touches, for one target.
+pub struct Reach<'a> {
+    /// The cluster.
+    pub connection: &'a Connection,
+    /// Where its scores are read.
+    pub source: &'a Arc<Source>,
+    /// Where the journal is, if there is a place for it.
+    pub journal: Option<&'a Journal>,
+    /// Who is told what happens.
+    pub console: &'a Console,
+}
+
+impl<'a> Reach<'a> {
+    fn session(&self, namespace: &str) -> Session<'a, Scores<'a>> {
+        let scores = Scores::of(Arc::clone(self.source), self.connection, self.console);
+        Session {
+            connection: self.connection,
+            console: self.console,
+            journal: self.journal.cloned().ok_or(JournalError::NoPlace),
+            scores: Scores { all_namespaces: namespace.is_empty(), ..scores },
+            now: Timestamp::now,
+            undoing: None,
+            expected: None,
+            resumes: None,
+        }
+    }
+
+    /// What could be done about this target, from scores read now: only read, nothing asked or recorded.
+    ///
+    /// # Errors
+    /// The scores or the cluster cannot be read, or a guard rail refuses.
+    pub async fn look(&self, namespace: &str, target: &TargetName) -> Result<Look, Error> {
+        self.session(namespace).look(namespace, target).await
+    }
+
+    /// Makes the plan of this target anew and carries it out, if it is the one that was shown and `name` is its target's.
+    ///
+    /// # Errors
+    /// Whatever ends the way of `fix`.
+    pub async fn carry_out(&self, shown: &Shown, name: &str, on: Screen) -> Result<Exit, Error> {
+        let namespace = shown.plan.target().map_or("", |target| &target.namespace);
+        self.session(namespace).carry_out_shown(shown, name, on).await
+    }
+}
+
+impl<S: ScoreSource> Session<'_, S> {
+    pub(super) async fn look(&mut self, namespace: &str, target: &TargetName) -> Result<Look, Error> {
+        match self.proposed(namespace, target).await?.1 {
+            Proposal::Plan(plan) => {
+                let verdicts = self.access(&plan).await?;
+                Ok(Look::Plan(Box::new(Shown::new(*plan, verdicts))))
+            }
+            Proposal::Healthy { why } => Ok(Look::Nothing { why }),
+            Proposal::NothingHelps { why } => {
+                Ok(Look::Nothing { why: format!("nothing that guard can do would help: {why}") })
+            }
+        }
+    }
+
+    pub(super) async fn carry_out_shown(&mut self, shown: &Shown, name: &str, on: Screen) -> Result<Exit, Error> {
+        let Some(target) = shown.plan.target() else { return Err(NotApproved::TooMuch(0).into()) };
+        let args = FixArgs {
+            approve: Some(shown.digest.clone()),
+            typed: Some((on, name.to_owned())),
+            timeout: VERIFIED_WITHIN,
+            ..FixArgs::default()
+        };
+        let named = TargetName { kind: target.kind, name: target.name.clone() };
+        let (case, proposal) = self.proposed(&target.namespace, &named).await?;
+        let plan = match proposal {
+            Proposal::Plan(plan) => *plan,
+            Proposal::Healthy { why } | Proposal::NothingHelps { why } => return Err(NotApproved::Stale(why).into()),
+        };
+        let verdicts = self.access(&plan).await?;
+        self.check(&plan, &verdicts).await?;
+        self.carry_out(&args, &Wish::default(), plan, &case).await
+    }
+}

@@ -1,0 +1,126 @@
+//! The proposals that wait for somebody's word: filled by whoever proposes, read and declined on any screen.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+/// Namespace and target, as `shop` and `deployment/cart`; the namespace of a node is empty.
+pub type Key = (String, String);
+
+/// A proposal that waits for somebody to carry it out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its target, as `deployment/cart`.
+    pub target: String,
+    /// What is proposed, in words.
+    pub action: String,
+    /// The score behind it.
+    pub score: Option<f64>,
+    /// Why, in words.
+    pub reason: Option<String>,
+    /// Since when it waits.
+    pub at: Timestamp,
+    /// What carries it out, after an approval.
+    pub command: String,
+}
+
+impl Waiting {
+    fn is_for(&self, (namespace, target): &Key) -> bool {
+        self.namespace == *namespace && self.target == *target
+    }
+}
+
+/// The proposals, shared.
+#[derive(Clone, Debug, Default)]
+pub struct Queue(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    queued: Mutex<Queued>,
+    declined: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queued {
+    waiting: Vec<Waiting>,
+    /// Declined, and not yet heard of by whoever proposes.
+    declined: Vec<Key>,
+}
+
+impl Queue {
+    /// Says which proposals wait. One that was declined meanwhile does not come back by it.
+    pub fn set(&self, mut waiting: Vec<Waiting>) {
+        let mut queued = self.lock();
+        waiting.retain(|each| !queued.declined.iter().any(|key| each.is_for(key)));
+        queued.waiting = waiting;
+    }
+
+    /// The proposals that wait.
+    pub fn waiting(&self) -> Vec<Waiting> {
+        self.lock().waiting.clone()
+    }
+
+    /// Puts the proposal for this target aside; false if there is none.
+    pub fn decline(&self, namespace: &str, target: &str) -> bool {
+        let key = (namespace.to_owned(), target.to_owned());
+        let mut queued = self.lock();
+        let before = queued.waiting.len();
+        queued.waiting.retain(|each| !each.is_for(&key));
+        let waited = queued.waiting.len() < before;
+        if waited {
+            queued.declined.push(key);
+            self.0.declined.notify_one();
+        }
+        waited
+    }
+
+    /// Takes what was declined since the last time; for whoever proposes.
+    pub fn take_declined(&self) -> Vec<Key> {
+        std::mem::take(&mut self.lock().declined)
+    }
+
+    /// Waits until something is declined; for whoever proposes.
+    pub async fn declined(&self) {
+        self.0.declined.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queued> {
+        self.0.queued.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(target: &str) -> Waiting {
+        Waiting {
+            namespace: "shop".to_owned(),
+            target: target.to_owned(),
+            action: format!("restart {target}"),
+            score: Some(0.9),
+            reason: None,
+            at: Timestamp::UNIX_EPOCH,
+            command: String::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_declined_goes_at_once_and_is_heard_of_once() {
+        let queue = Queue::default();
+        queue.set(vec![waiting("deployment/cart"), waiting("deployment/web")]);
+        assert!(!queue.decline("other", "deployment/cart") && !queue.decline("shop", "deployment/mail"));
+        assert!(queue.decline("shop", "deployment/cart"));
+        assert!(!queue.decline("shop", "deployment/cart"), "a second time");
+        assert_eq!(queue.waiting(), [waiting("deployment/web")]);
+        queue.set(vec![waiting("deployment/cart"), waiting("deployment/web")]);
+        assert_eq!(queue.waiting(), [waiting("deployment/web")], "whoever proposes has not heard of it yet");
+        queue.declined().await;
+        assert_eq!(queue.take_declined(), [("shop".to_owned(), "deployment/cart".to_owned())]);
+        assert!(queue.take_declined().is_empty());
+    }
+}
