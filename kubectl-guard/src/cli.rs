@@ -10,10 +10,12 @@ use crate::{commands, exit};
 pub mod dry_run;
 pub mod duration;
 pub mod kube_flags;
+pub mod sink_flags;
 pub mod source_flags;
 
 pub use dry_run::{DryRun, DryRunFlag};
 pub use kube_flags::{KubeFlags, Selection};
+pub use sink_flags::{FromSinkFlag, SinkFlags};
 pub use source_flags::SourceFlags;
 
 /// Finds pods that misbehave, says why, and proposes what may safely be done about it.
@@ -49,7 +51,7 @@ pub enum Command {
     /// Show the dashboard in a browser on this machine; it changes nothing
     Ui(commands::ui::UiArgs),
     /// Propose what may safely be done about a pod or workload, and do it once it is approved
-    Fix(commands::fix::FixArgs),
+    Fix(Box<commands::fix::FixArgs>),
     /// Take back what was done, by the id that history shows, if nobody has changed it since
     Undo(commands::fix::undo::UndoArgs),
     /// Show anomalies that belong together, which pod began, and what helped before

@@ -41,7 +41,7 @@ pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
         Command::Doctor(args) => doctor::run(&args, &cli.kube, console).await,
         Command::Explain(args) => explain::run(&args, &cli.kube, console).await,
         Command::Fix(args) => fix::run(&args, &cli.kube, console).await,
-        Command::History(args) => history::run(&args, console),
+        Command::History(args) => history::run(&args, &cli.kube, console).await,
         Command::Incidents(args) => incidents::run(&args, &cli.kube, console).await,
         Command::Mute(args) => mute::run(&args, &cli.kube, console).await,
         Command::Man(args) => man::run(&args, console),

@@ -134,6 +134,17 @@ pub enum Error {
         /// What it is called.
         name: &'static str,
     },
+    /// There is no ConfigMap to tell the journal to.
+    #[error("namespace {namespace} has no ConfigMap {name} for the journal")]
+    NoSink {
+        /// Where it was looked for.
+        namespace: String,
+        /// What it is to be called.
+        name: String,
+    },
+    /// The journal was to be told elsewhere before anything is changed, and could not be.
+    #[error("nothing was changed, for the journal could not be told elsewhere first: {0}")]
+    NotShared(Box<Error>),
     /// There is nothing to read scores from.
     #[error("no exporter in namespace {namespace}")]
     NoExporter {
@@ -252,6 +263,7 @@ impl Error {
             Error::Prometheus(error) if error.is_usage() => Exit::Usage,
             Error::Prometheus(error) if error.is_denied() => Exit::NotPermitted,
             Error::Config(error) => error.exit(),
+            Error::NotShared(error) => error.process_exit_code(),
             Error::Llm(_)
             | Error::Prometheus(_)
             | Error::Journal(_)
@@ -268,6 +280,7 @@ impl Error {
             | Error::ManagedByAnother { .. }
             | Error::NoExporter { .. }
             | Error::NoMutes { .. }
+            | Error::NoSink { .. }
             | Error::Recording(_)
             | Error::NoScores { .. } => Exit::Error,
         }
@@ -320,6 +333,8 @@ impl Error {
             Error::Forbidden { verb, resource, namespace, .. } => {
                 format!("ask for this rule: {}", rule(verb, resource, namespace.as_deref()))
             }
+            Error::NoSink { namespace, name } => format!("make it: kubectl create configmap {name} -n {namespace}"),
+            Error::NotShared(error) => return error.hint(),
             Error::NoMutes { .. } => "`kubectl guard install` of this version makes it".into(),
             Error::NotFound { .. } => "is the namespace right? choose it with -n".into(),
             Error::NoExporter { .. } => {

@@ -44,6 +44,7 @@ pub mod run;
 pub mod sanitise;
 pub mod scores;
 pub mod setup;
+pub mod sink;
 pub mod ui;
 pub mod verify;
 #[cfg(test)]

@@ -31,8 +31,12 @@ write_points! {
     Journal = "journal",
     /// A step of an approved plan.
     Step = "step",
+    /// A Kubernetes Event that tells of a step.
+    Event = "event",
     /// The map of mutes.
     Mutes = "mutes",
+    /// The ConfigMap that the journal is told to as well.
+    Sink = "sink",
     /// An object of the installation.
     Object = "object",
 }
@@ -142,7 +146,8 @@ mod tests {
         "self.file.write(",
     ];
     /// The files that hold one of them: how many, and what of it writes. Whoever adds a sender says here which it is.
-    const KNOWN: [(&str, usize, &[WritePoint]); 12] = [
+    const KNOWN: [(&str, usize, &[WritePoint]); 14] = [
+        ("apply/announce.rs", 0, &[WritePoint::Event]),
         ("apply/mod.rs", 1, &[WritePoint::Step]),
         ("audit/file.rs", 1, &[WritePoint::Journal]),
         ("collect.rs", 1, &[]),
@@ -155,6 +160,7 @@ mod tests {
         ("prometheus.rs", 1, &[]),
         ("run/notices/send.rs", 1, &[]),
         ("setup/objects.rs", 2, &[WritePoint::Object, WritePoint::Object]),
+        ("sink/mod.rs", 1, &[WritePoint::Sink]),
     ];
 
     fn sources(folder: &Path, found: &mut BTreeMap<String, String>) {

@@ -53,6 +53,8 @@ mod scale;
 mod scrape;
 #[path = "e2e/setups.rs"]
 mod setups;
+#[path = "e2e/sink.rs"]
+mod sink;
 #[path = "e2e/status.rs"]
 mod status;
 #[path = "e2e/ui.rs"]
@@ -92,6 +94,11 @@ const TESTS: &[Test<Cluster>] = &[
         "a_bad_rollout_is_rolled_back_and_the_rollback_too",
         Own,
         rollback::a_bad_rollout_is_rolled_back_and_the_rollback_too,
+    ),
+    (
+        "a_colleague_takes_back_and_goes_on_with_what_the_sink_tells",
+        Own,
+        sink::a_colleague_takes_back_and_goes_on_with_what_the_sink_tells,
     ),
     ("a_scale_heeds_autoscalers_quotas_and_room", Own, scale::a_scale_heeds_autoscalers_quotas_and_room),
     ("a_broken_set_up_is_explained", Own, setups::a_broken_set_up_is_explained),

@@ -1,6 +1,7 @@
 //! The only writes to a cluster. A dry run takes any plan and asks the API server with `dryRun=All`; a write takes an
 //! [`ApprovedPlan`], which only [`crate::approve`] can make, and is sent once, never again.
 
+mod announce;
 mod answer;
 mod drain;
 mod request;
@@ -12,6 +13,7 @@ use http_body_util::{BodyExt, Limited};
 use kube::client::{Body, Client};
 use serde_json::Value;
 
+pub use announce::announce;
 pub use answer::StepOutcome;
 pub use drain::{PodEnd, Until, Witness, drain};
 

@@ -62,19 +62,15 @@ impl Heads {
             }
         };
         let Some((plan_id, anchor)) = Anchor::read(&event.user_agent) else { return };
-        // An event has a line for each of its stages.
-        if self.seen.iter().any(|seen| seen.anchor == anchor) {
-            return;
-        }
         let path = event.uri.split('?').next().unwrap_or_default();
         let when = event.request_received_timestamp.map(|at| format!(" at {}", at.strftime("%Y-%m-%dT%H:%M:%SZ")));
         let what = format!("{} {path} by {}{}", event.verb, event.user.username, when.unwrap_or_default());
-        self.seen.push(Seen {
-            plan_id: sanitise::line(plan_id),
-            at: event.request_received_timestamp,
-            what: sanitise::line(&what),
-            anchor,
-        });
+        let what = sanitise::line(&what);
+        // An event has a line for each of its stages.
+        if self.seen.iter().any(|seen| seen.anchor == anchor && seen.what == what) {
+            return;
+        }
+        self.seen.push(Seen { plan_id: sanitise::line(plan_id), at: event.request_received_timestamp, what, anchor });
     }
 }
 

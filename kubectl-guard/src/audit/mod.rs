@@ -50,7 +50,6 @@ pub enum JournalError {
     Io {
         /// Where.
         path: PathBuf,
-        /// What was tried.
         doing: &'static str,
         /// Why not.
         source: std::io::Error,
@@ -124,6 +123,18 @@ impl Journal {
     /// It cannot be read.
     pub fn bytes(&self) -> Result<Vec<u8>, JournalError> {
         file::read(&self.path)
+    }
+
+    /// The lines of one plan, as they were written.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn lines_of(&self, plan_id: &str) -> Result<Vec<String>, JournalError> {
+        let bytes = file::read(&self.path)?;
+        let is_of = |line: &str| serde_json::from_str::<Line>(line).is_ok_and(|line| line.plan_id == plan_id);
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
+        let texts = lines.filter_map(|line| std::str::from_utf8(line).ok());
+        Ok(texts.filter(|line| is_of(line)).map(str::to_owned).collect())
     }
 
     /// All lines, oldest first; none if there is no journal yet. A torn last line is left out.

@@ -13,9 +13,9 @@ use guard_model::report::NodeReport;
 use jiff::Timestamp;
 
 use crate::approve::{Screen, Way};
-use crate::audit::{Journal, JournalError};
+use crate::audit::{Journal, JournalError, Line};
 use crate::cli::dry_run::DryRunFlag;
-use crate::cli::{KubeFlags, Selection, SourceFlags, duration};
+use crate::cli::{FromSinkFlag, KubeFlags, Selection, SinkFlags, SourceFlags, duration};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
@@ -24,17 +24,22 @@ use crate::plan::{self, Action, ActionKind, Amounts, DrainOptions, MAX_FILE_BYTE
 use crate::pods;
 use crate::propose::{Proposal, ResourceWish, Wish};
 use crate::scores::{Source, Told};
+use crate::sink::Sink;
 use crate::verify::ScoreSource;
 
+mod announce;
 mod drain;
 mod in_place;
 pub mod resume;
 mod session;
+mod share;
 pub mod shown;
 pub mod undo;
 
+use announce::Events;
 use resume::CutOff;
 use session::Session;
+use share::Shared;
 
 /// Arguments of `fix`.
 #[derive(Args, Clone, Debug, Default)]
@@ -119,6 +124,10 @@ pub struct FixArgs {
     /// Print the plan in this format
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     output: Option<Format>,
+    #[command(flatten)]
+    sink: SinkFlags,
+    #[command(flatten)]
+    from: FromSinkFlag,
 }
 
 /// Formats of a plan for programs.
@@ -247,10 +256,20 @@ pub async fn run(args: &FixArgs, kube: &KubeFlags, console: &Console) -> Result<
     let environment = Environment::of_process();
     let mut connection = Connection::open(kube, &environment)?;
     let journal = Journal::of_user(|name| std::env::var_os(name));
-    let cut = match (args.resume.as_ref().or(args.abort.as_ref()), &journal) {
-        (Some(id), Ok(journal)) => Some(CutOff::find(&journal.read()?, id, &connection.server)?),
-        (Some(_), Err(_)) => return Err(JournalError::NoPlace.into()),
-        (None, _) => None,
+    let shared = args.sink.shared()?;
+    let cut = match (args.resume.as_ref().or(args.abort.as_ref()), args.sink.source(&args.from)?, &journal) {
+        (Some(id), Some(sink), _) => {
+            Some(CutOff::find(&told(&sink, &connection, console).await?, id, &connection.server)?)
+        }
+        (Some(id), None, Ok(journal)) => Some(CutOff::find(&journal.read()?, id, &connection.server)?),
+        (Some(_), None, Err(_)) => return Err(JournalError::NoPlace.into()),
+        (None, Some(_), _) => {
+            return Err(Error::Usage {
+                message: "--sink is for a plan that was made elsewhere".into(),
+                hint: "name it with --resume ID or --abort ID; history --sink shows them".into(),
+            });
+        }
+        (None, None, _) => None,
     };
     let (args, target, namespace) = match (&expected, &cut) {
         (Some(file), _) => {
@@ -279,11 +298,20 @@ pub async fn run(args: &FixArgs, kube: &KubeFlags, console: &Console) -> Result<
         undoing: None,
         expected: args.plan.clone().zip(expected.clone()),
         resumes: None,
+        events: Events::default(),
+        shared: shared.map(Shared::from),
     };
     match cut {
         Some(cut) => Box::pin(session.take_up(args, cut, named)).await,
         None => Box::pin(session.run(args, target, named)).await,
     }
+}
+
+/// The lines of a sink; what speaks against some of them is said.
+pub(crate) async fn told(sink: &Sink, connection: &Connection, console: &Console) -> Result<Vec<Line>, Error> {
+    let held = sink.read(&connection.client).await?;
+    held.doubts.iter().for_each(|doubt| console.warn(&format!("{sink}: {doubt}")));
+    Ok(held.lines)
 }
 
 /// What could be done about a target, by these scores: what `fix` would propose. Only read, nothing is asked, written or
@@ -307,6 +335,8 @@ pub async fn proposal(
         undoing: None,
         expected: None,
         resumes: None,
+        events: Events::default(),
+        shared: None,
     };
     Ok(Box::pin(session.proposed(namespace, target)).await?.1)
 }

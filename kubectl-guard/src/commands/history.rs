@@ -1,11 +1,14 @@
-//! `history`: what was done from this machine, as the journal has it.
+//! `history`: what was done from this machine, as the journal has it, or from all of them, as the sink has it.
 
 use clap::Args;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 
 use crate::apply::StepOutcome;
-use crate::audit::{Entry, Journal, check, entries};
+use crate::audit::{Entry, Journal, Line, check, entries};
+use crate::cli::{FromSinkFlag, KubeFlags, SinkFlags};
+use crate::commands::fix::told;
+use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -18,23 +21,30 @@ pub struct HistoryArgs {
     /// Format of the output
     #[arg(short, long, value_name = "FORMAT", value_parser = Formats::OF_HISTORY, default_value = "table")]
     output: Format,
+    #[command(flatten)]
+    sink: SinkFlags,
+    #[command(flatten)]
+    from: FromSinkFlag,
 }
 
 /// Prints what was done, oldest first.
 ///
 /// # Errors
-/// The journal cannot be read.
-pub fn run(args: &HistoryArgs, console: &Console) -> Result<Exit, Error> {
-    let journal = Journal::of_user(|name| std::env::var_os(name))?;
-    let entries = entries(&journal.read()?);
-    if check(&journal.bytes()?).torn {
-        console.warn("the last line of the journal was not written to its end, and is left out");
-    }
+/// The journal or the sink cannot be read.
+pub async fn run(args: &HistoryArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
+    let (lines, sink) = match args.sink.source(&args.from)? {
+        Some(sink) => {
+            let connection = Connection::open(kube, &Environment::of_process())?;
+            (told(&sink, &connection, console).await?, " --sink")
+        }
+        None => (of_this_machine(console)?, ""),
+    };
+    let entries = entries(&lines);
     for entry in entries.iter().filter(|entry| entry.is_cut_off()) {
         let id = sanitise::line(&entry.id);
         console.warn(&format!(
-            "nobody knows what became of {id}; unless it is being carried out now: kubectl guard fix --resume {id} goes on \
-             with it, --abort {id} leaves it"
+            "nobody knows what became of {id}; unless it is being carried out now: kubectl guard fix --resume {id}{sink} \
+             goes on with it, --abort {id}{sink} leaves it"
         ));
     }
     match &args.output {
@@ -47,6 +57,14 @@ pub fn run(args: &HistoryArgs, console: &Console) -> Result<Exit, Error> {
         Format::Table | Format::Wide | Format::Name => console.print(&table(&entries))?,
     }
     Ok(Exit::Done)
+}
+
+fn of_this_machine(console: &Console) -> Result<Vec<Line>, Error> {
+    let journal = Journal::of_user(|name| std::env::var_os(name))?;
+    if check(&journal.bytes()?).torn {
+        console.warn("the last line of the journal was not written to its end, and is left out");
+    }
+    Ok(journal.read()?)
 }
 
 fn table(entries: &[Entry]) -> String {

@@ -20,6 +20,13 @@ pub(crate) fn stores_nothing(event: &Value) -> bool {
         || event["requestURI"].as_str().is_some_and(|uri| uri.contains("dryRun=All"))
 }
 
+/// What these requests stored, in order: each change has an Event behind it that tells of it.
+pub(crate) fn stored(events: &[Value]) -> Vec<String> {
+    let stored = events.iter().filter(|event| !stores_nothing(event)).map(|event| &event["objectRef"]);
+    let part = |of: &Value, name: &str| of[name].as_str().unwrap_or_default().to_owned();
+    stored.map(|of| (part(of, "resource") + "/" + &part(of, "subresource")).trim_end_matches('/').to_owned()).collect()
+}
+
 fn versions(cluster: &Cluster) -> Result<String> {
     let what = "deployments,replicasets,services,configmaps,serviceaccounts";
     let version = "jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{\"\\n\"}{end}";
@@ -34,8 +41,7 @@ pub(crate) fn a_dry_run_changes_nothing(cluster: &mut Cluster) -> Result<()> {
         assert_eq!(answer.code, Some(0), "{answer:?}");
         let events = cluster.audit_since(mark, name)?;
         assert!(events.iter().any(|event| event["verb"] == "get"), "the audit log does not show {name} at all");
-        let written: Vec<&Value> = events.iter().filter(|event| !stores_nothing(event)).collect();
-        assert!(written.is_empty(), "{flag} wrote: {written:?}");
+        assert_eq!(stored(&events), [""; 0], "{flag} wrote");
         assert_eq!(versions(cluster)?, before, "{flag}");
     }
     Ok(())
@@ -83,10 +89,11 @@ pub(crate) fn a_fix_is_shown_approved_and_verified(cluster: &mut Cluster) -> Res
     assert_eq!(done.code, Some(0), "{done:?}");
     if cluster.own().is_ok() {
         let events = cluster.audit_since(mark, "operator")?;
-        let written: Vec<&Value> = events.iter().filter(|event| !stores_nothing(event)).collect();
-        assert_eq!(written.len(), 1, "{written:?}");
-        let agent = written[0]["userAgent"].as_str().unwrap_or("");
-        assert!(agent.starts_with("kubectl-guard/"), "{agent}");
+        assert_eq!(stored(&events), ["deployments", "events"]);
+        for written in events.iter().filter(|event| !stores_nothing(event)) {
+            let agent = written["userAgent"].as_str().unwrap_or("");
+            assert!(agent.starts_with("kubectl-guard/") && agent.contains(" plan/"), "{agent}");
+        }
     }
     let history = operator.guard(&["history"])?;
     assert!(history.out.contains("deployment/mail") && history.out.contains("restart"), "{}", history.out);
@@ -122,6 +129,9 @@ pub(crate) fn the_journal_can_be_verified(cluster: &mut Cluster) -> Result<()> {
     assert_eq!(agrees.code, Some(0), "{agrees:?}");
     // More than one, if somebody has muted before.
     assert!(agrees.out.contains("agrees: ") && !agrees.out.contains("rewritten: "), "{agrees:?}");
+    // Whoever looks at the Deployment reads there what was done to it, by whom, and by which plan.
+    let described = admin.kubectl(&["-n", load::NAMESPACE, "describe", "deployment", "logbook"])?;
+    assert!(described.contains("GuardRestarted") && described.contains("done; by operator, plan "), "{described}");
 
     let journal = std::fs::read_to_string(operator.home().join(".local/state/kubectl-guard/journal.jsonl"))?;
     let edited = operator.home().join("edited.jsonl");

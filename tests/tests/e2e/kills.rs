@@ -136,13 +136,14 @@ struct Taken {
     surely: bool,
 }
 
-/// The writes that the API server took or may have taken.
+/// The changes that the API server took or may have taken. An Event is none: it tells of one.
 fn taken(cluster: &Cluster, mark: u64) -> Result<Vec<Taken>> {
     let events = cluster.audit_since(mark, PERSON)?;
     let of = |event: &Value| {
         let plan = event["userAgent"].as_str()?.split("plan/").nth(1)?.get(..12)?.to_owned();
         let code = event["responseStatus"]["code"].as_u64()?;
-        let may = !crate::fix::stores_nothing(event) && (code < 300 || code == 504);
+        let changes = !crate::fix::stores_nothing(event) && event["objectRef"]["resource"] != "events";
+        let may = changes && (code < 300 || code == 504);
         may.then(|| Taken { plan, object: event["objectRef"].to_string(), surely: code < 300 })
     };
     Ok(events.iter().filter_map(of).collect())

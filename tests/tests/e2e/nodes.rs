@@ -9,7 +9,7 @@ use guard_tests::person::{Answer, Person};
 use guard_tests::wait;
 use serde_json::{Value, json};
 
-use crate::fix::stores_nothing;
+use crate::fix::{stored, stores_nothing};
 
 /// The node of the tests: the one with a certificate that everybody can verify.
 pub(crate) const NODE: &str = "node/node2";
@@ -40,12 +40,14 @@ pub(crate) fn bind(cluster: &Cluster) -> Result<()> {
     cluster.admin().apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())
 }
 
-/// The only write of a person since a mark.
-fn only_write(cluster: &Cluster, mark: u64, person: &str) -> Result<Value> {
+/// The only change that a person made since a mark, with the Event behind it, which lies in `default`.
+fn only_change(cluster: &Cluster, mark: u64, person: &str) -> Result<Value> {
     let events = cluster.audit_since(mark, person)?;
-    let written: Vec<&Value> = events.iter().filter(|event| !stores_nothing(event)).collect();
-    ensure!(written.len() == 1, "{written:?}");
-    Ok(written[0].clone())
+    ensure!(stored(&events) == ["nodes", "events"], "{events:?}");
+    let mut written = events.into_iter().filter(|event| !stores_nothing(event));
+    let change = written.next().context("it is not there")?;
+    ensure!(written.all(|event| event["objectRef"]["namespace"] == "default"), "{change}");
+    Ok(change)
 }
 
 pub(crate) fn a_node_is_cordoned_and_uncordoned_with_a_signature(cluster: &mut Cluster) -> Result<()> {
@@ -65,13 +67,12 @@ pub(crate) fn a_node_is_cordoned_and_uncordoned_with_a_signature(cluster: &mut C
     assert_eq!(node(cluster)?["spec"], before["spec"]);
     let events = cluster.audit_since(mark, "node-operator")?;
     assert!(events.iter().any(|event| event["requestURI"].as_str().is_some_and(|uri| uri.contains("dryRun=All"))));
-    let written: Vec<&Value> = events.iter().filter(|event| !stores_nothing(event)).collect();
-    assert!(written.is_empty(), "{written:?}");
+    assert_eq!(stored(&events), [""; 0]);
 
     let mark = cluster.audit_mark();
     let done = approve_what_is_shown(&person, &cordon)?;
     assert_eq!(done.code, Some(0), "{done:?}");
-    let write = only_write(cluster, mark, "node-operator")?;
+    let write = only_change(cluster, mark, "node-operator")?;
     let agent = write["userAgent"].as_str().unwrap_or("");
     let plan = agent.split("plan/").nth(1).and_then(|rest| rest.get(..12)).context("no plan in the User-Agent")?;
     assert!(write["requestURI"].as_str().is_some_and(|uri| uri.contains("fieldManager=kubectl-guard")), "{write}");
@@ -180,8 +181,7 @@ pub(crate) fn a_drain_names_what_is_in_its_way_and_then_empties_the_node(cluster
         assert_eq!(dry.code, Some(0), "{dry:?}");
     }
     let events = cluster.audit_since(mark, "node-operator")?;
-    let written: Vec<&Value> = events.iter().filter(|event| !stores_nothing(event)).collect();
-    assert!(written.is_empty(), "{written:?}");
+    assert_eq!(stored(&events), [""; 0]);
     assert_eq!(pods(cluster)?, before);
 
     let automatic = person.guard(&[&drain[..], &["--yes", "--confidence-threshold=0"]].concat())?;
@@ -298,12 +298,13 @@ pub(crate) fn a_drain_of_a_node_that_dies_half_way_is_told_and_gone_on_with(clus
 pub(crate) fn each_role_does_exactly_its_part(cluster: &mut Cluster) -> Result<()> {
     crate::rights::bind(cluster)?;
     bind(cluster)?;
-    let may: [(&str, &[&str]); 6] = [
+    let may: [(&str, &[&str]); 7] = [
         ("patch deployments.apps", &["operator", "node-operator"]),
         ("patch deployments.apps --subresource=scale", &["operator", "node-operator"]),
         ("patch pods --subresource=resize", &["operator", "node-operator"]),
         ("create pods --subresource=eviction", &["operator", "node-operator"]),
         ("patch nodes", &["node-operator"]),
+        ("create events.events.k8s.io", &["operator", "node-operator"]),
         ("delete pods", &[]),
     ];
     for (what, who) in may {

@@ -7,7 +7,7 @@ use guard_tests::cluster::{Cluster, WORK_IMAGE};
 use guard_tests::{load, wait};
 use serde_json::{Value, json};
 
-use crate::fix::stores_nothing;
+use crate::fix::stored;
 use crate::resources::approve;
 
 const NAME: &str = "shelf";
@@ -63,8 +63,7 @@ pub(crate) fn a_bad_rollout_is_rolled_back_and_the_rollback_too(cluster: &mut Cl
     assert!(shown.out.contains("-        - name: FAST"), "{}", shown.out);
     assert_eq!(done.code, Some(0), "{done:?}");
     let events = cluster.audit_since(mark, "operator")?;
-    let written: Vec<&Value> = events.iter().filter(|event| !stores_nothing(event)).collect();
-    assert_eq!(written.len(), 1, "{written:?}");
+    assert_eq!(stored(&events), ["deployments", "events"]);
     assert_eq!(template(cluster)?, first, "kubectl rollout undo would have brought back the same");
     rolled_out(cluster)?;
 
@@ -76,4 +75,81 @@ pub(crate) fn a_bad_rollout_is_rolled_back_and_the_rollback_too(cluster: &mut Cl
     assert_eq!(undone.code, Some(0), "{undone:?}");
     assert_eq!(template(cluster)?, bad);
     cluster.admin().kubectl(&["-n", load::NAMESPACE, "delete", "deployment", NAME]).map(drop)
+}
+
+/// A StatefulSet or DaemonSet with this setting, replaced as `strategy` says.
+fn set(cluster: &Cluster, kind: &str, shelf: &str, strategy: &Value) -> Result<()> {
+    let labels = json!({"app": "rack"});
+    let container = json!({"name": "work", "image": WORK_IMAGE, "imagePullPolicy": "Never",
+        "env": [{"name": "SHELF", "value": shelf}]});
+    let pod = json!({"metadata": {"labels": labels},
+        "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]}});
+    let mut spec = json!({"selector": {"matchLabels": labels}, "template": pod, "updateStrategy": strategy});
+    if kind == "StatefulSet" {
+        spec["replicas"] = json!(2);
+        spec["serviceName"] = json!("rack");
+        spec["podManagementPolicy"] = json!("Parallel");
+    }
+    let object = json!({"apiVersion": "apps/v1", "kind": kind, "spec": spec,
+        "metadata": {"name": "rack", "namespace": load::NAMESPACE}});
+    cluster.admin().apply(&object.to_string())
+}
+
+fn shelf(cluster: &Cluster, target: &str) -> Result<String> {
+    let path = "jsonpath={.spec.template.spec.containers[0].env[0].value}";
+    cluster.admin().kubectl(&["-n", load::NAMESPACE, "get", target, "-o", path])
+}
+
+fn is_rolled_out(cluster: &Cluster, target: &str) -> Result<()> {
+    let wait = ["-n", load::NAMESPACE, "rollout", "status", target, "--timeout=90s"];
+    cluster.admin().kubectl(&wait).map(drop)
+}
+
+/// Back and forth again, as `kubectl rollout undo` would; a strategy that would leave the pods as they are is refused.
+pub(crate) fn a_stateful_set_and_a_daemon_set_are_rolled_back(cluster: &mut Cluster) -> Result<()> {
+    crate::rights::bind(cluster)?;
+    let operator = cluster.person("operator");
+    for (kind, target) in [("StatefulSet", "statefulset/rack"), ("DaemonSet", "daemonset/rack")] {
+        let rolling = json!({"type": "RollingUpdate"});
+        for version in ["1", "2"] {
+            set(cluster, kind, version, &rolling)?;
+            is_rolled_out(cluster, target)?;
+        }
+        let fix = ["fix", target, "-n", load::NAMESPACE, "--action=rollout-undo", "--timeout=0", "--no-cool-down"];
+        let (shown, done) = approve(&operator, &fix)?;
+        assert!(shown.out.contains(&format!("roll {target} back to revision 1")), "{}", shown.out);
+        assert_eq!(done.code, Some(0), "{done:?}");
+        assert_eq!(shelf(cluster, target)?, "1");
+        is_rolled_out(cluster, target)?;
+        let history: Value = serde_json::from_str(&operator.guard(&["history", "-o", "json"])?.out)?;
+        let mine = history.as_array().into_iter().flatten().find(|entry| entry["target"] == target);
+        let id = mine.and_then(|entry| entry["id"].as_str()).context("it is not in the history")?.to_owned();
+        // Numbers move: what was revision 2 is the one before now, and has kept its number.
+        set_strategy(cluster, target, &json!({"type": "OnDelete", "rollingUpdate": null}))?;
+        let held = operator.guard(&[&fix[..], &["--dry-run"]].concat())?;
+        assert_eq!(held.code, Some(6), "{held:?}");
+        assert!(held.err.contains("update strategy OnDelete"), "{}", held.err);
+        if kind == "StatefulSet" {
+            set_strategy(cluster, target, &json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}))?;
+            let held = operator.guard(&[&fix[..], &["--dry-run"]].concat())?;
+            assert!(held.code == Some(6) && held.err.contains("partition 2 of 2 replicas"), "{held:?}");
+        }
+        set_strategy(cluster, target, &json!({"type": "RollingUpdate", "rollingUpdate": null}))?;
+        let (_, undone) = approve(&operator, &["undo", &id])?;
+        assert_eq!(undone.code, Some(0), "{undone:?}");
+        assert_eq!(shelf(cluster, target)?, "2");
+        cluster.admin().kubectl(&["-n", load::NAMESPACE, "delete", target])?;
+    }
+    Ok(())
+}
+
+fn set_strategy(cluster: &Cluster, target: &str, strategy: &Value) -> Result<()> {
+    let patch = json!({"spec": {"updateStrategy": strategy}}).to_string();
+    cluster.admin().kubectl(&["-n", load::NAMESPACE, "patch", target, "--type=merge", "-p", &patch])?;
+    let admin = cluster.admin();
+    wait::until("its controller to see the new strategy", Duration::from_secs(30), || {
+        let generations = "jsonpath={.metadata.generation} {.status.observedGeneration}";
+        let seen = admin.kubectl(&["-n", load::NAMESPACE, "get", target, "-o", generations])?;
+        Ok(seen.split_once(' ').is_some_and(|(made, seen)| made == seen).then_some(()))
+    })
 }

@@ -1,6 +1,6 @@
 //! The second half of a drain: the node is cordoned, now its pods go, and what is said about it is what happened.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use kube::Client;
@@ -10,7 +10,7 @@ use super::FixArgs;
 use super::session::Session;
 use crate::apply::{self, PodEnd, StepOutcome, Until, Witness};
 use crate::approve::ApprovedPlan;
-use crate::audit::{Event, Journal, JournalError};
+use crate::audit::{Anchor, Event, Journal, JournalError};
 use crate::connect::Connection;
 use crate::console::Console;
 use crate::error::Error;
@@ -28,6 +28,7 @@ impl<S> Session<'_, S> {
             plan: &approved.plan().id,
             now: self.now,
             told: Mutex::default(),
+            outcomes: Mutex::default(),
         };
         let (stop, stopped) = watch::channel(false);
         let until = Until::new(args.timeout, stopped);
@@ -44,6 +45,13 @@ impl<S> Session<'_, S> {
             }
         };
         let interrupted = *stop.borrow();
+        let outcomes = std::mem::take(&mut *held(&recorder.outcomes));
+        if let Some((_, _, anchor)) = outcomes.last() {
+            self.share(&approved.plan().id, anchor).await;
+        }
+        for (step, outcome, anchor) in outcomes {
+            self.announce(approved, step, &outcome, &anchor).await;
+        }
         self.report(approved, &ends);
         let late = self.late(approved).await;
         if ends.iter().all(|end| *end == PodEnd::Gone) && late.as_ref().is_ok_and(Vec::is_empty) {
@@ -89,6 +97,11 @@ impl<S> Session<'_, S> {
     }
 }
 
+/// What it holds, whoever has panicked with it.
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Writes the journal and the progress of a drain.
 struct Recorder<'a> {
     connection: &'a Connection,
@@ -97,6 +110,8 @@ struct Recorder<'a> {
     plan: &'a str,
     now: fn() -> Timestamp,
     told: Mutex<String>,
+    /// What each step came to, and where the journal stood when it was recorded.
+    outcomes: Mutex<Vec<(usize, StepOutcome, Anchor)>>,
 }
 
 impl Witness for Recorder<'_> {
@@ -114,13 +129,16 @@ impl Witness for Recorder<'_> {
 
     fn came_to(&self, step: usize, outcome: &StepOutcome) {
         let event = Event::Outcome { step, outcome: outcome.clone() };
-        if let Err(error) = self.journal.append((self.now)(), self.plan, event) {
-            self.console.warn(&format!("what came of step {step} ({outcome:?}) is not recorded: {error}"));
+        match self.journal.append((self.now)(), self.plan, event) {
+            Ok(anchor) => held(&self.outcomes).push((step, outcome.clone(), anchor)),
+            Err(error) => {
+                self.console.warn(&format!("what came of step {step} ({outcome:?}) is not recorded: {error}"));
+            }
         }
     }
 
     fn tell(&self, line: &str) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = held(&self.told);
         if *told != line {
             self.console.note(line);
             line.clone_into(&mut told);

@@ -25,8 +25,8 @@ const MAY_ARRIVE: Duration = Duration::from_secs(65);
 /// Why a plan is not taken up again.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotTakenUp {
-    /// Not in the journal of this machine.
-    #[error("no action {0} is in this machine's journal; kubectl guard history shows those that are")]
+    /// Not in the journal of this machine, or in the sink.
+    #[error("no action {0} is in this journal; kubectl guard history shows those that are")]
     Missing(String),
     /// Another cluster.
     #[error("{id} is for {there}, and this context leads to {here}")]
@@ -142,7 +142,7 @@ impl<S: ScoreSource> Session<'_, S> {
             };
             self.console.note(&format!("{}: {words}", step.action.on(&step.target)));
             if !dry {
-                self.record(&cut.plan.id, Event::Outcome { step: index, outcome: outcome.clone() })?;
+                self.record(&cut.plan.id, Event::Outcome { step: index, outcome: outcome.clone() }).await?;
             }
             cut.progress.came_to(index, outcome);
         }
@@ -190,7 +190,7 @@ impl<S: ScoreSource> Session<'_, S> {
             self.console.note("nothing was recorded (dry run): it would be aborted");
             return Ok(Exit::Done);
         }
-        self.record(&plan.id, Event::Aborted)?;
+        self.record(&plan.id, Event::Aborted).await?;
         self.console.note(&format!("aborted: nobody goes on with plan {}", plan.id));
         if let Some(node) = cordoned(plan).filter(|_| cut.progress.is_done(0)) {
             self.offer_to_uncordon(node).await?;
@@ -218,9 +218,11 @@ impl<S: ScoreSource> Session<'_, S> {
         Ok(())
     }
 
-    fn record(&self, id: &str, event: Event) -> Result<(), Error> {
+    /// Adds a line to the journal, and tells the sink of it.
+    pub(super) async fn record(&self, id: &str, event: Event) -> Result<(), Error> {
         let Ok(journal) = &self.journal else { return Err(JournalError::NoPlace.into()) };
-        journal.append((self.now)(), id, event)?;
+        let anchor = journal.append((self.now)(), id, event)?;
+        self.share(id, &anchor).await;
         Ok(())
     }
 }

@@ -6,7 +6,9 @@ use guard_model::report::NodeReport;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::announce::Events;
 use super::resume::cordoned;
+use super::share::Shared;
 use super::undo::Undoing;
 use super::{FixArgs, Format};
 use crate::apply::{self, StepOutcome};
@@ -34,6 +36,9 @@ pub(super) struct Session<'a, S> {
     pub(super) expected: Option<(PathBuf, PlanFile)>,
     /// The id of the plan that was cut off and is gone on with.
     pub(super) resumes: Option<String>,
+    pub(super) events: Events,
+    /// Where the journal is told as well.
+    pub(super) shared: Option<Shared>,
 }
 
 /// What is to be fixed, and what is known of it.
@@ -296,7 +301,7 @@ impl<S: ScoreSource> Session<'_, S> {
         let id = &approved.plan().id;
         let intent = if step == 0 { Event::intent(approved, self.resumes.clone()) } else { Event::Next { step } };
         let anchor = journal.append((self.now)(), id, intent)?;
-        let writer = match self.connection.with_user_agent_suffix(&anchor.user_agent(id)) {
+        let writer = match self.ready(id, &anchor).await {
             Ok(writer) => writer,
             Err(error) => {
                 let outcome = StepOutcome::NotDone { why: error.to_string() };
@@ -310,8 +315,14 @@ impl<S: ScoreSource> Session<'_, S> {
             Err(error @ apply::ApplyError::Unknown { .. }) => StepOutcome::Unknown { why: error.to_string() },
             Err(error) => StepOutcome::NotDone { why: error.to_string() },
         };
-        if let Err(error) = journal.append((self.now)(), id, Event::Outcome { step, outcome: outcome.clone() }) {
-            self.console.warn(&format!("the write was sent, and its outcome ({outcome:?}) is not recorded: {error}"));
+        match journal.append((self.now)(), id, Event::Outcome { step, outcome: outcome.clone() }) {
+            Ok(anchor) => {
+                self.share(id, &anchor).await;
+                self.announce(approved, step, &outcome, &anchor).await;
+            }
+            Err(error) => self
+                .console
+                .warn(&format!("the write was sent, and its outcome ({outcome:?}) is not recorded: {error}")),
         }
         Ok(result?)
     }
@@ -333,9 +344,7 @@ impl<S: ScoreSource> Session<'_, S> {
         let console = self.console;
         let wait = Wait { approved, owner, generation, written, limit: args.timeout };
         let outcome = verify::wait(&self.connection.client, &mut self.scores, wait, |line| console.note(line)).await;
-        if let Ok(journal) = &self.journal
-            && let Err(error) = journal.append((self.now)(), &plan.id, Event::Verified { outcome })
-        {
+        if let Err(error) = self.record(&plan.id, Event::Verified { outcome }).await {
             console.warn(&format!("the verification is not recorded: {error}"));
         }
         console.note(&format!("{}: {}", words(plan), judged(outcome)));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::announce::Events;
 use super::session::Session;
 use super::{FixArgs, Scores};
 use crate::approve::{NotApproved, Screen};
@@ -46,6 +47,8 @@ impl<'a> Reach<'a> {
             undoing: None,
             expected: None,
             resumes: None,
+            events: Events::default(),
+            shared: None,
         }
     }
 

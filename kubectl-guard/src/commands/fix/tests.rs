@@ -22,6 +22,7 @@ use crate::verify::Outcome;
 
 mod shown;
 
+const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/shop/events";
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
 
 /// What the fake cluster is like, and what it was asked.
@@ -33,6 +34,8 @@ struct Cluster {
     /// Raised by whoever changes the Deployment behind our back, at the so-manyth read of it.
     changes_at_read: Option<usize>,
     refuses_dry_run: bool,
+    /// Whoever fixes may not make Events.
+    no_events: bool,
     /// Node n1 is short of memory; true if it is cordoned already.
     pressure: Option<bool>,
     reads: usize,
@@ -51,6 +54,7 @@ fn cluster(change: impl FnOnce(&mut Cluster)) -> Shared {
         autoscaler: false,
         changes_at_read: None,
         refuses_dry_run: false,
+        no_events: false,
         pressure: None,
         reads: 0,
         version: 4711,
@@ -111,6 +115,8 @@ impl Cluster {
                 self.version += 1;
                 (200, self.deployment())
             }
+            ("POST", EVENTS) if self.no_events => failure(403, "forbidden"),
+            ("POST", EVENTS) => (201, json!({})),
             _ => failure(404, "not found"),
         }
     }
@@ -263,14 +269,19 @@ impl Run {
         self.result.as_ref().map_or_else(Error::process_exit_code, |exit| *exit)
     }
 
+    /// What was stored, but for Events.
     fn writes(&self) -> Vec<String> {
+        self.stored().into_iter().filter(|request| !request.contains(EVENTS)).collect()
+    }
+
+    fn stored(&self) -> Vec<String> {
         let cluster = self.cluster.lock().unwrap();
         cluster.requests.iter().filter(|request| !request.contains("dryRun=All")).cloned().collect()
     }
 
     /// Nothing was written to the cluster, and nothing was about to be.
     fn wrote_nothing(&self) {
-        assert_eq!(self.writes(), [""; 0]);
+        assert_eq!(self.stored(), [""; 0]);
         assert!(self.journal.read().unwrap().is_empty());
     }
 }
@@ -314,6 +325,8 @@ async fn run_with(
         undoing: None,
         expected: None,
         resumes: None,
+        events: Events::default(),
+        shared: args.sink.shared().unwrap().map(super::Shared::from),
     };
     let cut = args.resume.as_ref().or(args.abort.as_ref()).map(|id| {
         let lines = session.journal.as_ref().unwrap().read().unwrap();
@@ -350,19 +363,33 @@ async fn an_approved_fix_is_checked_recorded_written_once_and_verified() {
     let run = run(cluster(|_| ()), &states, yes()).await;
     assert_eq!(run.exit(), Exit::Done, "{:?} {}", run.result, run.output.err.text());
     let cluster = run.cluster.lock().unwrap();
-    let [dry, real] = cluster.requests.as_slice() else { panic!("{:#?}", cluster.requests) };
+    let [dry, real, event] = cluster.requests.as_slice() else { panic!("{:#?}", cluster.requests) };
     assert_eq!(dry.replacen("&dryRun=All", "", 1), *real);
     assert!(real.starts_with(&format!("PATCH {DEPLOYMENT}?fieldManager=kubectl-guard {{\"metadata\":")), "{real}");
     assert!(real.contains(r#"{"resourceVersion":"4711","uid":"uid-web"}"#), "{real}");
     let lines = run.journal.read().unwrap();
     let agent = format!(" plan/{}", lines[0].plan_id);
     assert!(cluster.agents.iter().all(|seen| seen.starts_with("kubectl-guard/") && seen.contains(&agent)));
-    let head = &crate::audit::check(&run.journal.bytes().unwrap()).hashes[0];
-    let carry: Vec<bool> = cluster.agents.iter().map(|seen| seen.ends_with(&format!(".{head}"))).collect();
-    assert_eq!(carry, [false, true], "only the write carries the line that was synced before it");
+    let told = format!("restart deployment/web: done; by alice, plan {}, sha256:", lines[0].plan_id);
+    assert!(event.starts_with(&format!("POST {EVENTS}?")) && event.contains(&told), "{event}");
+    let heads = crate::audit::check(&run.journal.bytes().unwrap()).hashes;
+    let carried = |seen: &String| heads.iter().position(|head| seen.ends_with(&format!(".{head}")));
+    let carried: Vec<Option<usize>> = cluster.agents.iter().map(carried).collect();
+    assert_eq!(carried, [None, Some(0), Some(1)], "each write carries the line that was synced before it");
     assert!(matches!(lines[0].event, Event::Intent { .. }));
     assert_eq!(lines[2].event, Event::Verified { outcome: Outcome::Recovered });
     assert_eq!(entries(&lines).len(), 1);
+}
+
+#[tokio::test]
+async fn an_event_that_is_denied_is_told_and_fails_nothing() {
+    let args = FixArgs { timeout: Duration::ZERO, ..yes() };
+    let run = run(cluster(|cluster| cluster.no_events = true), SICK, args).await;
+    assert_eq!(run.exit(), Exit::Done, "{:?}", run.result);
+    assert_eq!((run.writes().len(), run.stored().len()), (1, 2));
+    let told = run.output.err.text();
+    let why = "you may not create events.events.k8s.io in namespace shop";
+    assert!(told.contains(&format!("no Event tells of it in the cluster: {why}; the journal does")), "{told}");
 }
 
 #[tokio::test]

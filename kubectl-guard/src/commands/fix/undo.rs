@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::announce::Events;
 use super::session::Session;
-use super::{FixArgs, Format, Scores};
+use super::share::Shared;
+use super::{FixArgs, Format, Scores, told};
 use crate::apply::StepOutcome;
 use crate::audit::{Event, Journal, Line};
-use crate::cli::KubeFlags;
 use crate::cli::dry_run::DryRunFlag;
+use crate::cli::{FromSinkFlag, KubeFlags, SinkFlags};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
@@ -33,13 +35,17 @@ pub struct UndoArgs {
     /// Print the plan in this format
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     output: Option<Format>,
+    #[command(flatten)]
+    sink: SinkFlags,
+    #[command(flatten)]
+    from: FromSinkFlag,
 }
 
 /// Why something is not undone.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotUndone {
-    /// Not in the journal of this machine.
-    #[error("no action {0} is in this machine's journal; kubectl guard history shows those that are")]
+    /// Not in the journal of this machine, or in the sink.
+    #[error("no action {0} is in this journal; kubectl guard history shows those that are")]
     Missing(String),
     /// It was never written.
     #[error("{0} was not carried out, or not as far as the journal knows: there is nothing to take back")]
@@ -95,7 +101,11 @@ pub(super) struct Undoing {
 pub async fn run(args: &UndoArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
     let connection = Connection::open(kube, &Environment::of_process())?;
     let journal = Journal::of_user(|name| std::env::var_os(name))?;
-    let undoing = undoing(&journal.read()?, &args.id, &connection.server)?;
+    let lines = match args.sink.source(&args.from)? {
+        Some(sink) => told(&sink, &connection, console).await?,
+        None => journal.read()?,
+    };
+    let undoing = undoing(&lines, &args.id, &connection.server)?;
     let target = TargetName { kind: undoing.step.target.kind, name: undoing.step.target.name.clone() };
     let fix = undoing.fix(args);
     let mut session = Session {
@@ -107,6 +117,8 @@ pub async fn run(args: &UndoArgs, kube: &KubeFlags, console: &Console) -> Result
         undoing: Some(undoing),
         expected: None,
         resumes: None,
+        events: Events::default(),
+        shared: args.sink.shared()?.map(Shared::from),
     };
     Box::pin(session.run(&fix, Some(target), true)).await
 }
@@ -283,7 +295,14 @@ mod tests {
     #[test]
     fn limits_are_undone_only_while_they_are_ours_and_in_place_where_they_were_set_so() {
         let undoing = undone(resources_plan(true), "web");
-        let args = UndoArgs { id: undoing.id.clone(), dry_run: DryRunFlag::default(), approve: None, output: None };
+        let args = UndoArgs {
+            id: undoing.id.clone(),
+            dry_run: DryRunFlag::default(),
+            approve: None,
+            output: None,
+            sink: SinkFlags::default(),
+            from: FromSinkFlag::default(),
+        };
         let fix = undoing.fix(&args);
         assert_eq!(
             (fix.container.as_deref(), fix.limits, fix.in_place),

@@ -132,9 +132,13 @@ fn people_may_do_exactly_this() {
     deployments/scale.apps: get patch update
     statefulsets/scale.apps: get patch update
     pods/eviction: create
+    events.events.k8s.io: create
     ");
     insta::assert_snapshot!(shown(find(&objects, "role.rbac.authorization.k8s.io/guard-operator")), @r#"configmaps ["guard-mutes"]: get patch"#);
-    insta::assert_snapshot!(shown(find(&objects, "clusterrole.rbac.authorization.k8s.io/guard-node-operator")), @"nodes: patch");
+    insta::assert_snapshot!(shown(find(&objects, "clusterrole.rbac.authorization.k8s.io/guard-node-operator")), @r"
+    nodes: patch
+    events.events.k8s.io: create
+    ");
 }
 
 #[test]

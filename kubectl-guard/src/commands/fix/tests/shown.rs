@@ -19,6 +19,8 @@ async fn approved(cluster: Shared, scores: Fake, typed: &str, between: impl FnOn
         undoing: None,
         expected: None,
         resumes: None,
+        events: Events::default(),
+        shared: None,
     };
     let web = TargetName { kind: Kind::Deployment, name: "web".into() };
     let Look::Plan(shown) = session.look("shop", &web).await.unwrap() else { panic!("no plan") };
@@ -39,8 +41,9 @@ async fn what_is_approved_on_a_screen_is_checked_recorded_written_once_and_verif
         let run = approved(cluster(|_| ()), scores, "web", |_| ()).await;
         assert_eq!(run.exit(), Exit::Done, "{:?} {}", run.result, run.output.err.text());
         let cluster = run.cluster.lock().unwrap();
-        let [dry, real] = cluster.requests.as_slice() else { panic!("{:#?}", cluster.requests) };
+        let [dry, real, event] = cluster.requests.as_slice() else { panic!("{:#?}", cluster.requests) };
         assert_eq!(dry.replacen("&dryRun=All", "", 1), *real);
+        assert!(event.starts_with(&format!("POST {EVENTS}?")), "{event}");
         assert!(cluster.agents[1].contains(" plan/"), "{:?}", cluster.agents);
         let lines = run.journal.read().unwrap();
         let Event::Intent { approval, plan, .. } = &lines[0].event else { panic!("{lines:?}") };
