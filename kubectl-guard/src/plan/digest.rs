@@ -68,7 +68,7 @@ pub(super) fn without_time(step: &Step) -> Value {
 }
 
 /// The same value with the keys of every object sorted, whatever map serde_json was built with.
-fn canonical(value: &Value) -> Value {
+pub(super) fn canonical(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();

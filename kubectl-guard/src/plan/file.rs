@@ -6,9 +6,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::digest::without_time;
+use super::digest::{canonical, hex, without_time};
 use super::place::place;
-use super::{Action, Plan, Step, Target, TargetName, VERSION, is_name};
+use super::{Action, Plan, Step, Target, TargetName, VERSION, Verdict, is_name};
 use crate::exit::Exit;
 use crate::nearest::nearest;
 use crate::sanitise;
@@ -17,7 +17,25 @@ use crate::sanitise;
 pub const MAX_BYTES: usize = 4 << 20;
 
 /// What `fix` adds to a plan that it prints.
-const ADDED: [&str; 2] = ["digest", "allowed"];
+const ADDED: [&str; 3] = ["digest", "allowed", CHECKSUMS];
+/// The key of the checksums: one for each part of the plan, also of what the digest leaves out.
+const CHECKSUMS: &str = "checksums";
+
+/// A plan as `fix -o yaml` and `-o json` print it.
+pub fn document(plan: &Plan, verdicts: &[Verdict]) -> Value {
+    let mut value = json!(plan);
+    value["allowed"] = verdicts.iter().map(|verdict| json!(*verdict == Verdict::Allowed)).collect();
+    value[CHECKSUMS] = checksums(&value);
+    value["digest"] = json!(plan.digest());
+    value
+}
+
+/// For each part a checksum. It shows what was changed by accident or by hand, and is no proof: whoever edits a file can
+/// make them anew.
+fn checksums(value: &Value) -> Value {
+    let parts = value.as_object().into_iter().flatten();
+    parts.map(|(key, part)| (key.clone(), json!(hex(canonical(part).to_string().as_bytes())))).collect()
+}
 
 /// A plan that was read from a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,14 +69,9 @@ pub enum PlanFileError {
         /// The file's.
         found: u64,
     },
-    /// It does not hold what its digest was made of.
-    #[error("it was changed after it was written: it says {says}, and its content makes {makes}")]
-    Edited {
-        /// The digest in the file.
-        says: String,
-        /// The digest of what it holds.
-        makes: String,
-    },
+    /// It does not hold what was written.
+    #[error("it was changed after it was written: {0}")]
+    Edited(String),
     /// Too late.
     #[error("it expired at {0}")]
     Expired(Timestamp),
@@ -72,7 +85,7 @@ impl PlanFileError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::TooLarge | Self::NoPlan(_) | Self::UnknownKey { .. } | Self::Version { .. } => Exit::Error,
-            Self::Edited { .. } => Exit::Refused,
+            Self::Edited(_) => Exit::Refused,
             Self::Expired(_) | Self::Differs(_) => Exit::Stale,
         }
     }
@@ -102,8 +115,10 @@ impl PlanFile {
         if !is_name(&step.target.name) || !(step.target.namespace.is_empty() || is_name(&step.target.namespace)) {
             return Err(no_plan(&"its target cannot be a name in Kubernetes"));
         }
+        whole(&value, &plan)?;
         if digest != plan.digest() {
-            return Err(PlanFileError::Edited { says: sanitise::line(digest), makes: plan.digest() });
+            let (says, makes) = (sanitise::line(digest), plan.digest());
+            return Err(PlanFileError::Edited(format!("it says {says}, and its content makes {makes}")));
         }
         if now >= plan.expires || now < plan.created {
             return Err(PlanFileError::Expired(plan.expires));
@@ -200,6 +215,24 @@ fn changed(old: &Target, new: &Target) -> Option<String> {
     }
     let moves = new.kind == super::Kind::Node;
     (!moves && old.resource_version != new.resource_version).then(|| format!("{new} has changed since"))
+}
+
+/// Refuses a file with a part that is not what was written, and names all such parts.
+fn whole(value: &Value, plan: &Plan) -> Result<(), PlanFileError> {
+    let Some(says) = value[CHECKSUMS].as_object() else {
+        return Err(PlanFileError::NoPlan("it has no checksums".into()));
+    };
+    let mut content = json!(plan);
+    content["allowed"] = value["allowed"].clone();
+    let makes = checksums(&content);
+    let other = |key: &&String| says.get(*key) != makes.get(*key);
+    let keys: Vec<&str> =
+        makes.as_object().into_iter().flatten().map(|(key, _)| key).filter(other).map(String::as_str).collect();
+    match keys.as_slice() {
+        [] => Ok(()),
+        [key] => Err(PlanFileError::Edited(format!("its part {key} is not what was written"))),
+        keys => Err(PlanFileError::Edited(format!("its parts {} are not what was written", keys.join(", ")))),
+    }
 }
 
 /// Refuses keys that no plan has: a misspelt one would be ignored, and somebody may rely on it.

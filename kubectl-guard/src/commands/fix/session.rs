@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use guard_model::report::NodeReport;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::announce::Events;
 use super::resume::cordoned;
@@ -20,7 +20,9 @@ use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::facts::{self, Facts, Owner, Recent, TargetFacts, Usage};
-use crate::plan::{Action, Evidence, Kind, Need, Place, Plan, PlanFile, TargetName, Verdict, is_name, render, worst};
+use crate::plan::{
+    Action, Evidence, Kind, Need, Place, Plan, PlanFile, TargetName, Verdict, document, is_name, render, worst,
+};
 use crate::propose::{Proposal, Setting, Wish, propose};
 use crate::verify::{self, Outcome, ScoreSource, Wait};
 
@@ -231,16 +233,10 @@ impl<S: ScoreSource> Session<'_, S> {
     }
 
     fn show(&self, args: &FixArgs, plan: &Plan, verdicts: &[Verdict]) -> Result<(), Error> {
-        let value = || {
-            let mut value = json!(plan);
-            value["digest"] = json!(plan.digest());
-            value["allowed"] = verdicts.iter().map(|verdict| json!(*verdict == Verdict::Allowed)).collect();
-            value
-        };
         match args.output {
             None => self.console.print(&render(plan, verdicts)),
-            Some(Format::Json) => self.console.line(&format!("{:#}", value())),
-            Some(Format::Yaml) => self.console.print(&yaml(&value())?),
+            Some(Format::Json) => self.console.line(&format!("{:#}", document(plan, verdicts))),
+            Some(Format::Yaml) => self.console.print(&yaml(&document(plan, verdicts))?),
         }
     }
 

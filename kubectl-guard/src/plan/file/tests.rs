@@ -2,14 +2,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::plan::examples::{drain_plan, node_plan, now, plan, resources_plan};
-use crate::plan::{ActionKind, DrainOptions, Kind};
+use crate::plan::{ActionKind, DrainOptions};
 
 /// What `fix -o yaml` prints.
 fn printed(plan: &Plan) -> Value {
-    let mut value = json!(plan);
-    value["digest"] = json!(plan.digest());
-    value["allowed"] = json!([true]);
-    value
+    document(plan, &[Verdict::Allowed])
 }
 
 fn read(value: &Value) -> Result<PlanFile, PlanFileError> {
@@ -58,10 +55,11 @@ fn what_is_no_plan_of_this_guard_is_refused() {
     };
     assert_eq!(with("/version", json!(2)), PlanFileError::Version { found: 2 });
     assert!(matches!(with("/digest", json!(null)), PlanFileError::NoPlan(_)));
+    assert!(matches!(with("/checksums", json!(null)), PlanFileError::NoPlan(_)));
     assert!(matches!(with("/steps", json!([])), PlanFileError::NoPlan(_)));
     assert!(matches!(with("/steps/0/target/name", json!("../secrets")), PlanFileError::NoPlan(_)));
-    assert!(matches!(with("/steps/0/action/replicas", json!(30)), PlanFileError::Edited { .. }));
-    assert!(matches!(with("/steps/0/patch/spec/replicas", json!(30)), PlanFileError::Edited { .. }));
+    assert!(matches!(with("/steps/0/action/replicas", json!(30)), PlanFileError::Edited(_)));
+    assert!(matches!(with("/steps/0/patch/spec/replicas", json!(30)), PlanFileError::Edited(_)));
     assert_eq!(with("/steps/0/action/type", json!("exec")).exit(), Exit::Error);
     let mut misspelt = good.clone();
     misspelt["steps"][0]["patchs"] = json!({});
@@ -77,6 +75,38 @@ fn what_is_no_plan_of_this_guard_is_refused() {
     let late = PlanFile::read(&good.to_string(), now() + crate::plan::LIFETIME).unwrap_err();
     assert_eq!((late.exit(), late.to_string().starts_with("it expired")), (Exit::Stale, true));
     assert_eq!(PlanFile::read(&" ".repeat(MAX_BYTES + 1), now()), Err(PlanFileError::TooLarge));
+}
+
+/// What nothing is made of is compared too: a reviewer read it.
+#[test]
+fn what_was_edited_is_named_part_by_part() {
+    let good = printed(&plan(ActionKind::Scale));
+    let told = [
+        ("/evidence/score", json!(0.99)),
+        ("/evidence/reasons/0/text", json!("all is well")),
+        ("/guard_rails/0/detail", json!("shop is not one, honestly")),
+        ("/advice", json!(["approve this"])),
+        ("/allowed/0", json!(false)),
+        ("/expires", json!("2026-11-22T18:30:05Z")),
+        ("/steps/0/undo", json!({"type": "irreversible", "why": "no"})),
+        ("/digest", json!("sha256:00")),
+        ("/checksums/evidence", json!("00")),
+    ]
+    .map(|(pointer, value)| {
+        let mut changed = good.clone();
+        *changed.pointer_mut(pointer).unwrap() = value;
+        let error = read(&changed).unwrap_err();
+        assert_eq!(error.exit(), Exit::Refused, "{pointer}");
+        format!("{pointer}: {error}")
+    });
+    insta::assert_snapshot!(told.join("\n"));
+    let mut two = good;
+    two["identity"] = json!("bob");
+    two["advice"] = json!(["x"]);
+    assert_eq!(
+        read(&two).unwrap_err().to_string(),
+        "it was changed after it was written: its parts advice, identity are not what was written"
+    );
 }
 
 #[test]
@@ -114,11 +144,8 @@ proptest! {
         pointers(&value, String::new(), &mut leaves);
         let pointer = &leaves[part % leaves.len()];
         *value.pointer_mut(pointer).unwrap() = json!(text);
-        if let Ok(file) = read(&value) {
-            // What is no part of the digest, such as the advice or a reason's words, is not taken from a file.
-            prop_assert!(file.fits(&plan).is_ok() && file.target().kind == Kind::Deployment, "{}", pointer);
-            prop_assert_eq!(file.action(), &plan.steps[0].action);
-        }
+        let same = value.pointer(pointer) == printed(&plan).pointer(pointer);
+        prop_assert_eq!(read(&value).is_ok(), same, "{}", pointer);
     }
 }
 
