@@ -61,7 +61,11 @@ pub fn fixes(journal: &[Line]) -> BTreeMap<String, (usize, Fix)> {
                     fix.seconds = Some(line.at.duration_since(fix.at).as_secs_f64());
                 }
             }
-            Event::Outcome { .. } | Event::Next { .. } | Event::Mute { .. } | Event::Aborted => {}
+            Event::Outcome { .. }
+            | Event::Next { .. }
+            | Event::Resized { .. }
+            | Event::Mute { .. }
+            | Event::Aborted => {}
         }
     }
     fixes

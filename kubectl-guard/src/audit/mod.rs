@@ -21,7 +21,7 @@ pub use anchor::{Anchor, plan_agent};
 pub use chain::{Chain, Flaw, check};
 pub use claim::Claim;
 pub use progress::Progress;
-pub use record::{Closed, Entry, Event, Line, VERSION, entries};
+pub use record::{Closed, Entry, Event, Line, Resized, VERSION, entries};
 
 use crate::plan::hex;
 

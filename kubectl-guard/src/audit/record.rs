@@ -10,7 +10,7 @@ use super::{Hash, Progress};
 use crate::apply::StepOutcome;
 use crate::approve::{Approval, ApprovedPlan};
 use crate::plan::Plan;
-use crate::verify::Outcome;
+use crate::verify::{Outcome, Resize};
 
 /// Version of a line; rises with a change that an old reader would misread.
 pub const VERSION: u32 = 1;
@@ -44,6 +44,14 @@ pub enum Event {
         step: usize,
         /// What it came to.
         outcome: StepOutcome,
+    },
+    /// What a node made of a pod's resize that the API server had taken.
+    Resized {
+        /// Which step, from 0.
+        step: usize,
+        /// What the pod says.
+        #[serde(flatten)]
+        resize: Resize,
     },
     /// A mute is about to be written, or taken away; it belongs to no plan.
     Mute {
@@ -117,10 +125,24 @@ pub struct Entry {
     pub approval: Approval,
     /// What the write came to; `None` if the journal does not tell: the plugin ended before it knew.
     pub outcome: Option<StepOutcome>,
+    /// What the nodes made of pods that were to be resized in place, in the order of the plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resized: Vec<Resized>,
     /// What the scores said afterwards; `None` if nobody waited for them.
     pub verified: Option<Outcome>,
     /// How it was closed after it had been cut off; `None` if it was not.
     pub closed: Option<Closed>,
+}
+
+/// A pod that was to be resized in place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Resized {
+    /// Its name.
+    pub pod: String,
+    /// What its node made of it.
+    #[serde(flatten)]
+    pub resize: Resize,
 }
 
 /// What was decided about a plan that was cut off.
@@ -148,11 +170,13 @@ impl Entry {
 pub fn entries(lines: &[Line]) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut progress: BTreeMap<&str, Progress> = BTreeMap::new();
+    let mut plans: BTreeMap<&str, &Plan> = BTreeMap::new();
     for line in lines {
         match &line.event {
             Event::Intent { plan, digest, approval, step, resumes } => {
                 let Some(lead) = plan.lead() else { continue };
                 progress.insert(&line.plan_id, Progress::begin(plan, *step, line.at));
+                plans.insert(&line.plan_id, plan);
                 if let Some(earlier) = resumes.as_deref().and_then(|id| of_plan(&mut entries, id)) {
                     earlier.closed = Some(Closed::ContinuedBy { id: line.plan_id.clone() });
                 }
@@ -168,6 +192,7 @@ pub fn entries(lines: &[Line]) -> Vec<Entry> {
                     digest: digest.clone(),
                     approval: approval.clone(),
                     outcome: None,
+                    resized: Vec::new(),
                     verified: None,
                     closed: None,
                 });
@@ -178,6 +203,12 @@ pub fn entries(lines: &[Line]) -> Vec<Entry> {
             Event::Aborted => {
                 if let Some(entry) = of_plan(&mut entries, &line.plan_id) {
                     entry.closed = Some(Closed::Aborted);
+                }
+            }
+            Event::Resized { step, resize } => {
+                let pod = plans.get(&*line.plan_id).and_then(|plan| plan.steps.get(*step));
+                if let (Some(entry), Some(step)) = (of_plan(&mut entries, &line.plan_id), pod) {
+                    entry.resized.push(Resized { pod: step.target.name.clone(), resize: resize.clone() });
                 }
             }
             Event::Mute { .. } => {}

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::output::{self, Format, Formats};
 use crate::sanitise;
+use crate::verify::Resize;
 
 /// Arguments of `history`.
 #[derive(Args, Clone, Debug)]
@@ -77,11 +78,18 @@ fn table(entries: &[Entry]) -> String {
             Some(StepOutcome::NotDone { .. }) => "not done",
             Some(StepOutcome::Unknown { .. }) | None => "unknown",
         };
+        let outcome = match entry.resized.len() {
+            0 => outcome.to_owned(),
+            all => {
+                let done = entry.resized.iter().filter(|resized| resized.resize == Resize::Done).count();
+                format!("{outcome}, {done} of {all} in place")
+            }
+        };
         let verified = entry.verified.map_or("-", crate::verify::Outcome::name);
         let at = entry.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         // The journal is a file: whoever can write it must not be able to move the cursor of whoever reads it.
         let cells = [&at, &entry.id, &entry.action, &entry.target, &entry.namespace, &entry.context, &entry.identity];
-        let cells = cells.into_iter().map(|cell| sanitise::line(cell)).chain([outcome.into(), verified.into()]);
+        let cells = cells.into_iter().map(|cell| sanitise::line(cell)).chain([outcome, verified.into()]);
         table.add_row(cells.collect::<Vec<String>>());
     }
     for column in table.column_iter_mut() {
@@ -95,6 +103,7 @@ fn table(entries: &[Entry]) -> String {
 mod tests {
     use super::*;
     use crate::approve::Approval;
+    use crate::audit::Resized;
     use crate::verify::Outcome;
 
     fn entry(outcome: Option<StepOutcome>, verified: Option<Outcome>) -> Entry {
@@ -110,6 +119,7 @@ mod tests {
             digest: "sha256:00".into(),
             approval: Approval::Digest,
             outcome,
+            resized: Vec::new(),
             verified,
             closed: None,
         }
@@ -131,10 +141,17 @@ mod tests {
     fn shows_what_is_known_and_what_is_not() {
         let done = Some(StepOutcome::Done { generation: Some(2) });
         let refused = Some(StepOutcome::NotDone { why: "conflict".into() });
+        let resized = |pod: &str, resize| Resized { pod: pod.into(), resize };
+        let deferred = Resize::Deferred("no room".into());
+        let in_place = Entry {
+            resized: vec![resized("web-a", Resize::Done), resized("web-b", deferred)],
+            ..entry(done.clone(), None)
+        };
         insta::assert_snapshot!(table(&[
             entry(done, Some(Outcome::Recovered)),
             entry(refused, None),
             entry(None, None),
+            in_place,
         ]));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::Request;
 use kube::Client;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::plan::Step;
@@ -17,7 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How far a resize has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(tag = "answer", content = "why", rename_all = "snake_case")]
 pub enum Resize {
     /// The containers have what the spec says.
     Done,

@@ -110,6 +110,9 @@ fn in_place(cluster: &Cluster, operator: &Person) -> Result<()> {
     let asked = ["--limits=cpu=64", "--requests=cpu=64", "--in-place", "--no-cool-down", "--timeout=0"];
     let (_, done) = approve(operator, &fix(&asked))?;
     assert!(done.err.contains("infeasible") && done.err.contains("0 of 1 pods"), "{}", done.err);
+    assert_eq!(done.code, Some(7), "a part of it was not done as it was asked for: {done:?}");
+    let history = operator.guard(&["history"])?;
+    assert!(history.out.contains("done, 0 of 1 in place"), "{}", history.out);
     let ids = ids(operator)?;
     let id = ids.last().context("no history")?;
     // Taken back it asks for less CPU, which is allowed only where the use is known.

@@ -3,16 +3,34 @@
 use super::session::Session;
 use crate::apply::StepOutcome;
 use crate::approve::ApprovedPlan;
+use crate::audit::Event;
 use crate::error::Error;
+use crate::exit::Exit;
 use crate::plan::Action;
 use crate::verify::{Resize, ScoreSource, resized};
 
+/// How many pods were to be resized in place, and how many were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Resizes {
+    pub(super) done: usize,
+    asked: usize,
+}
+
+impl Resizes {
+    /// The exit code of a plan that has done all else: only a part of it was done as it was asked for if a pod has to be
+    /// replaced to get what it was to get in place.
+    pub(super) fn exit(self) -> Exit {
+        if self.done < self.asked { Exit::Partial } else { Exit::Done }
+    }
+}
+
 impl<S: ScoreSource> Session<'_, S> {
-    /// Writes the resizes. A pod that cannot be resized ends nothing: the template behind it brings the same.
+    /// Writes the resizes; how many were done, and how many there were. A pod that cannot be resized ends nothing: the
+    /// template behind it brings the same. What each node said is recorded.
     ///
     /// # Errors
     /// A write could not be recorded, and was not sent.
-    pub(super) async fn resize(&self, approved: &ApprovedPlan) -> Result<usize, Error> {
+    pub(super) async fn resize(&self, approved: &ApprovedPlan) -> Result<Resizes, Error> {
         let steps = approved.plan().steps.iter().enumerate();
         let resizes: Vec<_> = steps.filter(|(_, step)| matches!(step.action, Action::ResizePod { .. })).collect();
         let mut done = 0_usize;
@@ -28,11 +46,15 @@ impl<S: ScoreSource> Session<'_, S> {
             } else {
                 self.console.warn(&format!("{}: {standing}", step.target));
             }
+            let answered = Event::Resized { step: *index, resize: standing };
+            if let Err(error) = self.record(&approved.plan().id, answered).await {
+                self.console.warn(&format!("what its node said is not recorded: {error}"));
+            }
         }
         if !resizes.is_empty() {
             self.console.note(&format!("{done} of {} pods are resized in place", resizes.len()));
         }
-        Ok(done)
+        Ok(Resizes { done, asked: resizes.len() })
     }
 
     /// Pods were resized, and the template behind them could not be changed: that must not stay unsaid.
@@ -43,5 +65,19 @@ impl<S: ScoreSource> Session<'_, S> {
                  run the same command again"
             ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_that_could_not_be_resized_makes_the_plan_a_part() {
+        let exit = |done, asked| Resizes { done, asked }.exit();
+        assert_eq!(
+            [exit(0, 0), exit(2, 2), exit(1, 2), exit(0, 1)],
+            [Exit::Done, Exit::Done, Exit::Partial, Exit::Partial]
+        );
     }
 }

@@ -257,7 +257,7 @@ impl<S: ScoreSource> Session<'_, S> {
         let _claim = self.claim(&approved.plan().id)?;
         let resized = self.resize(&approved).await?;
         let lead = approved.plan().steps.iter().position(|step| Some(step) == approved.plan().lead()).unwrap_or(0);
-        let written = self.write(&approved, lead).await.inspect_err(|_| self.half_done(resized))?;
+        let written = self.write(&approved, lead).await.inspect_err(|_| self.half_done(resized.done))?;
         let generation = match written {
             StepOutcome::Done { generation } => generation,
             StepOutcome::NotDone { .. } | StepOutcome::Unknown { .. } => None,
@@ -273,7 +273,8 @@ impl<S: ScoreSource> Session<'_, S> {
         }
         let written = (self.now)();
         self.console.note(&format!("{}: done (plan {})", words(approved.plan()), approved.plan().id));
-        self.verify(args, &approved, case.facts.owner.as_ref(), generation, written).await
+        let exit = self.verify(args, &approved, case.facts.owner.as_ref(), generation, written).await?;
+        Ok(if exit == Exit::Done { resized.exit() } else { exit })
     }
 
     /// Between the first look and the approval a person may have read for minutes.
