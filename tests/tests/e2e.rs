@@ -100,6 +100,7 @@ const TESTS: &[Test<Cluster>] = &[
         Own,
         sink::a_colleague_takes_back_and_goes_on_with_what_the_sink_tells,
     ),
+    ("a_stateful_set_and_a_daemon_set_are_rolled_back", Own, rollback::a_stateful_set_and_a_daemon_set_are_rolled_back),
     ("a_scale_heeds_autoscalers_quotas_and_room", Own, scale::a_scale_heeds_autoscalers_quotas_and_room),
     ("a_broken_set_up_is_explained", Own, setups::a_broken_set_up_is_explained),
     ("a_kubelet_that_lies_is_reported", Own, outages::a_kubelet_that_lies_is_reported),

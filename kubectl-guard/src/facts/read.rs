@@ -50,7 +50,8 @@ pub async fn read(client: &kube::Client, namespace: &str, name: &TargetName, wis
         _ => Growth::None,
     };
     let revisions = match wish.action {
-        Some(ActionKind::RolloutUndo) | None if target.kind == Kind::Deployment => {
+        // Of a StatefulSet or DaemonSet they are a right of their own, and nothing is suggested by them.
+        Some(ActionKind::RolloutUndo) | None if target.kind == Kind::Deployment || wish.action.is_some() => {
             revisions::read(
                 client,
                 target,

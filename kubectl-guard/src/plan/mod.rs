@@ -51,7 +51,7 @@ pub const CORDONED: &str = "kubectl-guard/cordoned";
 pub enum ActionKind {
     /// Roll a workload's pods, or evict one pod.
     Restart,
-    /// Give a Deployment the pod template of an earlier revision back.
+    /// Give a workload the pod template of an earlier revision back.
     #[serde(rename = "rollout-undo")]
     RolloutUndo,
     /// Change the number of replicas.
@@ -87,7 +87,7 @@ impl ActionKind {
 pub enum Action {
     /// Rolls a workload as `kubectl rollout restart` does.
     RolloutRestart,
-    /// Gives a Deployment the pod template of an earlier revision back, as `kubectl rollout undo` does.
+    /// Gives a workload the pod template of an earlier revision back, as `kubectl rollout undo` does.
     RolloutUndo {
         /// Which.
         revision: i64,

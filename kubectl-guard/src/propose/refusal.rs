@@ -33,8 +33,8 @@ pub enum Refusal {
         /// Why.
         why: String,
     },
-    /// No kind with revisions that guard can read.
-    #[error("{0} has no revisions that guard could bring back; for a StatefulSet or DaemonSet: kubectl rollout undo")]
+    /// No kind with revisions.
+    #[error("{0} has no revisions that could be brought back: only Deployments, StatefulSets and DaemonSets have")]
     NoRevisions(String),
     /// They cannot be read.
     #[error("the revisions of {target} cannot be told: {why}")]

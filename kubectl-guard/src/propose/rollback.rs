@@ -1,4 +1,4 @@
-//! Rollout undo: a Deployment gets the pod template of an earlier revision back, field by field as its ReplicaSet kept it.
+//! Rollout undo: a workload gets the pod template of an earlier revision back, field by field as it was kept.
 
 use guard_model::cause::Cause;
 use guard_model::report::State;
@@ -94,6 +94,7 @@ mod tests {
     use guard_model::report::State;
 
     use super::*;
+    use crate::facts::Rollout;
     use crate::plan::Kind;
     use crate::plan::examples::{evidence, facts, now, plan_of, revisions, setting, workload};
     use crate::propose::{Proposal, Wish, propose};
@@ -124,15 +125,37 @@ mod tests {
         let Revisions::Known { current, .. } = revisions() else { panic!() };
         let alone = facts(Revisions::Known { current, earlier: vec![] });
         let unknown = facts(Revisions::Unknown { why: "you may not list replicasets".into() });
-        let set = Facts { revisions: Revisions::NotAsked, ..super::tests::facts_of(Kind::StatefulSet) };
+        let set = Facts { revisions: revisions(), ..facts_of(Kind::StatefulSet) };
+        let strategy = |rollout| {
+            let mut set = set.clone();
+            let TargetFacts::Workload(workload) = &mut set.target else { panic!() };
+            workload.rollout = rollout;
+            set
+        };
+        let held_back = strategy(Rollout::Rolling { max_unavailable: 1, max_surge: 0, partition: 2 });
         let lines = [
             refused(&wish(None), &alone),
             refused(&wish(None), &unknown),
-            refused(&wish(None), &set),
+            refused(&wish(None), &strategy(Rollout::OnDelete)),
+            refused(&wish(None), &held_back),
+            refused(&wish(None), &Facts { revisions: Revisions::NotAsked, ..set.clone() }),
             refused(&wish(Some(3)), &deployment()),
             refused(&wish(Some(7)), &deployment()),
         ];
         insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn a_stateful_set_rolls_back_from_its_partition_on_and_says_so() {
+        let mut set = Facts { revisions: revisions(), ..facts_of(Kind::StatefulSet) };
+        let TargetFacts::Workload(workload) = &mut set.target else { panic!() };
+        workload.rollout = Rollout::Rolling { max_unavailable: 1, max_surge: 0, partition: 1 };
+        let plan = plan_of(&wish(None), &set);
+        assert_eq!(plan.steps[0].action, Action::RolloutUndo { revision: 2 });
+        assert!(plan.advice.iter().any(|advice| advice.contains("only pods from ordinal 1 on")), "{:?}", plan.advice);
+        let both = Wish { action: None, ..wish(None) };
+        let proposed = propose(&both, Some(evidence(Cause::ImagePull)), &set, setting());
+        assert!(matches!(proposed, Ok(Proposal::NothingHelps { .. })), "it is never suggested by itself: {proposed:?}");
     }
 
     fn facts_of(kind: Kind) -> Facts {

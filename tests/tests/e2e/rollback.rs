@@ -1,4 +1,5 @@
-//! A rollout that never starts: proposed to be taken back, taken back, and that taken back too.
+//! A rollout that never starts: proposed to be taken back, taken back, and that taken back too; and those of a StatefulSet
+//! and a DaemonSet, by their ControllerRevisions.
 
 use std::time::Duration;
 

@@ -109,6 +109,7 @@ fn people_may_do_exactly_this() {
     statefulsets.apps: get list watch
     daemonsets.apps: get list watch
     replicasets.apps: get list watch
+    controllerrevisions.apps: get list watch
     horizontalpodautoscalers.autoscaling: get list watch
     verticalpodautoscalers.autoscaling.k8s.io: get list watch
     scaledobjects.keda.sh: get list watch
