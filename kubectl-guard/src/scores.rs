@@ -85,6 +85,26 @@ impl Source {
     }
 }
 
+impl Source {
+    /// What the containers of these pods have used within the last day; `None` where the reports themselves hold the record.
+    ///
+    /// # Errors
+    /// If the source does not answer, or refuses.
+    pub async fn used(
+        &self,
+        namespace: &str,
+        pods: &[String],
+        now: Timestamp,
+    ) -> Result<Option<BTreeMap<String, prometheus::Used>>, Error> {
+        match self {
+            Self::Exporters { .. } => Ok(None),
+            Self::Prometheus { prometheus, matchers } => {
+                prometheus::used(prometheus, matchers, namespace, pods, now).await.map(Some)
+            }
+        }
+    }
+}
+
 impl Told {
     /// The scores, given the pods that the user sees.
     ///

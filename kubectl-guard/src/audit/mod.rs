@@ -10,6 +10,7 @@ mod claim;
 mod file;
 mod progress;
 mod record;
+mod tried;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ pub use chain::{Chain, Flaw, check};
 pub use claim::Claim;
 pub use progress::Progress;
 pub use record::{Closed, Entry, Event, Line, Resized, VERSION, entries};
+pub use tried::{Tried, tried};
 
 use crate::plan::hex;
 
@@ -50,6 +52,7 @@ pub enum JournalError {
     Io {
         /// Where.
         path: PathBuf,
+        /// What was tried.
         doing: &'static str,
         /// Why not.
         source: std::io::Error,

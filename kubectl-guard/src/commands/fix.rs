@@ -3,6 +3,7 @@
 //! facts -> proposal -> shown plan -> access reviews -> server dry run -> approval -> facts again -> journal -> write ->
 //! journal -> verification. Every check that fails ends the way; nothing after it runs.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::exit::Exit;
 use crate::plan::{self, Action, ActionKind, Amounts, DrainOptions, MAX_FILE_BYTES, PlanFile, TargetName};
 use crate::pods;
 use crate::propose::{Proposal, ResourceWish, Wish};
+use crate::scores::prometheus::Used;
 use crate::scores::{Source, Told};
 use crate::sink::Sink;
 use crate::verify::ScoreSource;
@@ -30,6 +32,7 @@ use crate::verify::ScoreSource;
 mod announce;
 mod drain;
 mod in_place;
+mod past;
 pub mod resume;
 mod session;
 mod share;
@@ -390,6 +393,15 @@ impl ScoreSource for Scores<'_> {
 
     fn kind(&self) -> plan::Source {
         self.source.kind()
+    }
+
+    async fn used(
+        &self,
+        namespace: &str,
+        pods: &[String],
+        now: Timestamp,
+    ) -> Result<Option<BTreeMap<String, Used>>, Error> {
+        self.source.used(namespace, pods, now).await
     }
 }
 

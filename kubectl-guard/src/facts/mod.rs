@@ -27,10 +27,12 @@ pub use node::{common, sick};
 pub use read::{pods_of, read};
 pub use revisions::{Revision, Revisions};
 pub use usage::Usage;
+pub use vertical::read as ask_vertical;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
+use crate::audit::Tried;
 use crate::error::Error;
 use crate::plan::{Kind, Target, TargetName};
 use crate::propose::NodeCause;
@@ -45,8 +47,10 @@ pub struct Facts {
     pub owner: Option<Owner>,
     /// The pods of that owner.
     pub pods: Vec<PodFact>,
-    /// Who else sets the number of replicas.
+    /// Who else sets the number of replicas; for a wish to change resources, who else sets requests.
     pub autoscaling: Autoscaling,
+    /// Who else sets requests, asked for where nothing was wished for and that may come to be proposed.
+    pub vertical: Option<Autoscaling>,
     /// What it can be rolled back to.
     pub revisions: Revisions,
     /// Whether there is room for the pods that a scale would add.
@@ -59,6 +63,8 @@ pub struct Facts {
     pub can_resize: bool,
     /// What this machine's journal says was done to the target a short while ago.
     pub recent: Recent,
+    /// What was tried before for the same object and did not help, by the same journal.
+    pub tried: Vec<Tried>,
 }
 
 /// An action on the same object that is not long ago, by this machine's journal.

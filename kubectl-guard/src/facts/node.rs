@@ -42,6 +42,8 @@ pub(super) async fn read(client: &kube::Client, name: &TargetName, wish: &Wish, 
         usage: Usage::default(),
         can_resize: false,
         recent: Recent::None,
+        tried: Vec::new(),
+        vertical: None,
     })
 }
 

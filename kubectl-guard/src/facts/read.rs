@@ -91,6 +91,8 @@ pub async fn read(client: &kube::Client, namespace: &str, name: &TargetName, wis
         usage: Usage::default(),
         can_resize: wish.resources.in_place && can_resize(client).await?,
         recent: Recent::None,
+        tried: Vec::new(),
+        vertical: None,
     })
 }
 
@@ -116,6 +118,8 @@ async fn pod(client: &kube::Client, namespace: &str, name: &TargetName, pause: P
         usage: Usage::default(),
         can_resize: false,
         recent: Recent::None,
+        tried: Vec::new(),
+        vertical: None,
     })
 }
 

@@ -23,5 +23,7 @@ pub fn of_deployment(deployment: Deployment, pods: &[Pod]) -> Option<Facts> {
         usage: Usage::default(),
         can_resize: false,
         recent: Recent::None,
+        tried: Vec::new(),
+        vertical: None,
     })
 }

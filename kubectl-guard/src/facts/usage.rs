@@ -7,6 +7,7 @@ use guard_model::report::{HistoryPoint, NodeReport, PodReport, State};
 use jiff::SignedDuration;
 
 use crate::plan::{Resource, TargetName, is_of};
+use crate::scores::prometheus::Used;
 
 /// What one pod of a target uses, the highest of its pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Usage {
     pub peak: BTreeMap<Resource, Quantity>,
     /// How long the longest record of a pod is.
     pub recorded: SignedDuration,
+    /// The container whose record it is; `None` for that of whole pods.
+    pub container: Option<String>,
 }
 
 impl Usage {
@@ -30,6 +33,17 @@ impl Usage {
             }
         }
         usage
+    }
+
+    /// The same, with the record of one container in place of that of whole pods.
+    #[must_use]
+    pub fn with_record(self, container: &str, used: Option<&Used>) -> Self {
+        let mut peak = BTreeMap::new();
+        for (resource, most) in used.iter().flat_map(|used| &used.peak) {
+            raise(&mut peak, *resource, Some(*most));
+        }
+        let recorded = used.map(|used| used.recorded).unwrap_or_default();
+        Self { peak, recorded, container: Some(container.to_owned()), ..self }
     }
 
     fn take(&mut self, pod: &PodReport, resource: Resource) {
@@ -139,6 +153,17 @@ mod tests {
         assert_eq!(seen.now.get(&Resource::Memory), None, "not measured is not nothing");
         assert_eq!(seen.peak[&Resource::Memory].to_string(), "2Mi");
         assert_eq!(seen.recorded, SignedDuration::from_mins(10));
+    }
+
+    #[test]
+    fn a_record_of_a_container_takes_the_place_of_that_of_whole_pods() {
+        let of_pods = usage(vec![pod("a", Some(0.1), &[(0, 1.0), (7200, 9e9)])]);
+        let used = Used { peak: [(Resource::Memory, 1_048_576.0)].into(), recorded: SignedDuration::from_hours(3) };
+        let known = of_pods.clone().with_record("web", Some(&used));
+        assert_eq!((known.peak[&Resource::Memory].to_string(), known.recorded), ("1Mi".into(), used.recorded));
+        assert_eq!((known.now, known.container.as_deref()), (of_pods.now.clone(), Some("web")));
+        let unknown = of_pods.with_record("web", None);
+        assert!(unknown.peak.is_empty() && unknown.recorded.is_zero());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::sanitise;
 const GROUP: &str = "autoscaling.k8s.io";
 
 /// Who sets the requests of `target`.
-pub(super) async fn read(client: &kube::Client, target: &Target) -> Autoscaling {
+pub async fn read(client: &kube::Client, target: &Target) -> Autoscaling {
     match custom(client, GROUP, "v1", "verticalpodautoscalers", &target.namespace).await {
         Ok(found) => owner(target, &found),
         Err(error) => Autoscaling::Unknown { why: error.to_string() },

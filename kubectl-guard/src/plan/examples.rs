@@ -92,6 +92,8 @@ pub(crate) fn facts(target: TargetFacts) -> Facts {
         usage: Usage::default(),
         can_resize: false,
         recent: Recent::None,
+        tried: Vec::new(),
+        vertical: None,
     }
 }
 

@@ -5,6 +5,7 @@
 mod drain;
 mod node;
 mod node_cause;
+mod order;
 mod rails;
 mod refusal;
 mod resources;
@@ -23,7 +24,7 @@ pub use resources::{RECORD, ResourceWish};
 pub use suggest::{Suggestion, suggest};
 
 use crate::facts::{Facts, NodeTarget, TargetFacts};
-use crate::plan::{self, ActionKind, DrainOptions, Evidence, GuardRail, Place, Plan, Target};
+use crate::plan::{self, ActionKind, DrainOptions, Evidence, GuardRail, Place, Plan, Step, Target};
 
 /// What the user asked for.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -102,6 +103,7 @@ pub fn propose(wish: &Wish, evidence: Option<Evidence>, facts: &Facts, setting: 
             .or_else(|| suggest(&evidence.reasons, workload(facts).as_ref()))
     });
     making.advice.extend(suggestion.iter().map(|suggestion| suggestion.advice.to_owned()));
+    let mut others = Vec::new();
     let action = match wish.action {
         Some(action) => action,
         None if let TargetFacts::Node(node) = &facts.target => match choose_for_node(node, &mut making.advice) {
@@ -109,7 +111,16 @@ pub fn propose(wish: &Wish, evidence: Option<Evidence>, facts: &Facts, setting: 
             Err(nothing) => return Ok(nothing),
         },
         None => match choose(target, evidence.as_ref(), suggestion.as_ref())? {
-            Ok(action) => action,
+            Ok(action) => match evidence.as_ref().and_then(Evidence::leading) {
+                Some(cause) => {
+                    let (order, notes) = order::order(action, cause, &facts.tried);
+                    making.advice.extend(notes);
+                    // What nobody tried in vain is not put aside for another.
+                    others = order.into_iter().take_while(|other| *other != action).collect();
+                    action
+                }
+                None => action,
+            },
             Err(nothing) => return Ok(nothing),
         },
     };
@@ -122,26 +133,43 @@ pub fn propose(wish: &Wish, evidence: Option<Evidence>, facts: &Facts, setting: 
     if action != ActionKind::Resources && wish.resources != ResourceWish::default() {
         return Err(Refusal::AmountsWithoutResources);
     }
+    for other in others {
+        let mut instead = making.clone();
+        match steps(other, facts, &mut instead) {
+            Ok(steps) => return Ok(plan_of(instead, setting, evidence, steps)),
+            Err(refusal) => making.advice.push(format!("{} is not possible instead: {refusal}", other.name())),
+        }
+    }
+    let steps = steps(action, facts, &mut making)?;
+    Ok(plan_of(making, setting, evidence, steps))
+}
+
+fn plan_of(making: Making<'_>, setting: Setting, evidence: Option<Evidence>, steps: Vec<Step>) -> Proposal {
+    let Making { rails, advice, .. } = making;
+    let Setting { place, identity, now } = setting;
+    Proposal::Plan(Box::new(Plan::new(now, place, identity, evidence, steps, rails, advice)))
+}
+
+/// The writes of an action, with its guard rails and what should be known of it.
+fn steps(action: ActionKind, facts: &Facts, making: &mut Making<'_>) -> Result<Vec<Step>, Refusal> {
     // A drain may go on where one ended, and a cordon is no change that a score could show.
     let disturbs =
         matches!(action, ActionKind::Restart | ActionKind::RolloutUndo | ActionKind::Scale | ActionKind::Resources);
-    making.rails.push(rails::cool_down(&facts.recent, making.now, wish, disturbs)?);
+    making.rails.push(rails::cool_down(&facts.recent, making.now, making.wish, disturbs)?);
     making.advice.extend(deployer(&facts.target, action));
-    let steps = match action {
-        ActionKind::Restart => vec![restart::step(facts, &mut making)?],
-        ActionKind::RolloutUndo => vec![rollback::step(facts, &mut making)?],
-        ActionKind::Scale => vec![scale::step(facts, &mut making)?],
-        ActionKind::Resources => resources::steps(facts, &mut making)?,
-        ActionKind::Cordon => vec![node::cordon(node::node(&facts.target, action)?, &mut making)?],
-        ActionKind::Uncordon => vec![node::uncordon(node::node(&facts.target, action)?, &mut making)?],
-        ActionKind::Drain => drain::steps(node::node(&facts.target, action)?, &mut making)?,
-    };
-    let Making { rails, advice, .. } = making;
-    let Setting { place, identity, now } = setting;
-    Ok(Proposal::Plan(Box::new(Plan::new(now, place, identity, evidence, steps, rails, advice))))
+    Ok(match action {
+        ActionKind::Restart => vec![restart::step(facts, making)?],
+        ActionKind::RolloutUndo => vec![rollback::step(facts, making)?],
+        ActionKind::Scale => vec![scale::step(facts, making)?],
+        ActionKind::Resources => resources::steps(facts, making)?,
+        ActionKind::Cordon => vec![node::cordon(node::node(&facts.target, action)?, making)?],
+        ActionKind::Uncordon => vec![node::uncordon(node::node(&facts.target, action)?, making)?],
+        ActionKind::Drain => drain::steps(node::node(&facts.target, action)?, making)?,
+    })
 }
 
 /// A plan in the making: what was asked for, and what has been found so far.
+#[derive(Clone)]
 struct Making<'a> {
     wish: &'a Wish,
     id: String,

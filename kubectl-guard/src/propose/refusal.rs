@@ -189,7 +189,7 @@ pub enum Refusal {
     RecordedByPod(String),
     /// Nothing is proposed from a guess.
     #[error(
-        "limits are proposed from at least 60 minutes of recorded use, and the exporters hold {minutes} of {target}: say \
+        "limits are proposed from at least 60 minutes of recorded use, and of {target} there are {minutes}: say \
          what to set, for example --limits memory=512Mi"
     )]
     TooLittleRecorded {

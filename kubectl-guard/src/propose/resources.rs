@@ -32,6 +32,17 @@ pub struct ResourceWish {
     pub in_place: bool,
 }
 
+impl ResourceWish {
+    /// The container whose recorded use its new limits are made from; `None` where they were typed, or it is not clear which.
+    pub fn recorded_of(&self, facts: &Facts) -> Option<String> {
+        let TargetFacts::Workload(workload) = &facts.target else { return None };
+        if self.limits.is_some() || self.requests.is_some() {
+            return None;
+        }
+        container(workload, self.container.as_deref()).ok().map(|container| container.name.clone())
+    }
+}
+
 pub(super) fn steps(facts: &Facts, making: &mut Making<'_>) -> Result<Vec<Step>, Refusal> {
     let wish = making.wish;
     let workload = match &facts.target {
@@ -43,7 +54,13 @@ pub(super) fn steps(facts: &Facts, making: &mut Making<'_>) -> Result<Vec<Step>,
     if workload.paused {
         return Err(Refusal::Paused(target));
     }
-    making.rails.push(autoscaler(&target, &facts.autoscaling)?);
+    let unasked = Autoscaling::Unknown { why: "it was not asked for".into() };
+    let vertical = match (&facts.vertical, making.wish.action) {
+        (Some(vertical), _) => vertical,
+        (None, Some(_)) => &facts.autoscaling,
+        (None, None) => &unasked,
+    };
+    making.rails.push(autoscaler(&target, vertical)?);
     let container = container(workload, wish.resources.container.as_deref())?;
     let change = change(workload, container, &facts.usage, &wish.resources)?;
     within_limits(&target, container, &change)?;
@@ -108,7 +125,7 @@ fn change(
 /// Limits with headroom over the most that was recorded; only ever higher than they are.
 fn recommended(workload: &WorkloadFacts, container: &ContainerFact, usage: &Usage) -> Result<ResourceChange, Refusal> {
     let target = workload.target.to_string();
-    if workload.containers.len() > 1 {
+    if workload.containers.len() > 1 && usage.container.as_ref() != Some(&container.name) {
         return Err(Refusal::RecordedByPod(target));
     }
     if usage.recorded < RECORD {

@@ -1,11 +1,15 @@
 use guard_model::cause::Cause;
 use guard_model::report::State;
-use jiff::ToSpan;
+use jiff::{SignedDuration, ToSpan};
 
 use super::*;
-use crate::facts::{Autoscaling, BudgetFact, NodePod, NodeTarget, Pause, PodTarget, Recent, Rollout, WorkloadFacts};
+use crate::audit::Tried;
+use crate::facts::{
+    Autoscaling, BudgetFact, NodePod, NodeTarget, Pause, PodTarget, Recent, Rollout, Usage, WorkloadFacts,
+};
 use crate::plan::examples::{evidence, facts, node_pod, node_target, pod_target, revisions, setting, workload};
-use crate::plan::{Action, Kind, RailState, Step, Undo};
+use crate::plan::{Action, Kind, RailState, Resource, Undo};
+use crate::verify::Outcome;
 
 fn wish(action: ActionKind) -> Wish {
     Wish { action: Some(action), ..Wish::default() }
@@ -44,6 +48,31 @@ fn the_evidence_chooses_the_action() {
     assert_eq!(step(by(Cause::Memory)).action, Action::RolloutRestart);
     assert_eq!(step(by(Cause::CpuAtLimit)).action, Action::Scale { replicas: 3 });
     assert!(matches!(by(Cause::CrashLoop), Ok(Proposal::NothingHelps { why }) if why.contains("won't help")));
+}
+
+/// The journal says that a restart was no help: more memory is proposed where that can be told, else the restart once more.
+#[test]
+fn what_did_not_help_is_proposed_after_what_may() {
+    let cause = Cause::MemoryNearLimit;
+    let tried = Tried { action: ActionKind::Restart, cause, outcome: Outcome::Unchanged, at: setting().now - 1.hour() };
+    let proposed = |usage: Usage| {
+        let vertical = Some(Autoscaling::Nobody);
+        let facts = Facts { tried: vec![tried.clone()], usage, vertical, ..deployment(|_| ()) };
+        match propose(&Wish::default(), Some(evidence(cause)), &facts, setting()).unwrap() {
+            Proposal::Plan(plan) => (plan.steps[0].action.kind(), plan.advice.join("\n")),
+            other => panic!("no plan: {other:?}"),
+        }
+    };
+    let peak = [(Resource::Memory, "90Mi".parse().unwrap())].into();
+    let (action, advice) = proposed(Usage { peak, recorded: SignedDuration::from_hours(2), ..Usage::default() });
+    assert_eq!(action, ActionKind::Resources, "{advice}");
+    assert!(advice.contains("restart was tried at 2026-11-22T12:20:05Z for the same reason"), "{advice}");
+    let (action, advice) = proposed(Usage::default());
+    assert_eq!(action, ActionKind::Restart, "{advice}");
+    assert!(advice.contains("resources is not possible instead: "), "{advice}");
+    // What is asked for by name is not reordered.
+    let facts = Facts { tried: vec![tried], ..deployment(|_| ()) };
+    assert_eq!(step(run(&wish(ActionKind::Restart), &facts)).action, Action::RolloutRestart);
 }
 
 #[test]
@@ -508,6 +537,18 @@ mod property {
                 if flag[5] {
                     facts.autoscaling = Autoscaling::Unknown { why: text.clone() };
                 }
+                if flag[1] && flag[7] {
+                    facts.tried = vec![Tried {
+                        action: ActionKind::Restart,
+                        cause: Cause::MemoryNearLimit,
+                        outcome: Outcome::Unchanged,
+                        at: setting().now,
+                    }];
+                    let unknown = Autoscaling::Unknown { why: text.clone() };
+                    facts.vertical = flag[2].then(|| if flag[5] { unknown } else { Autoscaling::Nobody });
+                    let peak = [(Resource::Memory, "90Mi".parse().unwrap())].into();
+                    facts.usage = Usage { peak, recorded: SignedDuration::from_hours(2), ..Usage::default() };
+                }
                 if flag[6] {
                     facts.recent = Recent::Done { what: text, at: setting().now - minutes.minutes() };
                 }
@@ -522,10 +563,14 @@ mod property {
             ("protected", PROTECTED.contains(&plan.steps[0].target.namespace.as_str()) && !wish.named),
             ("pause", facts.pause != Pause::Off && plan.refused_by().is_none()),
             ("zero", *action == Action::Scale { replicas: 0 } && wish.replicas != Some(0)),
+            ("autoscaler", matches!(action, Action::Scale { .. }) && facts.autoscaling != Autoscaling::Nobody),
             (
-                "autoscaler",
-                matches!(action, Action::Scale { .. } | Action::SetResources { .. })
-                    && facts.autoscaling != Autoscaling::Nobody,
+                "vertical autoscaler",
+                matches!(action, Action::SetResources { .. })
+                    && match &facts.vertical {
+                        Some(vertical) => *vertical != Autoscaling::Nobody,
+                        None => wish.action.is_none() || facts.autoscaling != Autoscaling::Nobody,
+                    },
             ),
         ];
         if let Recent::Done { at, .. } = &facts.recent {
@@ -585,7 +630,7 @@ mod property {
 
         #[test]
         fn no_plan_breaks_a_guard_rail_without_its_override(wish in any_wish(), facts in any_facts(), sick in any::<bool>()) {
-            let evidence = sick.then(|| evidence(Cause::Memory));
+            let evidence = sick.then(|| evidence(Cause::MemoryNearLimit));
             if let Ok(Proposal::Plan(plan)) = propose(&wish, evidence, &facts, setting()) {
                 prop_assert_eq!(broken(&wish, &facts, &plan), None);
             }

@@ -1,8 +1,8 @@
 //! Scores from a Prometheus that scrapes the exporters: a few queries about now, in, [`Answers`] out; [`join`] makes
 //! reports of them.
 //!
-//! Every query but [`history`], which is about one pod and one hour, is an instant one: what it costs grows with the
-//! pods, never with the past that is kept of them.
+//! Every query is an instant one, but [`history`], about one pod and one hour, and [`used`], about the pods of one workload
+//! and one day: what it costs grows with the pods, never with the past that is kept of them.
 
 use std::str::FromStr;
 
@@ -12,9 +12,11 @@ use crate::sanitise;
 
 mod history;
 mod join;
+mod used;
 
 pub use history::history;
 pub use join::join;
+pub use used::{Used, used};
 
 /// What exporters tell of pods, besides their state.
 const OF_PODS: &str = "guard_pod_anomaly_score|guard_pod_anomaly_since_timestamp_seconds|\

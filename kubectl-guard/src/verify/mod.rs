@@ -4,6 +4,7 @@ mod judge;
 mod resize;
 mod rollout;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use guard_model::report::NodeReport;
@@ -19,6 +20,7 @@ use crate::approve::ApprovedPlan;
 use crate::error::Error;
 use crate::facts::{Owner, PodFact, pods_of};
 use crate::plan::{Kind, Source, Target};
+use crate::scores::prometheus::Used;
 use judge::{Judge, Look};
 
 /// Where scores are read again and again.
@@ -28,6 +30,16 @@ pub trait ScoreSource {
 
     /// What kind of source this is; it decides how far its scores may be trusted.
     fn kind(&self) -> Source;
+
+    /// By container, what these pods have used within the last day; `None` where the reports themselves hold the record.
+    fn used(
+        &self,
+        _namespace: &str,
+        _pods: &[String],
+        _now: Timestamp,
+    ) -> impl Future<Output = Result<Option<BTreeMap<String, Used>>, Error>> + Send {
+        std::future::ready(Ok(None))
+    }
 }
 
 /// What is waited for, and for how long.

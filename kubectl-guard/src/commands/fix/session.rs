@@ -193,6 +193,7 @@ impl<S: ScoreSource> Session<'_, S> {
         }
         facts.usage = Usage::of(reports, &namespace, &target);
         facts.recent = self.recent(&facts.target.target().uid);
+        self.remember(&mut facts, wish).await?;
         let evidence = Evidence::of(self.scores.kind(), reports, &namespace, &target);
         Ok(Case { namespace, target, evidence, facts, identity })
     }

@@ -24,7 +24,12 @@ fn seen(change: impl FnOnce(&mut WorkloadFacts)) -> Facts {
     let mut workload = workload(Kind::Deployment);
     change(&mut workload);
     let mut facts = facts(TargetFacts::Workload(workload));
-    facts.usage = Usage { now: given(150, 60 << 20).into(), peak: given(190, 90 << 20).into(), recorded: RECORD };
+    facts.usage = Usage {
+        now: given(150, 60 << 20).into(),
+        peak: given(190, 90 << 20).into(),
+        recorded: RECORD,
+        container: None,
+    };
     facts.can_resize = true;
     facts
 }
@@ -65,6 +70,27 @@ fn in_place_the_pods_come_first_and_the_template_last() {
     let plan = run(&wish, &facts).unwrap();
     assert_eq!(plan.steps.len(), 1, "only the template");
     assert!(plan.guard_rails.iter().any(|rail| rail.name == "in place" && rail.detail.contains("cannot resize")));
+}
+
+/// Of a pod with several containers only a record of the container itself says what it needs.
+#[test]
+fn the_record_of_a_container_counts_and_that_of_a_whole_pod_does_not() {
+    let two = || seen(|workload| workload.containers.push(container("side")));
+    let of_web = wish(|wish| wish.container = Some("web".into()));
+    assert!(refused(&of_web, &two()).contains("is recorded by pod"));
+    let recorded = |container: &str, minutes| {
+        let mut facts = two();
+        facts.usage.container = Some(container.into());
+        facts.usage.recorded = SignedDuration::from_mins(minutes);
+        facts
+    };
+    let plan = run(&of_web, &recorded("web", 60)).unwrap();
+    assert!(matches!(&plan.steps[0].action, Action::SetResources { change } if change.container == "web"));
+    assert!(refused(&of_web, &recorded("side", 60)).contains("is recorded by pod"));
+    assert!(refused(&of_web, &recorded("web", 59)).contains("at least 60 minutes of recorded use"));
+    assert_eq!(of_web.resources.recorded_of(&two()).as_deref(), Some("web"));
+    assert_eq!(wish(|_| ()).resources.recorded_of(&two()), None, "which?");
+    assert_eq!(limits("memory=1Gi").resources.recorded_of(&two()), None, "it was typed");
 }
 
 #[test]

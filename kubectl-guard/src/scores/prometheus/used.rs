@@ -1,0 +1,121 @@
+//! What the containers of some pods have used within the last day, as the kubelets' cAdvisor metrics have it.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Matcher, select};
+use crate::error::Error;
+use crate::plan::Resource;
+use crate::prometheus::{Answer, Prometheus, Range};
+
+/// Seconds between two points: a day of them is far below what one answer may have.
+const STEP: i64 = 60;
+/// How many points a day has.
+const POINTS: u32 = 1440;
+
+/// What one container has used at most, of any of the pods.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Used {
+    /// The most of each resource, in cores and bytes.
+    pub peak: BTreeMap<Resource, f64>,
+    /// For how long there are samples of every resource, gaps left out.
+    pub recorded: SignedDuration,
+}
+
+/// By container, what these pods have used within the last day.
+///
+/// # Errors
+/// If Prometheus does not answer, or refuses, or is none.
+pub async fn used(
+    prometheus: &Prometheus,
+    matchers: &[Matcher],
+    namespace: &str,
+    pods: &[String],
+    now: Timestamp,
+) -> Result<BTreeMap<String, Used>, Error> {
+    if pods.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let range = Range::last(POINTS, STEP, now.as_second());
+    let [cpu, memory] = queries(matchers, namespace, pods);
+    let (cpu, memory) = tokio::try_join!(prometheus.query_range(&cpu, range), prometheus.query_range(&memory, range))?;
+    Ok(by_container(&cpu, &memory))
+}
+
+/// The highest of the pods, for CPU and memory. Names in Kubernetes have no character but the dot that a pattern could
+/// take for more than it is.
+fn queries(matchers: &[Matcher], namespace: &str, pods: &[String]) -> [String; 2] {
+    let names: Vec<String> = pods.iter().map(|name| name.replace('.', r"\\.")).collect();
+    let own = [
+        Matcher::new("namespace", namespace).text(),
+        format!("pod=~\"{}\"", names.join("|")),
+        // The sandbox, and the pod as a whole.
+        "container!=\"\"".to_owned(),
+        "container!=\"POD\"".to_owned(),
+    ];
+    let of = select(matchers, &own);
+    [
+        format!("max by (container) (rate(container_cpu_usage_seconds_total{of}[5m]))"),
+        format!("max by (container) (container_memory_working_set_bytes{of})"),
+    ]
+}
+
+fn by_container(cpu: &Answer, memory: &Answer) -> BTreeMap<String, Used> {
+    let mut all: BTreeMap<String, Used> = BTreeMap::new();
+    let mut lengths: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (resource, answer) in [(Resource::Cpu, cpu), (Resource::Memory, memory)] {
+        for series in &answer.series {
+            let Some(container) = series.label("container") else { continue };
+            let Some(peak) = series.points.iter().map(|point| point.value).reduce(f64::max) else { continue };
+            all.entry(container.to_owned()).or_default().peak.insert(resource, peak);
+            lengths.entry(container.to_owned()).or_default().push(series.points.len());
+        }
+    }
+    for (container, used) in &mut all {
+        let shortest = lengths.get(container).filter(|lengths| lengths.len() == 2).and_then(|all| all.iter().min());
+        let points = shortest.map_or(0, |points| i64::try_from(*points).unwrap_or(0));
+        used.recorded = SignedDuration::from_secs(points.saturating_mul(STEP));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prometheus::{Point, Series};
+
+    #[test]
+    fn the_queries_name_the_pods_and_no_sandbox() {
+        let pods = ["web-5d4-a".to_owned(), "web.x-0".to_owned()];
+        let cluster: Matcher = "cluster=east".parse().unwrap();
+        insta::assert_snapshot!(queries(&[cluster], "shop", &pods).join("\n"));
+    }
+
+    fn series(container: &str, values: &[f64]) -> Series {
+        let points =
+            values.iter().zip(0_i32..).map(|(value, minute)| Point { at: f64::from(minute) * 60.0, value: *value });
+        Series { labels: [("container".to_owned(), container.to_owned())].into(), points: points.collect() }
+    }
+
+    fn answer(series: Vec<Series>) -> Answer {
+        Answer { series, ..Answer::default() }
+    }
+
+    #[test]
+    fn the_most_counts_and_the_shorter_record() {
+        let cpu = answer(vec![series("web", &[0.1, 0.4, 0.2]), series("side", &[0.1])]);
+        let memory = answer(vec![series("web", &[1e6, 3e6]), series("", &[9e9])]);
+        let all = by_container(&cpu, &memory);
+        assert_eq!(all["web"].peak, [(Resource::Cpu, 0.4), (Resource::Memory, 3e6)].into());
+        assert_eq!(all["web"].recorded, SignedDuration::from_mins(2));
+        assert_eq!(all["side"].recorded, SignedDuration::ZERO, "nothing is known of its memory");
+        assert_eq!(all.len(), 2);
+    }
+
+    #[test]
+    fn a_day_fits_into_one_answer() {
+        let range = Range::last(POINTS, STEP, 1_000_000);
+        assert_eq!((range.pages().count(), range.end - range.start), (1, 86_340));
+    }
+}
