@@ -2,7 +2,7 @@
 //!
 //! It is a ring: when it is full, the oldest plans make room. Of what is read, a plan counts only if all its lines are of it,
 //! the first is its intent, and that fits its digest; where a line's hash of the line before it fits nothing that is held,
-//! that is told, for either another plan's line lay between or somebody has edited it.
+//! that is told: it was added on another machine, another plan's line lay between, or somebody has edited it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,8 +79,8 @@ impl Held {
                     match lines.iter().skip(1).filter(loose).count() {
                         0 => {}
                         loose => held.doubts.push(format!(
-                            "{name}: {loose} of {} lines follow on none that is held: lines of another plan lay between, or \
-                             they were edited",
+                            "{name}: {loose} of {} lines follow on none that is held: they were added on another machine, lines \
+                             of another plan lay between, or somebody has edited them",
                             lines.len()
                         )),
                     }
