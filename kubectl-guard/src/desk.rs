@@ -117,7 +117,7 @@ impl Desk for ClusterDesk {
         };
         let Look::Plan(mut shown) = look else { return Ok(look) };
         while let Some(note) = notes.recv().await {
-            shown.text.push_str(&format!("{note}\n"));
+            shown.text.extend([note.as_str(), "\n"]);
         }
         Ok(Look::Plan(shown))
     }

@@ -23,11 +23,11 @@ async fn approved(cluster: Shared, scores: Fake, typed: &str, between: impl FnOn
         shared: None,
     };
     let web = TargetName { kind: Kind::Deployment, name: "web".into() };
-    let Look::Plan(shown) = session.look("shop", &web).await.unwrap() else { panic!("no plan") };
+    let Look::Plan(shown) = Box::pin(session.look("shop", &web)).await.unwrap() else { panic!("no plan") };
     assert!(cluster.lock().unwrap().requests.is_empty(), "a look only reads");
     assert!(!journal.path().exists());
     between(&mut cluster.lock().unwrap());
-    let result = session.carry_out_shown(&shown, typed, Screen::Dashboard).await;
+    let result = Box::pin(session.carry_out_shown(&shown, typed, Screen::Dashboard)).await;
     drop(session);
     Run { result, cluster, journal, output, _folder: folder }
 }
