@@ -28,8 +28,11 @@ pub use error::KubeletError;
 pub const SUMMARY: &str = "/stats/summary";
 /// Path of the container runtime's own series, as Prometheus text; needs `get` on `nodes/metrics`.
 pub const CADVISOR: &str = "/metrics/cadvisor";
-/// How many bytes an answer may have: a hundred times what 110 pods need.
+/// How many bytes an answer may have that is read as it comes: ten times a page of 110 pods.
 pub const LARGEST: usize = 64 * 1024 * 1024;
+/// How many bytes a summary may have, which is held whole: twenty times one of 110 pods. A full node's fits with room to spare, and
+/// with what else the exporter holds it stays within the memory that its manifest allows.
+pub const LARGEST_SUMMARY: usize = 8 * 1024 * 1024;
 /// The longest time that one answer may take, whatever the interval.
 const LONGEST: Duration = Duration::from_secs(10);
 /// Share of the interval that one answer may take: two of them still end within it.
@@ -38,6 +41,11 @@ const SHARE: f64 = 0.4;
 const IDLE: Duration = Duration::from_secs(90);
 /// How many bytes a token file may have.
 const LARGEST_TOKEN: usize = 64 * 1024;
+
+/// How many bytes the answer to `path` may have.
+fn largest(path: &str) -> usize {
+    if path == SUMMARY { LARGEST_SUMMARY } else { LARGEST }
+}
 
 type Https = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
@@ -82,7 +90,7 @@ impl Kubelet {
     ///
     /// # Errors
     /// If the token or the authority cannot be read, the kubelet cannot be reached, does not prove to be this node's,
-    /// refuses, or does not answer whole within the time and [`LARGEST`] bytes.
+    /// refuses, or does not answer whole within the time and [`LARGEST`] bytes, or [`LARGEST_SUMMARY`].
     pub async fn get(&mut self, path: &'static str, piece: impl FnMut(&[u8])) -> Result<(), KubeletError> {
         let result = match tokio::time::timeout(self.timeout, self.exchange(path, piece)).await {
             Ok(result) => result,
@@ -112,7 +120,7 @@ impl Kubelet {
             let frame = frame.map_err(|error| KubeletError::Truncated { path, cause: innermost(&error) })?;
             if let Some(data) = frame.data_ref() {
                 length = length.saturating_add(data.len());
-                if length > self.largest {
+                if length > self.largest.min(largest(path)) {
                     return Err(KubeletError::TooLarge { path });
                 }
                 piece(data);
@@ -123,7 +131,7 @@ impl Kubelet {
 
     fn accept<B: hyper::body::Body>(&self, path: &'static str, response: &Response<B>) -> Result<(), KubeletError> {
         match response.status() {
-            StatusCode::OK if response.body().size_hint().lower() > self.largest as u64 => {
+            StatusCode::OK if response.body().size_hint().lower() > self.largest.min(largest(path)) as u64 => {
                 Err(KubeletError::TooLarge { path })
             }
             StatusCode::OK => Ok(()),

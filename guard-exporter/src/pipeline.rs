@@ -164,6 +164,49 @@ mod tests {
         }
     }
 
+    /// What the kubelet says at `at`, after so many readings: a little is done in each, a little unsteadily.
+    fn measured(at: Timestamp, readings: u64) -> Vec<u8> {
+        let mut summary: serde_json::Value = serde_json::from_slice(SUMMARY).unwrap();
+        let pod = &mut summary["pods"][0];
+        let steps = readings * 10 + readings % 3;
+        for (block, counter, step) in [
+            ("cpu", "usageCoreNanoSeconds", 300_000_000),
+            ("network", "rxBytes", 40_000),
+            ("network", "txBytes", 90_000),
+        ] {
+            let first = pod[block][counter].as_u64().unwrap();
+            pod[block][counter] = (first + steps * step).into();
+        }
+        for block in ["cpu", "memory", "network"] {
+            pod[block]["time"] = at.to_string().into();
+        }
+        serde_json::to_vec(&summary).unwrap()
+    }
+
+    /// The machine's clock is the kubelet's and ours.
+    #[test]
+    fn a_clock_that_steps_by_an_hour_either_way_accuses_nobody() {
+        let detector = crate::model::Source::new(guard_model::detector::Kind::Lstm, None).load();
+        let mut pipeline = Pipeline::new("node1", Settings { threshold: 0.7, interval_seconds: 15.0 }, detector);
+        let (mut clock, mut read) = (0, 0);
+        for step in 0..20 {
+            let mut last = None;
+            for tick in 0..40 {
+                let now = at(clock);
+                let summary = Ok(measured(now, read));
+                let scored = pipeline.tick(Readings { at: now, summary, cadvisor: None, pods: Some(vec![pod()]) });
+                scored.kubelet.unwrap();
+                let pod = &scored.pods[0];
+                assert_ne!(pod.state, guard_model::report::State::Anomalous, "step {step}, tick {tick}: {pod:?}");
+                last = Some(pod.state);
+                (clock, read) = (clock + 15, read + 1);
+            }
+            assert_eq!(last, Some(guard_model::report::State::Ok), "step {step}");
+            // Forth and back, and twice forth now and then.
+            clock += if step % 3 == 1 { -3600 } else { 3600 };
+        }
+    }
+
     #[test]
     fn a_summary_of_another_node_is_not_believed() {
         let other = Pipeline { node: "node2".to_owned(), ..pipeline() };

@@ -96,7 +96,7 @@ pub enum KubeletError {
         cause: String,
     },
     /// The answer is larger than any node's should be.
-    #[error("the kubelet's answer to {path} is larger than {} MiB and was not read", super::LARGEST / (1024 * 1024))]
+    #[error("the kubelet's answer to {path} is larger than {} MiB and was not read", super::largest(path) / (1024 * 1024))]
     TooLarge {
         /// The path asked for.
         path: &'static str,
