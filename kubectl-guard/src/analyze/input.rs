@@ -1,7 +1,7 @@
 //! The file to read: what it is, how far it was read, and, if it is followed, what is added to it.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// A line of a table is never longer.
 const MOST_HELD: usize = 1 << 20;
+/// So much is read at once.
+const CHUNK: usize = 64 << 10;
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,18 +54,19 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// A table that grows. Only whole lines are given on. A file that was rotated (another file of that name) or truncated is
-/// read from its start; its first line must be the same as before.
+/// A table that grows. Only whole lines are given on; what stands behind the last of them is looked at again the next time,
+/// for its writer may have been killed there and the next one take it away. A file that was rotated (another file of that name)
+/// or truncated is read from its start; its first line must be the same as before.
 #[derive(Debug)]
 pub struct Tail {
     path: PathBuf,
     file: File,
     identity: u64,
+    /// Behind the last whole line.
     at: u64,
     header: Option<Vec<u8>>,
     /// The next line is the first one of a file.
     at_first_line: bool,
-    held: Vec<u8>,
 }
 
 impl Tail {
@@ -74,31 +77,43 @@ impl Tail {
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let identity = identity(&file.metadata()?);
-        Ok(Self { path: path.to_owned(), file, identity, at: 0, header: None, at_first_line: true, held: Vec::new() })
+        Ok(Self { path: path.to_owned(), file, identity, at: 0, header: None, at_first_line: true })
     }
 
-    /// What was added since the last look, at most some 64 KiB of it: the first line, and the whole lines that are new.
+    /// What was added since the last look, at most some 64 KiB of it or one longer line: the first line, and the whole lines that are new.
     /// `None`: nothing yet.
     ///
     /// # Errors
     /// If the file cannot be read, or another one with other columns has taken its place.
     pub fn more(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let mut chunk = vec![0; 64 << 10];
-        let mut bytes = self.file.read(&mut chunk)?;
+        let mut lines = self.new_lines()?;
         // What is left in the old file comes first.
-        if bytes == 0 && self.was_replaced()? {
+        if lines.is_empty() && self.was_replaced()? {
             self.file = File::open(&self.path)?;
             self.identity = identity(&self.file.metadata()?);
             (self.at, self.at_first_line) = (0, true);
-            self.held.clear();
-            bytes = self.file.read(&mut chunk)?;
+            lines = self.new_lines()?;
         }
-        self.at += bytes as u64;
-        self.held.extend_from_slice(&chunk[..bytes]);
-        if self.held.len() > MOST_HELD {
+        self.at += lines.len() as u64;
+        self.below_titles(lines)
+    }
+
+    /// The whole lines behind the last one: some 64 KiB of them, or one that is longer.
+    fn new_lines(&mut self) -> io::Result<Vec<u8>> {
+        self.file.seek(SeekFrom::Start(self.at))?;
+        let mut read = Vec::new();
+        for most in [CHUNK, MOST_HELD + 1] {
+            let missing = (most - read.len()) as u64;
+            (&mut self.file).take(missing).read_to_end(&mut read)?;
+            if let Some(end) = read.iter().rposition(|byte| *byte == b'\n') {
+                read.truncate(end + 1);
+                return Ok(read);
+            }
+        }
+        if read.len() > MOST_HELD {
             return Err(io::Error::other("a line of more than a mebibyte: this is no table"));
         }
-        self.whole_lines()
+        Ok(Vec::new())
     }
 
     fn was_replaced(&self) -> io::Result<bool> {
@@ -110,9 +125,11 @@ impl Tail {
         }
     }
 
-    fn whole_lines(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let Some(end) = self.held.iter().rposition(|byte| *byte == b'\n') else { return Ok(None) };
-        let mut lines: Vec<u8> = self.held.drain(..=end).collect();
+    /// The lines below the titles of the table.
+    fn below_titles(&mut self, mut lines: Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+        if lines.is_empty() {
+            return Ok(None);
+        }
         if std::mem::take(&mut self.at_first_line) {
             let first = lines.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |end| end + 1);
             let header: Vec<u8> = lines.drain(..first).collect();
@@ -168,6 +185,22 @@ mod tests {
         assert_eq!(more(&mut tail), None);
         append(&path, ",6\n");
         assert_eq!(more(&mut tail).unwrap(), "a,b\n5,6\n");
+    }
+
+    #[test]
+    fn what_is_behind_the_last_whole_line_may_be_taken_away_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.csv");
+        append(&path, "a,b\n1,2\n3,torn by a ki");
+        let mut tail = Tail::open(&path).unwrap();
+        assert_eq!(more(&mut tail).unwrap(), "a,b\n1,2\n");
+        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len("a,b\n1,2\n".len() as u64).unwrap();
+        append(&path, "5,6\n");
+        assert_eq!(more(&mut tail).unwrap(), "a,b\n5,6\n");
+        append(&path, &format!("{},7\n", "x".repeat(CHUNK)));
+        assert_eq!(more(&mut tail).unwrap().len(), "a,b\n".len() + CHUNK + ",7\n".len());
+        append(&path, &"y".repeat(MOST_HELD + 1));
+        assert!(tail.more().unwrap_err().to_string().contains("mebibyte"));
     }
 
     #[test]

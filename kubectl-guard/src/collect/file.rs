@@ -1,13 +1,16 @@
 //! The table that is collected into: a new one, or one that is gone on with.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, BufWriter};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use guard_model::table::{COLUMNS, Row, Writer};
 
 use crate::error::Error;
 use crate::sanitise;
+
+/// So much is looked at in one go, from the end.
+const PIECE: u64 = 8192;
 
 /// A table that grows by whole lines.
 pub struct TableFile {
@@ -17,11 +20,13 @@ pub struct TableFile {
 }
 
 impl TableFile {
-    /// Begins the table with these columns of the user's own, or goes on with the one that is there.
+    /// Begins the table with these columns of the user's own, or goes on with the one that is there: behind its last whole
+    /// line, for whoever wrote it may have been killed within one, or the disk was full.
     ///
     /// # Errors
     /// If it cannot be written, or what is there has other columns.
     pub fn open(path: &Path, own: &[&str]) -> Result<Self, Error> {
+        cut_torn_line(path).map_err(|source| unwritable(path, source))?;
         let writer = match titles(path).map_err(|source| unwritable(path, source))? {
             None => Writer::new(BufWriter::new(append(path)?), own)
                 .map_err(|error| unwritable(path, io::Error::other(error)))?,
@@ -70,6 +75,28 @@ fn titles(path: &Path) -> io::Result<Option<String>> {
     Ok((!line.is_empty()).then(|| line.trim_end().to_owned()))
 }
 
+/// Takes away what stands behind the last whole line of a file, if it is there.
+fn cut_torn_line(path: &Path) -> io::Result<()> {
+    // What is no file is told by whoever opens it to write.
+    if !path.is_file() {
+        return Ok(());
+    }
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut end = file.seek(SeekFrom::End(0))?;
+    while end > 0 {
+        let begin = end.saturating_sub(PIECE);
+        let mut piece = Vec::new();
+        file.seek(SeekFrom::Start(begin))?;
+        (&mut file).take(end - begin).read_to_end(&mut piece)?;
+        if let Some(last) = piece.iter().rposition(|byte| *byte == b'\n') {
+            end = begin + last as u64 + 1;
+            break;
+        }
+        end = begin;
+    }
+    if end < file.metadata()?.len() { file.set_len(end) } else { Ok(()) }
+}
+
 fn append(path: &Path) -> Result<File, Error> {
     OpenOptions::new().append(true).create(true).open(path).map_err(|source| unwritable(path, source))
 }
@@ -77,4 +104,43 @@ fn append(path: &Path) -> Result<File, Error> {
 /// The words for a file that cannot be written.
 pub fn unwritable(path: &Path, source: io::Error) -> Error {
     Error::Io { doing: sanitise::line(&format!("write {}", path.display())), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn row(pod: &str) -> Row {
+        let (namespace, pod, numbers) = ("shop".to_owned(), pod.to_owned(), BTreeMap::new());
+        Row { at: Timestamp::UNIX_EPOCH, namespace, pod, node: None, phase: None, workload: None, numbers }
+    }
+
+    #[test]
+    fn a_table_that_was_torn_anywhere_is_gone_on_with_behind_its_last_whole_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pod_metrics.csv");
+        let write = |pods: &[&str]| {
+            let mut table = TableFile::open(&path, &[]).unwrap();
+            table.write(&pods.iter().map(|pod| row(pod)).collect::<Vec<_>>()).unwrap();
+        };
+        let long = "x".repeat(20_000);
+        write(&["web-1", &long]);
+        let whole = fs::read(&path).unwrap();
+        let ends: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] == b'\n').map(|at| at + 1).collect();
+        for cut in (0..whole.len()).step_by(997).chain(ends.clone()) {
+            fs::write(&path, &whole[..cut]).unwrap();
+            write(&["web-2"]);
+            let kept = ends.iter().copied().filter(|end| *end <= cut).max().unwrap_or(0);
+            let text = fs::read_to_string(&path).unwrap();
+            assert_eq!(&text.as_bytes()[..kept], &whole[..kept], "cut at {cut}");
+            assert_eq!(text.lines().count(), ends.iter().filter(|end| **end <= cut).count().max(1) + 1, "cut at {cut}");
+            let columns = |line: &str| line.matches(',').count();
+            assert!(text.lines().all(|line| columns(line) == columns(text.lines().next().unwrap())), "cut at {cut}");
+        }
+    }
 }
