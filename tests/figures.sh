@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
-# Sizes of the binaries in the folder $1, and the time that people wait for them; in a test cluster (tests/run --figures).
+# What the binaries in the folder $1 take, beside what does the same work: a section of tests/FIGURES.md on stdout.
+# In a test cluster (tests/run --figures); $2 is what the bench `tick` printed.
 set -euo pipefail
+built=$1 tick=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"; [ -z "${node_exporter:-}" ] || kill "$node_exporter" 2>/dev/null || true' EXIT
 
 # seconds COMMAND...: the median of 11 runs.
 seconds() {
@@ -11,18 +15,72 @@ seconds() {
     echo "$start $EPOCHREALTIME"
   done | awk '{printf "%.3f\n", $2 - $1}' | sort -n | sed -n 6p
 }
-mebibytes() { awk '{printf "%.1f MiB\n", $1 / 1048576}'; }
+# once COMMAND...: seconds of one run.
+once() { local start=$EPOCHREALTIME; "$@" >/dev/null 2>&1; echo "$start $EPOCHREALTIME" | awk '{printf "%.3f\n", $2 - $1}'; }
+# memory COMMAND...: the most that it had in RAM, in MiB.
+memory() { /usr/bin/time -f '%M' -o "$work/memory" "$@" >/dev/null 2>&1; awk '{printf "%.1f", $1 / 1024}' "$work/memory"; }
+mebibytes() { awk '{printf "%.1f", $1 / 1048576}'; }
+# cpu PID: what it has used so far, in seconds.
+cpu() { sed 's/.*) //' "/proc/$1/stat" | awk '{print ($12 + $13) / 100}'; }
+row() { printf '| %s | %s | %s | %s |\n' "$@"; }
+
+cat <<HEAD
+\`tests/run --figures\`: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, Linux $(uname -r); kubectl guard
+$(kubectl-guard version --client | awk '{print $2; exit}'), Kubernetes $(kubectl version --client | awk 'NR == 1 {print $3}'), $(prometheus-node-exporter --version 2>&1 | awk 'NR == 1 {print $1, $3}'). Profile \`dist\`; times are medians of 11 runs.
+
+| what | kubectl guard | beside it | how |
+| --- | --- | --- | --- |
+HEAD
 
 for name in guard-exporter kubectl-guard; do
-  echo "$name: $(stat -c %s "$1/$name" | mebibytes) on disk"
+  row "$name on disk" "$(stat -c %s "$built/$name" | mebibytes) MiB" '-' "\`stat\`"
 done
+
+for pods in 30 110 250 500; do
+  line=$(grep "^$pods pods: " "$tick")
+  row "a tick with $pods pods: CPU" "$(sed -E 's/^[^:]*: ([0-9.]+ ms).*/\1/' <<<"$line")" '-' "bench \`tick\`"
+  row "the same: resident" "$(sed -E 's/.*; ([0-9.]+ MiB) resident.*/\1/' <<<"$line")" '-' "bench \`tick\`"
+done
+
+prometheus-node-exporter --web.listen-address=127.0.0.1:9101 >/dev/null 2>&1 &
+node_exporter=$!
+until curl -sf http://127.0.0.1:9101/metrics >/dev/null; do sleep 0.2; done
+before=$(cpu $node_exporter)
+for _ in $(seq 40); do curl -sf http://127.0.0.1:9101/metrics >/dev/null; done
+row "a scrape of node_exporter: CPU, resident" '-' \
+  "$(echo "$before $(cpu $node_exporter)" | awk '{printf "%.1f ms", ($2 - $1) * 1000 / 40}'), $(awk '/^VmRSS/ {print $2 * 1024}' "/proc/$node_exporter/status" | mebibytes) MiB" \
+  '40 scrapes'
+kill "$node_exporter"; node_exporter=''
+
 kubectl guard install --image guard.test/guard-exporter:test --image-pull-policy Never --kubelet-insecure-tls >/dev/null
 # Their first samples are there.
 until kubectl guard status -A --all -o json | grep -q '"state": "learning"'; do sleep 1; done
-echo "kubectl guard demo: $(seconds kubectl guard demo) s"
-echo "kubectl guard status -A, 2 nodes: $(seconds kubectl guard status -A) s"
-echo "kubectl get pods -A: $(seconds kubectl get pods -A) s"
-echo "kubectl guard version --client: $(seconds kubectl guard version --client) s; kubectl version --client: $(seconds kubectl version --client) s"
+row '`status -A`, 2 nodes' "$(seconds kubectl-guard status -A) s, $(memory kubectl-guard status -A) MiB" \
+  "$(seconds kubectl get pods -A) s, $(memory kubectl get pods -A) MiB" '`kubectl get pods -A`; the plugin without kubectl before it'
+row '`kubectl guard status -A`' "$(seconds kubectl guard status -A) s" "$(seconds kubectl get pods -A) s" '`kubectl get pods -A`'
+row '`version --client`' "$(seconds kubectl-guard version --client) s, $(memory kubectl-guard version --client) MiB" \
+  "$(seconds kubectl version --client) s, $(memory kubectl version --client) MiB" '`kubectl version --client`'
+row '`demo`' "$(seconds kubectl-guard demo) s" '-' '-'
 for pid in $(pgrep -x guard-exporter); do
-  echo "an exporter in the cluster: $(awk '/^VmRSS/ {print $2 * 1024}' "/proc/$pid/status" | mebibytes) resident"
+  row 'an exporter in the cluster, resident' "$(awk '/^VmRSS/ {print $2 * 1024}' "/proc/$pid/status" | mebibytes) MiB" '-' '`/proc`'
+done
+
+# table ROWS: of 100 pods, every 10 s.
+table() {
+  awk -v rows="$1" 'BEGIN {
+    print "timestamp,namespace,pod,node,cpu_usage_cores,cpu_usage_ratio,memory_working_set_bytes,memory_usage_ratio,network_receive_bytes_per_second,network_transmit_bytes_per_second"
+    srand(1)
+    for (i = 0; i < rows; i++)
+      printf "%s,shop,web-%d,node1,%.4f,%.4f,%d,%.4f,%d,%d\n", strftime("%Y-%m-%dT%H:%M:%SZ", 1796000000 + int(i / 100) * 10, 1), i % 100,
+        0.05 + rand() / 100, 0.25 + rand() / 20, 3e7 + rand() * 1e5, 0.3, 4000 + rand() * 400, 9000 + rand() * 900
+  }'
+}
+for rows in 50000 500000; do
+  table $rows >"$work/pod_metrics.csv"
+  ours=$(once kubectl-guard analyze "$work/pod_metrics.csv" --output-file "$work/insights.json")
+  rate() { awk -v rows=$rows -v seconds="$1" 'BEGIN {printf "%.0f", rows / seconds}'; }
+  row "\`analyze\`, $rows rows: rows a second, most memory" \
+    "$(rate "$ours"), $(memory kubectl-guard analyze "$work/pod_metrics.csv" --output-file "$work/insights.json") MiB" \
+    "$(rate "$(once guard-csv "$work/pod_metrics.csv")") a CSV reader alone, $(rate "$(once wc -l "$work/pod_metrics.csv")") \`wc -l\`" \
+    'made rows of 100 pods'
 done

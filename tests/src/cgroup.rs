@@ -52,9 +52,21 @@ pub fn join() -> Result<()> {
 /// # Errors
 /// If something is still there after half a minute.
 pub fn remove() -> Result<()> {
+    remove_everywhere(NAME)
+}
+
+/// Ends what still runs on a node, and removes its groups.
+///
+/// # Errors
+/// If something is still there after half a minute.
+pub fn end_node(node: &str) -> Result<()> {
+    remove_everywhere(&format!("{NAME}/{node}"))
+}
+
+fn remove_everywhere(name: &str) -> Result<()> {
     // Beside version 1 the runtime makes groups of version 2 too.
     let unified = Path::new(ROOT).join("unified");
-    let trees: Vec<PathBuf> = hierarchies()?.iter().chain([&unified]).map(|place| place.join(NAME)).collect();
+    let trees: Vec<PathBuf> = hierarchies()?.iter().chain([&unified]).map(|place| place.join(name)).collect();
     for _ in 0..300 {
         let left: Vec<&PathBuf> = trees.iter().filter(|tree| tree.exists()).collect();
         if left.is_empty() {
@@ -65,7 +77,7 @@ pub fn remove() -> Result<()> {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    bail!("control groups of an earlier run are still in use: {ROOT}/*/{NAME}")
+    bail!("control groups are still in use: {ROOT}/*/{name}")
 }
 
 /// One attempt, deepest folders first; whatever is busy is met again in the next.

@@ -188,6 +188,18 @@ impl Own {
         self.wait_for_api()
     }
 
+    /// Cuts a node's power and starts it again: its disk stays, everything that ran is gone.
+    ///
+    /// # Errors
+    /// If it does not become ready again.
+    pub fn reboot(&mut self, number: u8) -> Result<()> {
+        let place = usize::from(number) - 1;
+        self.nodes.remove(place).power_off()?;
+        let serving = if number == 1 { Serving::SelfSigned } else { Serving::Verifiable };
+        self.nodes.insert(place, Node::start(&self.folder, &self.kube, number, serving)?);
+        self.wait_for_node(&format!("node{number}"), "True")
+    }
+
     fn start_nodes(&mut self) -> Result<()> {
         self.wait_for_api()?;
         for (number, serving) in [(1, Serving::SelfSigned), (2, Serving::Verifiable)] {

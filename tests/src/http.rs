@@ -45,17 +45,33 @@ fn joined(mut chunks: &[u8]) -> Result<Vec<u8>> {
     }
 }
 
-/// Answers every request over TLS with 200 and the same body, for as long as the process lives.
+/// An address on loopback where nobody listens.
 ///
 /// # Errors
-/// If the certificate cannot be used, or there is no free port.
-pub fn serve_tls(certificate: &Path, key: &Path, body: &'static [u8]) -> Result<SocketAddr> {
+/// If there is no free port.
+pub fn free_address() -> Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}
+
+/// What a server needs to show this certificate.
+///
+/// # Errors
+/// If it cannot be used.
+pub fn server(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>> {
     let chain = vec![CertificateDer::from_pem_file(certificate)?];
     let config = ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, PrivateKeyDer::from_pem_file(key)?)?;
-    let config = Arc::new(config);
+    Ok(Arc::new(config))
+}
+
+/// Answers every request over TLS with 200 and the same body, for as long as the process lives.
+///
+/// # Errors
+/// If the certificate cannot be used, or there is no free port.
+pub fn serve_tls(certificate: &Path, key: &Path, body: &'static [u8]) -> Result<SocketAddr> {
+    let config = server(certificate, key)?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     std::thread::spawn(move || {

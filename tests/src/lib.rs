@@ -6,9 +6,13 @@
 
 pub mod cgroup;
 pub mod cluster;
+pub mod customers;
 pub mod dashboards;
+pub mod figures;
+pub mod hear;
 pub mod http;
 pub mod image;
+pub mod inject;
 pub mod kills;
 pub mod load;
 pub mod manifests;
@@ -16,6 +20,9 @@ pub mod node;
 pub mod person;
 pub mod pki;
 pub mod process;
+pub mod soak;
+pub mod stand_in;
 pub mod suite;
+pub mod survival;
 pub mod wait;
 pub mod world;

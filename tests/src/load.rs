@@ -92,18 +92,24 @@ pub fn wait_for_status(
     wait::until(what, limit, || Ok(holds(&describe(cluster, pod)?["status"]["containerStatuses"][0]).then_some(())))
 }
 
-fn limits(cpu: &str, memory: &str) -> Value {
+/// What a container may take.
+pub fn limits(cpu: &str, memory: &str) -> Value {
     json!({"requests": {"cpu": "20m", "memory": "32Mi"}, "limits": {"cpu": cpu, "memory": memory}})
 }
 
 fn service(name: &str, environment: &Value, resources: &Value) -> Value {
+    deployment(NAMESPACE, name, environment, resources)
+}
+
+/// A service of two pods: a Deployment whose container does what its environment says.
+pub fn deployment(namespace: &str, name: &str, environment: &Value, resources: &Value) -> Value {
     let environment: Vec<Value> = environment
         .as_object()
         .into_iter()
         .flatten()
         .map(|(name, value)| json!({"name": name, "value": value}))
         .collect();
-    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": NAMESPACE},
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace},
     "spec": {"replicas": 2, "selector": {"matchLabels": {"app": name}}, "template": {
         "metadata": {"labels": {"app": name}},
         "spec": {

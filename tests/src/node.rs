@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::process::{Service, run};
@@ -31,7 +33,7 @@ pub struct Node {
     kubelet: Option<Service>,
     // In the order in which they are to be stopped.
     proxy: Service,
-    runtime: Service,
+    runtime: Option<Service>,
     namespaces: Service,
 }
 
@@ -56,13 +58,7 @@ impl Node {
         let enter = |script: &str| inside(namespaces.pid(), "sh", &["-ec", script]);
         run_command(enter(&mounts(&folder)))?;
 
-        let mut containerd = inside(namespaces.pid(), "containerd", &["-c"]);
-        containerd.arg(folder.join("containerd.toml"));
-        let mut runtime = Service::start(containerd, &folder.join("containerd.log"))?;
-        wait::until("containerd", Duration::from_secs(30), || {
-            runtime.check()?;
-            run_command(enter("ctr version")).map(Some)
-        })?;
+        let runtime = Some(start_runtime(namespaces.pid(), &folder)?);
         run_command(enter(&format!(
             "for image in {}/images/*.tar; do ctr -n k8s.io images import $image; done",
             run_folder.display()
@@ -99,12 +95,42 @@ impl Node {
         self.kubelet = None;
     }
 
+    /// Ends the container runtime and starts it again; containers and the kubelet go on meanwhile.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn restart_runtime(&mut self) -> Result<()> {
+        self.runtime = None;
+        self.runtime = Some(start_runtime(self.namespaces.pid(), &self.folder)?);
+        Ok(())
+    }
+
+    /// Ends everything that runs on the node, at once; what is on its disk stays.
+    ///
+    /// # Errors
+    /// If its processes cannot be told from others.
+    pub fn power_off(mut self) -> Result<()> {
+        let own = mounts_of(self.namespaces.pid() as i32).context("the node's namespaces")?;
+        self.kubelet = None;
+        self.runtime = None;
+        // What watches over containers has outlived the runtime; it would keep the namespaces, and the link in them.
+        let here = |entry: fs::DirEntry| {
+            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+            (mounts_of(pid).as_ref() == Some(&own)).then_some(pid)
+        };
+        for pid in fs::read_dir("/proc")?.flatten().filter_map(here) {
+            // One that has gone meanwhile is what is wanted.
+            kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+        }
+        cgroup::end_node(&self.name)
+    }
+
     /// Fails if a part that should run has ended.
     ///
     /// # Errors
     /// With the end of that part's log.
     pub fn check(&mut self) -> Result<()> {
-        self.runtime.check()?;
+        self.runtime.as_mut().map_or(Ok(()), Service::check)?;
         self.proxy.check()?;
         self.kubelet.as_mut().map_or(Ok(()), Service::check)
     }
@@ -139,6 +165,22 @@ fn inside(holder: u32, program: &str, arguments: &[&str]) -> Command {
     command
 }
 
+/// The namespace of a process's mounts.
+fn mounts_of(pid: i32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()
+}
+
+fn start_runtime(holder: u32, folder: &Path) -> Result<Service> {
+    let mut containerd = inside(holder, "containerd", &["-c"]);
+    containerd.arg(folder.join("containerd.toml"));
+    let mut runtime = Service::start(containerd, &folder.join("containerd.log"))?;
+    wait::until("containerd", Duration::from_secs(30), || {
+        runtime.check()?;
+        run_command(inside(holder, "ctr", &["version"])).map(Some)
+    })?;
+    Ok(runtime)
+}
+
 fn run_command(mut command: Command) -> Result<String> {
     let output = command.output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -155,7 +197,8 @@ fn connect(holder: u32, number: u8) -> Result<()> {
     })?;
     run("ip", &["link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &pid])?;
     run("ip", &["link", "set", &link, "master", "guard0", "up"])?;
-    run("ip", &["route", "add", &pod_range(number), "via", &own])?;
+    // After a power cut the way of before is still there.
+    run("ip", &["route", "replace", &pod_range(number), "via", &own])?;
     let other = 3 - number;
     let script = format!(
         "ip link set lo up; ip address add {own}/24 dev eth0; ip link set eth0 up; ip route add default via 10.99.0.1

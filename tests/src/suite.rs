@@ -44,6 +44,42 @@ pub fn ignore_all<C>(tests: &[Test<C>], reason: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Runs the wanted tests at once, each with a context of its own: for tests that mostly wait.
+pub fn run_at_once<C>(tests: &[Test<C>], context: impl Fn() -> C + Sync) -> ExitCode {
+    let chosen = wanted(tests);
+    println!("\nrunning {} tests", chosen.len());
+    let begin = Instant::now();
+    let passed = std::thread::scope(|scope| {
+        let context = &context;
+        let begun: Vec<_> = chosen.iter().map(|test| scope.spawn(move || passes(test, &mut context()))).collect();
+        // A test that panics is one that fails.
+        begun.into_iter().map(|test| test.join().unwrap_or(false)).filter(|passed| *passed).count()
+    });
+    conclude(passed, chosen.len() - passed, 0, tests.len() - chosen.len(), begin)
+}
+
+/// Runs one test, and says what came of it.
+fn passes<C>((name, _, test): &Test<C>, context: &mut C) -> bool {
+    let start = Instant::now();
+    let result = catch_unwind(AssertUnwindSafe(|| test(context)));
+    let seconds = start.elapsed().as_secs_f64();
+    match &result {
+        Ok(Ok(())) => println!("test {name} ... ok ({seconds:.1} s)"),
+        Ok(Err(error)) => println!("test {name} ... FAILED ({seconds:.1} s)\n{error:#}\n"),
+        Err(_) => println!("test {name} ... FAILED ({seconds:.1} s), panicked\n"),
+    }
+    matches!(result, Ok(Ok(())))
+}
+
+fn conclude(passed: usize, failed: usize, ignored: usize, filtered: usize, begin: Instant) -> ExitCode {
+    let verdict = if failed == 0 { "ok" } else { "FAILED" };
+    println!(
+        "\ntest result: {verdict}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; {filtered} filtered out; finished in {:.2}s\n",
+        begin.elapsed().as_secs_f64()
+    );
+    ExitCode::from(u8::from(failed > 0))
+}
+
 /// Runs the wanted tests on what `start` makes, as far as they need no more than it `has`; the first failure does not stop the others.
 pub fn run<C>(tests: &[Test<C>], has: Needs, start: impl FnOnce() -> Result<C>) -> ExitCode {
     let (chosen, ignored): (Vec<&Test<C>>, Vec<&Test<C>>) =
@@ -62,30 +98,6 @@ pub fn run<C>(tests: &[Test<C>], has: Needs, start: impl FnOnce() -> Result<C>) 
     for (name, ..) in &ignored {
         println!("test {name} ... ignored, needs a cluster of its own");
     }
-    let mut failed = 0;
-    for (name, _, test) in &chosen {
-        let start = Instant::now();
-        let result = catch_unwind(AssertUnwindSafe(|| test(&mut context)));
-        let seconds = start.elapsed().as_secs_f64();
-        match result {
-            Ok(Ok(())) => println!("test {name} ... ok ({seconds:.1} s)"),
-            Ok(Err(error)) => {
-                failed += 1;
-                println!("test {name} ... FAILED ({seconds:.1} s)\n{error:#}\n");
-            }
-            Err(_) => {
-                failed += 1;
-                println!("test {name} ... FAILED ({seconds:.1} s), panicked\n");
-            }
-        }
-    }
-    let verdict = if failed == 0 { "ok" } else { "FAILED" };
-    println!(
-        "\ntest result: {verdict}. {} passed; {failed} failed; {} ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
-        chosen.len() - failed,
-        ignored.len(),
-        tests.len() - chosen.len() - ignored.len(),
-        begin.elapsed().as_secs_f64()
-    );
-    ExitCode::from(u8::from(failed > 0))
+    let passed = chosen.iter().filter(|test| passes(test, &mut context)).count();
+    conclude(passed, chosen.len() - passed, ignored.len(), tests.len() - chosen.len() - ignored.len(), begin)
 }

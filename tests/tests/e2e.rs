@@ -55,8 +55,12 @@ mod scrape;
 mod setups;
 #[path = "e2e/sink.rs"]
 mod sink;
+#[path = "e2e/soak.rs"]
+mod soak;
 #[path = "e2e/status.rs"]
 mod status;
+#[path = "e2e/survivals.rs"]
+mod survivals;
 #[path = "e2e/ui.rs"]
 mod ui;
 
@@ -151,6 +155,26 @@ const KILLS: &[Test<Cluster>] = &[
     ("every_write_point_is_survived", Own, kills::every_write_point_is_survived),
 ];
 
+/// As long as somebody says: `tests/run --soak MINUTES`.
+const SOAK: &[Test<Cluster>] = &[("a_soak_is_survived", Own, soak::a_soak_is_survived)];
+
+/// Four minutes of it: `tests/run --soak short`.
+const SHORT_SOAK: &[Test<Cluster>] = &[
+    ("exporters_run_restricted_on_every_node", Any, install::exporters_run_restricted_on_every_node),
+    ("a_short_soak_finds_its_faults", Own, soak::a_short_soak_finds_its_faults),
+];
+
+/// Parts of the cluster that fail, three times each: `tests/run --faults`.
+const FAULTS: &[Test<Cluster>] = &[
+    ("exporters_run_restricted_on_every_node", Any, install::exporters_run_restricted_on_every_node),
+    ("the_api_server_restarts", Own, survivals::the_api_server_restarts),
+    ("the_api_server_is_away", Own, survivals::the_api_server_is_away),
+    ("etcd_is_compacted", Own, survivals::etcd_is_compacted),
+    ("a_kubelet_restarts", Own, survivals::a_kubelet_restarts),
+    ("a_container_runtime_restarts", Own, survivals::a_container_runtime_restarts),
+    ("a_node_loses_its_power", Own, survivals::a_node_loses_its_power),
+];
+
 fn main() -> Result<ExitCode> {
     if let Ok(context) = std::env::var("GUARD_E2E_CONTEXT") {
         return Ok(suite::run(TESTS, Any, || Cluster::existing(&context).context("GUARD_E2E_CONTEXT")));
@@ -161,6 +185,11 @@ fn main() -> Result<ExitCode> {
     match world::enter()? {
         Place::Done(code) => Ok(code),
         Place::Inside if std::env::var_os("GUARD_E2E_KILLS").is_some() => Ok(suite::run(KILLS, Own, Cluster::start)),
+        Place::Inside if std::env::var_os("GUARD_E2E_FAULTS").is_some() => Ok(suite::run(FAULTS, Own, Cluster::start)),
+        Place::Inside if std::env::var("GUARD_SOAK_MINUTES").is_ok_and(|minutes| minutes == "short") => {
+            Ok(suite::run(SHORT_SOAK, Own, Cluster::start))
+        }
+        Place::Inside if std::env::var_os("GUARD_SOAK_MINUTES").is_some() => Ok(suite::run(SOAK, Own, Cluster::start)),
         Place::Inside => Ok(suite::run(TESTS, Own, Cluster::start)),
     }
 }

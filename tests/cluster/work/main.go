@@ -2,12 +2,14 @@
 //
 //	work                     serve on :8080 and call the peers, as the environment says
 //	work get URL             ask once, and say the answer's status
+//	work batch SECONDS       compute for so long and end well, as a job does
 //	work fault KIND SECONDS  switch a fault on in the work that runs beside it; it ends by itself,
 //	                         or with the KIND none
 //
 // Environment: PEER (URL called RATE times a second), RATE, REPLY_BYTES and BURN_MICROSECONDS (the answer to one call
 // and the CPU it costs), HOLD_MIB (memory held), SINK (host:port) and SINK_BYTES (sent there each second by UDP),
-// IGNORE_SIGTERM (if set, only a kill ends it).
+// LISTEN_UDP (address where packets are taken and dropped), BATCH_SECONDS (computed every 100 s), IGNORE_SIGTERM (if set,
+// only a kill ends it).
 package main
 
 import (
@@ -18,6 +20,8 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -32,14 +36,18 @@ const (
 	longest = 10 * time.Minute
 	// A leak stops here, even in a pod without a limit.
 	mostLeaked = 512 << 20
+	// What a slow leak has taken when it stops: it shows, and reaches no limit.
+	slowlyLeaked = 64 << 20
+	scratch      = "/state/scratch"
+	batchEvery   = 100 * time.Second
 )
 
 var (
 	// When the fault ends, in nanoseconds of Unix time; a new fault takes the place of the one before.
 	faultEnd atomic.Int64
-	// The fault is that ten times the usual traffic is sent to the sink.
-	sendsTooMuch atomic.Bool
-	held         [][]byte
+	// What the fault is, as long as it lasts.
+	faultKind atomic.Value
+	held      [][]byte
 )
 
 func main() {
@@ -49,6 +57,11 @@ func main() {
 		return
 	case len(os.Args) == 3 && os.Args[1] == "get":
 		get(os.Args[2])
+		return
+	case len(os.Args) == 3 && os.Args[1] == "batch":
+		seconds, err := strconv.Atoi(os.Args[2])
+		fail(err)
+		batch(seconds)
 		return
 	}
 	if os.Getenv("IGNORE_SIGTERM") != "" {
@@ -62,6 +75,12 @@ func main() {
 	if sink := os.Getenv("SINK"); sink != "" {
 		go send(sink, number("SINK_BYTES", 20000))
 	}
+	if at := os.Getenv("LISTEN_UDP"); at != "" {
+		go receive(at)
+	}
+	if seconds := number("BATCH_SECONDS", 0); seconds > 0 {
+		go report(seconds)
+	}
 	http.HandleFunc("/", answer(number("REPLY_BYTES", 2000), number("BURN_MICROSECONDS", 500)))
 	http.HandleFunc("/fault", fault)
 	fail(http.ListenAndServe(address, nil))
@@ -70,6 +89,10 @@ func main() {
 func answer(size, micros int) http.HandlerFunc {
 	body := make([]byte, size)
 	return func(w http.ResponseWriter, _ *http.Request) {
+		if suffers("unready") {
+			http.Error(w, "told to be unready", http.StatusServiceUnavailable)
+			return
+		}
 		burn(time.Duration(micros) * time.Microsecond)
 		_, _ = w.Write(body)
 	}
@@ -96,8 +119,11 @@ func send(sink string, perSecond int) {
 	packet := make([]byte, 1000)
 	for range time.Tick(100 * time.Millisecond) {
 		left := int(float64(perSecond)*(0.8+0.4*rand.Float64())) / 10
-		if sendsTooMuch.Load() && faulty() {
+		if suffers("egress") {
 			left *= 10
+		}
+		if suffers("silence") {
+			left = 0
 		}
 		for ; left > 0; left -= len(packet) {
 			// A refusal by the sink's host is no concern of the sender.
@@ -106,18 +132,49 @@ func send(sink string, perSecond int) {
 	}
 }
 
+// receive takes packets for as long as it lives.
+func receive(at string) {
+	connection, err := net.ListenPacket("udp", at)
+	fail(err)
+	packet := make([]byte, 2000)
+	for {
+		_, _, err := connection.ReadFrom(packet)
+		fail(err)
+	}
+}
+
+// report computes now and then, as reports do.
+func report(seconds int) {
+	for range time.Tick(batchEvery) {
+		batch(seconds)
+	}
+}
+
+func batch(seconds int) {
+	for end := time.Now().Add(time.Duration(seconds) * time.Second); time.Now().Before(end); {
+		burn(5 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
 func fault(w http.ResponseWriter, r *http.Request) {
 	seconds, _ := strconv.Atoi(r.URL.Query().Get("seconds"))
 	end := time.Now().Add(min(time.Duration(seconds)*time.Second, longest))
 	kind := r.URL.Query().Get("kind")
+	faultKind.Store(kind)
 	faultEnd.Store(end.UnixNano())
-	sendsTooMuch.Store(kind == "egress")
 	switch kind {
 	case "cpu":
 		go hog()
 	case "leak":
 		go leak()
-	case "egress", "none":
+	case "slow-leak":
+		go leakSlowly()
+	case "disk":
+		go write()
+	case "threads":
+		go threads()
+	case "egress", "silence", "unready", "none":
 	case "crash":
 		if err := os.WriteFile(marker, []byte(end.Format(time.RFC3339)), 0o644); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -134,6 +191,11 @@ func faulty() bool {
 	return time.Now().UnixNano() < faultEnd.Load()
 }
 
+// suffers says whether a fault of this kind lasts.
+func suffers(kind string) bool {
+	return faulty() && faultKind.Load() == kind
+}
+
 func hog() {
 	for faulty() {
 		burn(10 * time.Millisecond)
@@ -145,6 +207,50 @@ func leak() {
 	for leaked := 0; leaked < mostLeaked && faulty(); leaked += 2 << 20 {
 		hold(2 << 20)
 		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// leakSlowly takes 1 MiB twice a second, and gives it back when the fault ends.
+func leakSlowly() {
+	before := len(held)
+	for faulty() {
+		if len(held)-before < slowlyLeaked>>20 {
+			hold(1 << 20)
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	clear(held[before:])
+	held = held[:before]
+	debug.FreeOSMemory()
+}
+
+// write fills a file, and again, at 20 MB a second, past the page cache.
+func write() {
+	block := make([]byte, 2<<20)
+	for faulty() {
+		file, err := os.OpenFile(scratch, os.O_CREATE|os.O_WRONLY|os.O_TRUNC|os.O_SYNC, 0o600)
+		if err != nil {
+			return
+		}
+		for i := 0; i < 20 && faulty(); i++ {
+			_, _ = file.Write(block)
+			time.Sleep(100 * time.Millisecond)
+		}
+		_ = file.Close()
+	}
+	_ = os.Remove(scratch)
+}
+
+// threads are 150, each of which wakes 100 times a second and does a little.
+func threads() {
+	for range 150 {
+		go func() {
+			// A thread that is locked ends with its function.
+			runtime.LockOSThread()
+			for faulty() {
+				_ = syscall.Nanosleep(&syscall.Timespec{Nsec: 10_000_000}, nil)
+			}
+		}()
 	}
 }
 

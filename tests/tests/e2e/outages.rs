@@ -1,6 +1,5 @@
 //! Parts that fail: the answer is worse and still true, and says what is missing.
 
-use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ impl Exporter {
         std::fs::write(file("token"), token.trim())?;
         let path = r#"jsonpath={.status.addresses[?(@.type=="InternalIP")].address}"#;
         let host = cluster.admin().kubectl(&["get", "node", node, "-o", path])?;
-        let (address, health) = (free_address()?, free_address()?);
+        let (address, health) = (http::free_address()?, http::free_address()?);
         let mut command = Command::new(guard_binary("guard-exporter")?);
         command
             .args(["--node-name", node, "--loopback", &address, "--listen", &health, "--interval", "10s"])
@@ -57,10 +56,6 @@ impl Exporter {
             told(&report).map(Some).with_context(|| report["kubelet"].to_string() + &report["model"].to_string())
         })
     }
-}
-
-fn free_address() -> Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 /// The node of a pod of the load.

@@ -1,0 +1,211 @@
+//! The record of what was survived: how often each fault was made, and how often nothing was lost; and its section of
+//! `tests/FIGURES.md`, with the faults that single tests hold.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result, ensure};
+use jiff::Timestamp;
+
+/// A line for each time that a fault was made many times over.
+pub const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/records/faults.csv");
+const TITLES: &str = "date,commit,fault,where,tried,survived,lost,seconds,what must hold";
+
+/// So often a fault is made around a process, and of the whole cluster.
+pub const LEAST: [(&str, usize); 2] = [("process", 20), ("cluster", 3)];
+
+/// Faults that tests hold without a count: which, the test, and its file from the root of the repository.
+const HELD: [(&str, &str, &str); 15] = [
+    ("a journal that cannot be written", "what_cannot_be_written_is_an_error", "kubectl-guard/src/audit/tests.rs"),
+    (
+        "a journal torn in the middle of a line",
+        "a_torn_last_line_is_moved_aside_and_the_chain_goes_on",
+        "kubectl-guard/src/audit/tests.rs",
+    ),
+    (
+        "a table torn at any byte",
+        "a_table_that_was_torn_anywhere_is_gone_on_with_behind_its_last_whole_line",
+        "kubectl-guard/src/collect/file.rs",
+    ),
+    (
+        "a clock that steps by an hour, 20 times either way",
+        "a_clock_that_steps_by_an_hour_either_way_accuses_nobody",
+        "guard-exporter/src/pipeline.rs",
+    ),
+    ("a clock that is set back over jobs", "a_clock_set_back_forgets_what_lies_ahead", "models/src/recurrence.rs"),
+    ("a node's summary of another node", "a_summary_of_another_node_is_not_believed", "guard-exporter/src/pipeline.rs"),
+    (
+        "a serving certificate that changes",
+        "a_changed_certificate_is_served_without_a_restart_and_a_broken_one_is_not",
+        "guard-exporter/src/tls/tests.rs",
+    ),
+    ("bent bytes of a kubelet", "the_kubelets_summary", "tests/hostile/tests/bent.rs"),
+    ("bent bytes of cAdvisor", "the_kubelets_cadvisor_page_in_whatever_pieces", "tests/hostile/tests/bent.rs"),
+    ("bent bytes of the API server", "pods_of_the_api_server", "tests/hostile/tests/bent.rs"),
+    (
+        "a write whose answer is lost",
+        "after_a_lost_answer_the_object_is_read_and_nothing_is_sent_again",
+        "kubectl-guard/src/apply/tests.rs",
+    ),
+    ("a panic of a part of run", "a_panic_of_a_part_ends_nothing_else", "kubectl-guard/src/run/supervise.rs"),
+    ("a kubelet that stays away", "without_its_kubelet_a_node_is_not_guessed_at", "tests/tests/e2e/outages.rs"),
+    ("an exporter's pod that is deleted", "a_killed_exporter_costs_a_warning_at_most", "tests/tests/e2e/outages.rs"),
+    (
+        "a node that dies in a drain",
+        "a_drain_of_a_node_that_dies_half_way_is_told_and_gone_on_with",
+        "tests/tests/e2e/nodes.rs",
+    ),
+];
+
+/// What came of one fault, made many times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Survival {
+    /// When.
+    pub date: String,
+    /// Of which commit.
+    pub commit: String,
+    /// Its name.
+    pub fault: String,
+    /// `process` or `cluster`.
+    pub place: String,
+    /// How often it was made.
+    pub tried: usize,
+    /// How often all held that must hold.
+    pub survived: usize,
+    /// How often something was lost.
+    pub lost: usize,
+    /// How long it took.
+    pub seconds: u64,
+    /// What must hold.
+    pub claim: String,
+}
+
+/// Makes a fault so many times; `trial` fails if something is lost. Writes the record if `GUARD_FAULTS_RECORD` is set.
+///
+/// # Errors
+/// If anything was lost, with the first reason; or if the record cannot be written.
+pub fn survive(
+    place: &str,
+    fault: &str,
+    claim: &str,
+    times: usize,
+    mut trial: impl FnMut(usize) -> Result<()>,
+) -> Result<()> {
+    let begun = Timestamp::now();
+    let losses: Vec<String> = (0..times)
+        .filter_map(|number| trial(number).with_context(|| format!("{fault}, time {number}")).err())
+        .map(|error| format!("{error:#}"))
+        .collect();
+    let survived = times - losses.len();
+    crate::suite::note(&format!("{fault}: tried {times}, survived {survived}, lost {}", losses.len()));
+    if std::env::var_os("GUARD_FAULTS_RECORD").is_some() {
+        note(&Survival {
+            date: begun.round(jiff::Unit::Second)?.to_string(),
+            commit: std::env::var("GUARD_E2E_COMMIT").unwrap_or_default(),
+            fault: fault.to_owned(),
+            place: place.to_owned(),
+            tried: times,
+            survived,
+            lost: losses.len(),
+            seconds: Timestamp::now().duration_since(begun).as_secs().unsigned_abs(),
+            claim: claim.to_owned(),
+        })?;
+    }
+    ensure!(losses.is_empty(), "lost {} of {times}; first: {}", losses.len(), losses[0]);
+    Ok(())
+}
+
+fn note(survival: &Survival) -> Result<()> {
+    // Faults are made at once; their lines stay apart.
+    static WRITING: Mutex<()> = Mutex::new(());
+    let _held = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let begins = !std::path::Path::new(RECORD).exists();
+    std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/records"))?;
+    let mut file = OpenOptions::new().append(true).create(true).open(RECORD).context(RECORD)?;
+    let titles = if begins { format!("{TITLES}\n") } else { String::new() };
+    let Survival { date, commit, fault, place, tried, survived, lost, seconds, claim } = survival;
+    let line = format!("{date},{commit},{fault},{place},{tried},{survived},{lost},{seconds},{claim}\n");
+    file.write_all(format!("{titles}{line}").as_bytes())?;
+    crate::figures::set("faults", &section(&record()?))
+}
+
+/// The latest of each fault, in the order in which they were first made.
+fn latest(record: &[Survival]) -> Vec<&Survival> {
+    let mut latest: Vec<&Survival> = Vec::new();
+    for survival in record {
+        match latest.iter_mut().find(|known| known.fault == survival.fault) {
+            Some(known) => *known = survival,
+            None => latest.push(survival),
+        }
+    }
+    latest
+}
+
+/// The section, in Markdown.
+pub fn section(record: &[Survival]) -> String {
+    let mut text = "`tests/run --faults`: the real programs beside stand-ins of a kubelet and an API server that fail as they are told \
+        (process), and parts of the real cluster that are stopped and started (cluster). The last run of each; all are in \
+        [records/faults.csv](records/faults.csv). `fix` has its own: killed at each of its writes, [kills.csv](kills.csv).\n\n\
+        | fault | where | tried | survived | lost | what must hold |\n| --- | --- | --- | --- | --- | --- |\n"
+        .to_owned();
+    for Survival { fault, place, tried, survived, lost, claim, .. } in latest(record) {
+        text += &format!("| {fault} | {place} | {tried} | {survived} | {lost} | {claim} |\n");
+    }
+    text += "\nHeld by a test each, without a count:\n\n| fault | test |\n| --- | --- |\n";
+    for (fault, test, file) in HELD {
+        text += &format!("| {fault} | [{test}](../{file}) |\n");
+    }
+    text
+}
+
+/// The record's lines.
+///
+/// # Errors
+/// If a line is none of ours.
+pub fn record() -> Result<Vec<Survival>> {
+    let Ok(text) = std::fs::read_to_string(RECORD) else { return Ok(Vec::new()) };
+    let read = |line: &str| {
+        let cells: Vec<&str> = line.splitn(9, ',').collect();
+        let [date, commit, fault, place, tried, survived, lost, seconds, claim] = cells[..] else { return None };
+        Some(Survival {
+            date: date.to_owned(),
+            commit: commit.to_owned(),
+            fault: fault.to_owned(),
+            place: place.to_owned(),
+            tried: tried.parse().ok()?,
+            survived: survived.parse().ok()?,
+            lost: lost.parse().ok()?,
+            seconds: seconds.parse().ok()?,
+            claim: claim.to_owned(),
+        })
+    };
+    text.lines().filter(|line| *line != TITLES).map(|line| read(line).with_context(|| line.to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_was_lost_however_often_it_was_tried() {
+        let record = record().unwrap();
+        for survival in latest(&record) {
+            let least = LEAST.iter().find(|(place, _)| *place == survival.place).map_or(0, |(_, least)| *least);
+            // Pods that are replaced by the thousand are one time.
+            assert!(survival.tried >= least || survival.fault.contains("pods replaced"), "{survival:?}");
+            assert!(survival.lost == 0 && survival.survived == survival.tried, "{survival:?}");
+        }
+        let page = std::fs::read_to_string(crate::figures::PAGE).unwrap();
+        assert!(record.is_empty() || page.contains(section(&record).trim_end()), "the page tells of another record");
+    }
+
+    #[test]
+    fn every_test_that_is_named_is_there() {
+        let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        for (_, test, file) in HELD {
+            let text = std::fs::read_to_string(root.join(file)).unwrap();
+            assert!(text.contains(&format!("fn {test}(")), "{file}: {test}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The `run` of a soak: steered, killed and started again, its files looked at.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use guard_tests::cluster::Cluster;
+use guard_tests::process::Service;
+use guard_tests::wait;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+/// A `run`, and the folder that it works in.
+pub(super) struct Running<'a> {
+    cluster: &'a Cluster,
+    folder: PathBuf,
+    settings: Value,
+    service: Service,
+}
+
+impl<'a> Running<'a> {
+    /// Starts it; it tells of incidents at this URL.
+    pub(super) fn start(cluster: &'a Cluster, told: &str, interval: &str, only: Option<&str>) -> Result<Self> {
+        let folder = cluster.folder().join("soak");
+        fs::create_dir_all(&folder)?;
+        let mut settings = json!({
+            "dataset_generator": {"interval": interval, "all_namespaces": only.is_none()},
+            "agents": {"watch_interval": "2s"},
+            "notices": {"webhook_url": told, "group_wait": "5s"},
+            "remediation": {"confidence_threshold": 0.7},
+        });
+        if let Some(namespace) = only {
+            settings["dataset_generator"]["namespace"] = namespace.into();
+        }
+        write(&folder, &settings)?;
+        let service = begin(cluster, &folder)?;
+        let running = Self { cluster, folder, settings, service };
+        let table = running.folder.join("pod_metrics.csv");
+        wait::until("the first rows of run", Duration::from_mins(1), || {
+            Ok((fs::read_to_string(&table)?.lines().count() > 1).then_some(()))
+        })?;
+        Ok(running)
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.service.pid()
+    }
+
+    /// Fails if it has ended.
+    pub(super) fn check(&mut self) -> Result<()> {
+        self.service.check()
+    }
+
+    /// SIGKILL; its files must be whole, and the next one goes on with them.
+    pub(super) fn kill_and_start_again(&mut self) -> Result<()> {
+        self.signal(Signal::SIGKILL)?;
+        wait::until("the end of a killed run", Duration::from_secs(5), || Ok(self.service.ended()?.then_some(())))?;
+        whole(&self.folder)?;
+        self.service = begin(self.cluster, &self.folder)?;
+        Ok(())
+    }
+
+    /// Makes it stricter by a changed file, which it must see by itself; what it says of it.
+    pub(super) fn reload(&mut self) -> Result<String> {
+        let before = self.reloaded()?.len();
+        let line = self.settings["remediation"]["confidence_threshold"].as_f64().unwrap_or(0.7) + 0.05;
+        self.settings["remediation"]["confidence_threshold"] = line.into();
+        write(&self.folder, &self.settings)?;
+        wait::until("run to take its new configuration", Duration::from_secs(20), || {
+            Ok(self.reloaded()?.get(before).cloned())
+        })
+    }
+
+    fn reloaded(&self) -> Result<Vec<String>> {
+        let log = fs::read_to_string(self.folder.join("log"))?;
+        let said = log.lines().filter_map(|line| line.split_once("reloaded: "));
+        Ok(said.map(|(_, what)| what.to_owned()).collect())
+    }
+
+    /// Its parts that were restarted, with how often.
+    pub(super) fn restarts(&self) -> Result<String> {
+        let answer = self.cluster.admin().guard(&["run", "status", "-o", "json"])?;
+        let answer: Value = serde_json::from_str(&answer.out).with_context(|| format!("{answer:?}"))?;
+        let parts = answer["state"]["parts"].as_object().context("run tells of no parts")?;
+        let restarted = parts.iter().filter(|(_, part)| part["restarts"] != 0);
+        Ok(restarted.map(|(name, part)| format!("{name} {}", part["restarts"])).collect::<Vec<_>>().join(" "))
+    }
+
+    /// Ends it as a service is ended; its files must be whole.
+    pub(super) fn stop(&mut self) -> Result<()> {
+        self.signal(Signal::SIGTERM)?;
+        wait::until("the end of run", Duration::from_secs(6), || Ok(self.service.ended()?.then_some(())))?;
+        whole(&self.folder)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill(Pid::from_raw(i32::try_from(self.pid())?), signal)?)
+    }
+}
+
+fn write(folder: &Path, settings: &Value) -> Result<()> {
+    // Whoever reads it meanwhile must not see half of it.
+    fs::write(folder.join("guard.yaml.new"), settings.to_string())?;
+    Ok(fs::rename(folder.join("guard.yaml.new"), folder.join("guard.yaml"))?)
+}
+
+fn begin(cluster: &Cluster, folder: &Path) -> Result<Service> {
+    let mut command = cluster.admin().command("kubectl");
+    command.args(["guard", "run", "--config-file=guard.yaml"]).current_dir(folder);
+    Service::start(command, &folder.join("log"))
+}
+
+/// The table has whole lines, and the documents are JSON.
+fn whole(folder: &Path) -> Result<()> {
+    let table = fs::read_to_string(folder.join("pod_metrics.csv"))?;
+    ensure!(table.ends_with('\n'), "the table ends within a line: {:?}", table.lines().last());
+    let columns = table.lines().next().unwrap_or_default().matches(',').count();
+    let torn = table.lines().find(|line| line.matches(',').count() != columns);
+    ensure!(torn.is_none(), "a line of the table is torn: {torn:?}");
+    for name in ["pod_insights.json", "remediation_history.json"] {
+        // Neither is there before there was something to say.
+        if let Ok(text) = fs::read_to_string(folder.join(name)) {
+            serde_json::from_str::<Value>(&text).with_context(|| format!("{name}: {text}"))?;
+        }
+    }
+    Ok(())
+}
