@@ -195,7 +195,7 @@ impl StandIn {
             Mood::Nonsense => say(stream, 200, b"{\"items\": [{\"metadata\": 7}, \"\\ud800\"], \"node\": [}"),
             Mood::Huge => {
                 write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
-                let block = [b'['; 1 << 16];
+                let block = vec![b'['; 1 << 16];
                 (0..HUGE / block.len()).try_for_each(|_| Ok(stream.write_all(&block)?))
             }
             Mood::Cut => {

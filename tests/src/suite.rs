@@ -51,9 +51,9 @@ pub fn run_at_once<C>(tests: &[Test<C>], context: impl Fn() -> C + Sync) -> Exit
     let begin = Instant::now();
     let passed = std::thread::scope(|scope| {
         let context = &context;
-        let begun: Vec<_> = chosen.iter().map(|test| scope.spawn(move || passes(test, &mut context()))).collect();
+        let running: Vec<_> = chosen.iter().map(|test| scope.spawn(move || passes(test, &mut context()))).collect();
         // A test that panics is one that fails.
-        begun.into_iter().map(|test| test.join().unwrap_or(false)).filter(|passed| *passed).count()
+        running.into_iter().map(|test| test.join().unwrap_or(false)).filter(|passed| *passed).count()
     });
     conclude(passed, chosen.len() - passed, 0, tests.len() - chosen.len(), begin)
 }

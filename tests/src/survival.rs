@@ -149,13 +149,11 @@ pub fn section(record: &[Survival]) -> String {
         [records/faults.csv](records/faults.csv). `fix` has its own: killed at each of its writes, [kills.csv](kills.csv).\n\n\
         | fault | where | tried | survived | lost | what must hold |\n| --- | --- | --- | --- | --- | --- |\n"
         .to_owned();
-    for Survival { fault, place, tried, survived, lost, claim, .. } in latest(record) {
-        text += &format!("| {fault} | {place} | {tried} | {survived} | {lost} | {claim} |\n");
-    }
+    text.extend(latest(record).into_iter().map(|Survival { fault, place, tried, survived, lost, claim, .. }| {
+        format!("| {fault} | {place} | {tried} | {survived} | {lost} | {claim} |\n")
+    }));
     text += "\nHeld by a test each, without a count:\n\n| fault | test |\n| --- | --- |\n";
-    for (fault, test, file) in HELD {
-        text += &format!("| {fault} | [{test}](../{file}) |\n");
-    }
+    text.extend(HELD.iter().map(|(fault, test, file)| format!("| {fault} | [{test}](../{file}) |\n")));
     text
 }
 

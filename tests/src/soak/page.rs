@@ -57,7 +57,7 @@ pub fn section(verdict: &Verdict, record: &Record) -> String {
         verdict.calm_hours
     );
     text += "| what | came to |\n| --- | --- |\n";
-    let mut row = |what: &str, came: String| text += &format!("| {what} | {came} |\n");
+    let mut row = |what: &str, came: String| text.extend([format!("| {what} | {came} |\n")]);
     row("faults that `run` told as an incident", format!("{told} of {all}, the right pod first in {first}"));
     row("faults that an exporter alerted of", format!("{seen} of {all}, no other pod before it in {seen_first}"));
     row("incidents without a fault", verdict.false_incidents.len().to_string());
@@ -73,23 +73,24 @@ pub fn section(verdict: &Verdict, record: &Record) -> String {
         "mean score of calm pods, first and last third",
         format!("{from:.3} and {to:.3} (may differ by {DRIFT}); the highest of any was {:.2}", verdict.highest),
     );
-    text += &format!(
+    text.extend([format!(
         "\nGrowth is the median of the slopes between all pairs of samples, times the time; it may be {:.0} % of the median, or \
          {:.0} MiB. Open files may be {MORE_FDS} more in the last third than in the first, series {MORE_SERIES}.\n\n",
         SHARE * 100.0,
         LEAST / 1_048_576.0
-    );
+    )]);
     text += "| process | hours | memory, MiB | growth, MiB | open files | series | CPU, ms a second |\n| --- | --- | --- | --- | --- | --- | --- |\n";
     verdict.lives.iter().for_each(|life| text += &line_of(life));
     text += "\n| fault | pod | `run`: after | first mover | cause | exporter: after | cause |\n| --- | --- | --- | --- | --- | --- | --- |\n";
     verdict.faults.iter().for_each(|fault| text += &line(fault));
-    for told in &verdict.false_incidents {
-        text += &format!("\nWithout a fault: {} {} ({}, {:.2}).\n", told.from, told.pod, told.cause, told.score);
-    }
-    for alert in &verdict.false_alerts {
-        text +=
-            &format!("\nAlert without a fault: {} {} ({}, {:.2}).\n", alert.since, alert.pod, alert.cause, alert.score);
-    }
+    text.extend(
+        verdict.false_incidents.iter().map(|told| {
+            format!("\nWithout a fault: {} {} ({}, {:.2}).\n", told.from, told.pod, told.cause, told.score)
+        }),
+    );
+    text.extend(verdict.false_alerts.iter().map(|alert| {
+        format!("\nAlert without a fault: {} {} ({}, {:.2}).\n", alert.since, alert.pod, alert.cause, alert.score)
+    }));
     text
 }
 

@@ -103,7 +103,9 @@ pub(crate) fn dawdling_scrapers(rounds: &mut Rounds) -> Result<()> {
         })?;
         let asked = std::time::Instant::now();
         guard_tests::wait::until("health to be answered", Duration::from_secs(10), || {
-            scrapers.iter_mut().for_each(|scraper| drop(scraper.write_all(b"x")));
+            for scraper in &mut scrapers {
+                drop(scraper.write_all(b"x"));
+            }
             http::get(&exporter.network, "/healthz").map(Some)
         })?;
         ensure!(asked.elapsed() < Duration::from_secs(10), "health took {:?}", asked.elapsed());
