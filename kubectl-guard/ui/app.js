@@ -1,18 +1,38 @@
 // Asks again and again, and draws the view that the address names.
 
+import { banner, history, plan } from "/desk.js";
+import { post, reader } from "/net.js";
 import { ROWS, fleet, pod, workload } from "/views.js";
 
 const EVERY_MS = 5000;
+const EVERY_MS_AT_WORK = 1000;
 const view = document.getElementById("view");
 const summary = document.getElementById("summary");
 const warnings = document.getElementById("warnings");
+const told = document.getElementById("told");
+const job = document.getElementById("job");
 
-const state = { path: null, etag: null, data: null, filter: "", shown: ROWS, timer: null };
+const state = { data: null, desk: null, filter: "", shown: ROWS, timer: null };
+const readers = { data: reader(), desk: reader() };
 const ui = {
   get filter() { return state.filter; },
   get shown() { return state.shown; },
+  get desk() { return state.desk; },
+  get recorded() { return state.data?.recorded === true; },
   setFilter(text) { state.filter = text; state.shown = ROWS; draw(); },
   more() { state.shown += ROWS; draw(); },
+  again() { state.data = null; readers.data = reader(); told.textContent = ""; look().then(() => view.focus()); },
+  /** Sends a decision; true if it was heeded. What it says otherwise is for the view. */
+  async approve(word) {
+    await post("/api/approve", word);
+    await look();
+    job.focus();
+  },
+  async decline(word) {
+    await post("/api/decline", word);
+    told.textContent = "Declined: it is not proposed again until it has recovered and returns.";
+    location.hash = "#/";
+  },
 };
 
 /** `#/pod/shop/cart-0` as ["pod", "shop", "cart-0"]. */
@@ -20,59 +40,100 @@ function place() {
   return location.hash.replace(/^#\//, "").split("/").filter((part) => part !== "").map(decodeURIComponent);
 }
 
-function path([kind, namespace, name]) {
-  return kind === "pod" ? `/api/pod/${namespace}/${name}` : "/api/fleet";
+function path([kind, namespace, name, ...rest]) {
+  if (kind === "pod") return `/api/pod/${namespace}/${name}`;
+  if (kind === "plan") return `/api/plan/${namespace}/${name}/${rest[0]}`;
+  return kind === "history" ? "/api/history" : "/api/fleet";
 }
 
 function draw() {
   if (state.data === null) return;
   const [kind, namespace, name] = place();
-  const focused = document.activeElement?.id;
-  const caret = focused === "filter" ? document.activeElement.selectionStart : null;
-  if (kind === "pod") view.replaceChildren(...pod(state.data));
+  const focused = hold();
+  if (kind === "pod") view.replaceChildren(...pod(state.data, ui));
   else if (kind === "workload") view.replaceChildren(...workload(state.data, namespace, name, ui));
+  else if (kind === "plan") view.replaceChildren(...plan(state.data, ui));
+  else if (kind === "history") view.replaceChildren(...history(state.data));
   else view.replaceChildren(...fleet(state.data, ui));
-  // What was typed into goes on being typed into.
-  if (focused === "filter") {
-    const again = document.getElementById("filter");
-    again?.focus();
-    again?.setSelectionRange(caret, caret);
-  }
+  focused();
+}
+
+/** Whoever types, or walks through the links with the keyboard, stays where they are: what puts the focus back. */
+function hold() {
+  const active = document.activeElement;
+  if (active === null || !view.contains(active) || active === view) return () => {};
+  const { id, selectionStart: caret } = active;
+  const href = active.getAttribute("href");
+  return () => {
+    const again = id !== "" ? document.getElementById(id) : [...view.querySelectorAll("a")].find((link) => link.getAttribute("href") === href);
+    again?.focus({ preventScroll: true });
+    if (id === "filter") again?.setSelectionRange(caret, caret);
+  };
 }
 
 function say(data) {
+  const of = data.counts ?? null;
+  if (of === null) {
+    if (summary.dataset.known === undefined) summary.textContent = "";
+    return;
+  }
+  summary.dataset.known = "";
   const text = data.recorded ? " in a recorded incident" : "";
-  summary.textContent = `${data.counts.anomalous} of ${data.counts.watched} pods over their line${text}, ${new Date(data.at).toLocaleTimeString()}`;
-  const told = data.warnings ?? [];
-  warnings.hidden = told.length === 0;
-  warnings.textContent = told.join("; ");
+  summary.textContent = `${of.anomalous} of ${of.watched} pods over their line${text}, ${new Date(data.at).toLocaleTimeString()}`;
+  const notes = data.warnings ?? [];
+  warnings.hidden = notes.length === 0;
+  warnings.textContent = notes.join("; ");
 }
 
 async function look() {
   clearTimeout(state.timer);
   const wanted = path(place());
-  if (wanted !== state.path) Object.assign(state, { path: wanted, etag: null });
+  const isPlan = place()[0] === "plan";
   try {
-    const answer = await fetch(wanted, { headers: state.etag ? { "if-none-match": state.etag } : {} });
-    if (wanted !== path(place())) return;
-    if (answer.status !== 304) {
-      if (!answer.ok) throw new Error(answer.status === 404 ? "it is not there any more" : await answer.text());
-      state.etag = answer.headers.get("etag");
-      state.data = await answer.json();
-      say(state.data);
-      draw();
+    const desk = await readers.desk("/api/proposals");
+    if (desk !== null) {
+      state.desk = desk;
+      banner(job, desk.job);
     }
+    // A plan is made once, and stands still while somebody reads it and types.
+    if (isPlan && state.data === null) view.replaceChildren(waiting());
+    const data = isPlan && state.data !== null ? null : await readers.data(wanted);
+    if (wanted !== path(place())) return;
+    if (data !== null) {
+      state.data = data;
+      say(data);
+    }
+    if (data !== null || (desk !== null && !isPlan)) draw();
   } catch (error) {
-    warnings.hidden = false;
-    warnings.textContent = `What is shown is old: ${error.message}`;
-    state.etag = null;
+    if (wanted !== path(place())) return;
+    fail(error, isPlan);
   }
-  state.timer = setTimeout(look, EVERY_MS);
+  const busy = state.desk?.job && state.desk.job.ended === null;
+  clearTimeout(state.timer);
+  state.timer = setTimeout(look, busy ? EVERY_MS_AT_WORK : EVERY_MS);
+}
+
+function waiting() {
+  const p = document.createElement("p");
+  p.textContent = "Making the plan: scores, facts and guard rails are read now…";
+  return p;
+}
+
+function fail(error, isPlan) {
+  if (isPlan && state.data === null) {
+    // The refusal is the answer, and is not asked for again.
+    state.data = { nothing: error.message, plan: null };
+    draw();
+    return;
+  }
+  warnings.hidden = false;
+  warnings.textContent = `What is shown is old: ${error.message}`;
 }
 
 window.addEventListener("hashchange", () => {
   state.shown = ROWS;
   state.data = null;
+  readers.data = reader();
   look().then(() => view.focus());
 });
 look();

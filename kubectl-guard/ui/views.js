@@ -1,6 +1,7 @@
 // What is shown: the fleet, a workload, a pod. Each view is made anew from the latest answer.
 
 import { chart } from "/chart.js";
+import { planLink, proposals } from "/desk.js";
 import { el, table } from "/dom.js";
 import { age, count, figure, score } from "/words.js";
 
@@ -82,6 +83,7 @@ export function fleet(data, ui) {
   const found = word === "" ? data.items : data.items.filter(fits);
   const search = el("input", { type: "search", id: "filter", value: ui.filter, autocomplete: "off", oninput: (event) => ui.setFilter(event.target.value) });
   return [
+    proposals(ui.desk, data.at),
     incidents(data),
     el("div", { class: "pair" },
       groups("Workloads over their line", "Workload", "Pods over", data.workloads, (group) => workloadLink(group.namespace ?? "", group.name)),
@@ -103,7 +105,7 @@ export function workload(data, namespace, name, ui) {
 }
 
 /** One pod in depth. */
-export function pod(data) {
+export function pod(data, ui) {
   const { row, report } = data;
   const owner = row.workload ?? `Pod/${row.name}`;
   const facts = [
@@ -121,15 +123,17 @@ export function pod(data) {
   if (row.reasons.length > 0) {
     parts.push(el("h3", {}, "Why"), el("ol", {}, row.reasons.map((each) => el("li", {}, each.text, " ", el("span", { class: "faint" }, score(each.score))))));
   }
-  if (row.fix) parts.push(el("p", {}, "May help: ", el("strong", {}, row.fix), ". ", el("code", {}, command(row))));
+  if (row.fix) parts.push(el("p", {}, "May help: ", el("strong", {}, row.fix), ". ", ...help(row, ui)));
   if (report) parts.push(...depth(report, data.threshold));
   return parts;
 }
 
-/** What to type: the dashboard changes nothing. */
-function command(row) {
+/** Where its plan is, and what to type instead. A recording has no plans. */
+function help(row, ui) {
   const [kind, name] = (row.workload ?? `Pod/${row.name}`).split("/");
-  return `kubectl guard fix ${kind.toLowerCase()}/${name} -n ${row.namespace}`;
+  const target = `${kind.toLowerCase()}/${name}`;
+  const command = el("code", {}, `kubectl guard fix ${target} -n ${row.namespace}`);
+  return ui.recorded ? [command] : [el("a", { href: planLink(row.namespace, target) }, "Look at the plan"), ", or: ", command];
 }
 
 function depth(report, threshold) {

@@ -81,6 +81,8 @@ const TESTS: &[Test<Cluster>] = &[
     ("whoever_may_nothing_is_told_the_missing_rule", Any, rights::whoever_may_nothing_is_told_the_missing_rule),
     ("metrics_are_collected_and_analyzed", Any, collect::metrics_are_collected_and_analyzed),
     ("run_finds_a_crash_loop_and_changes_nothing", Any, run::run_finds_a_crash_loop_and_changes_nothing),
+    ("a_plan_is_approved_in_the_dashboard", Own, ui::a_plan_is_approved_in_the_dashboard),
+    ("a_viewer_approves_nothing_in_the_dashboard", Own, ui::a_viewer_approves_nothing_in_the_dashboard),
     ("an_operator_cannot_read_secrets", Any, rights::an_operator_cannot_read_secrets),
     ("a_dry_run_changes_nothing", Own, fix::a_dry_run_changes_nothing),
     ("the_journal_can_be_verified", Own, fix::the_journal_can_be_verified),

@@ -1,9 +1,17 @@
-//! The dashboard in a real browser, on the recorded incident. `tests/run` asks for it where a browser can be had.
+//! The dashboard in a real browser: on the recorded incident, with approvals, and with thousands of pods. `tests/run` asks
+//! for it where a browser can be had.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
+
+#[path = "ui/approvals.rs"]
+mod approvals;
+#[path = "ui/desk.rs"]
+mod desk;
+#[path = "ui/large.rs"]
+mod large;
 
 /// A dashboard that runs, and the URL that it printed.
 struct Dashboard {

@@ -39,6 +39,9 @@ pub struct RunArgs {
     /// Serve the dashboard too, on 127.0.0.1; its URL is printed
     #[arg(long)]
     ui: bool,
+    /// Let the dashboard only show: leave approvals out
+    #[arg(long, requires = "ui")]
+    read_only: bool,
     /// Port of the dashboard; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 5000, requires = "ui")]
     port: u16,
@@ -85,8 +88,9 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
     };
     introduce(&shared, &config, &merged, &parts);
     let (want, wanted) = watch::channel(Want::Run(Arc::new(config)));
-    let work =
-        futures::future::join_all(parts.iter().map(|part| supervised(*part, args.port, &shared, wanted.clone())));
+    let dashboard = connection.as_ref().map(|to| serve::Dashboard::new(args.port, args.read_only, to, &shared));
+    let supervised = |part: &Part| supervised(*part, dashboard.as_ref(), &shared, wanted.clone());
+    let work = futures::future::join_all(parts.iter().map(supervised));
     tokio::pin!(work);
     let steering = Steering::new(&shared, want, merged, load);
     #[cfg(unix)]
@@ -164,15 +168,24 @@ fn introduce(shared: &Shared<'_>, config: &Config, merged: &Merged, parts: &[Par
 }
 
 /// One part, kept going.
-async fn supervised(part: Part, dashboard: u16, shared: &Shared<'_>, want: watch::Receiver<Want>) {
-    supervise(part, shared, Pauses::default(), want, async |config: Arc<Config>| match (part, shared.connection) {
-        (Part::Collect, Some(connection)) => collect::collect(&config, connection, shared).await,
-        (Part::Propose, Some(connection)) => propose::propose(&config, connection, shared).await,
-        (Part::Notify, Some(connection)) => notices::notify(&config, connection, shared).await,
-        (Part::Serve, Some(connection)) => serve::serve(&config, connection, shared, dashboard).await,
-        (Part::Score, _) => score::score(&config, shared).await,
-        // A connection is opened before any part that needs one.
-        (Part::Run | Part::Collect | Part::Propose | Part::Notify | Part::Serve, _) => Ok(()),
+async fn supervised(
+    part: Part,
+    dashboard: Option<&serve::Dashboard>,
+    shared: &Shared<'_>,
+    want: watch::Receiver<Want>,
+) {
+    supervise(part, shared, Pauses::default(), want, async |config: Arc<Config>| {
+        match (part, shared.connection, dashboard) {
+            (Part::Collect, Some(connection), _) => collect::collect(&config, connection, shared).await,
+            (Part::Propose, Some(connection), _) => propose::propose(&config, connection, shared).await,
+            (Part::Notify, Some(connection), _) => notices::notify(&config, connection, shared).await,
+            (Part::Serve, Some(connection), Some(dashboard)) => {
+                serve::serve(&config, connection, shared, dashboard).await
+            }
+            (Part::Score, ..) => score::score(&config, shared).await,
+            // A connection is opened before any part that needs one.
+            (Part::Run | Part::Collect | Part::Propose | Part::Notify | Part::Serve, ..) => Ok(()),
+        }
     })
     .await;
 }

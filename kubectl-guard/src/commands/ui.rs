@@ -1,5 +1,6 @@
-//! `ui`: the dashboard in a browser on this machine. It only shows; nothing can be changed from it.
+//! `ui`: the dashboard in a browser on this machine. What is proposed there can be approved there, by the way of `fix`.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -7,18 +8,22 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
+use crate::approve::Screen;
 use crate::cli::{KubeFlags, Selection, SourceFlags};
 use crate::commands::demo;
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
+use crate::desk::{ClusterDesk, GRACE, Queue, Turns};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::pods;
 use crate::rows;
 use crate::scores::Source;
+use crate::ui::approvals::Approvals;
 use crate::ui::door::Door;
 use crate::ui::look::Look;
-use crate::ui::server::Shown;
+use crate::ui::server::{Pages, Shown};
+use crate::ui::worst;
 
 /// The exporters score every 15 s.
 const REFRESH: Duration = Duration::from_secs(15);
@@ -32,9 +37,12 @@ pub struct UiArgs {
     /// Address to listen on; only 127.0.0.1 is taken
     #[arg(long, value_name = "IP", value_parser = loopback, default_value = "127.0.0.1")]
     address: Ipv4Addr,
-    /// Show a recorded incident; needs no cluster
+    /// Show a recorded incident; needs no cluster, and nothing can be approved
     #[arg(long)]
     demo: bool,
+    /// Only show: leave approvals out
+    #[arg(long)]
+    read_only: bool,
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
@@ -61,29 +69,57 @@ pub async fn run(args: &UiArgs, kube: &KubeFlags, console: &Console) -> Result<E
         Some(cluster) => cluster.look(console).await?,
         None => recorded(console)?,
     };
+    let (queue, turns) = (Queue::default(), Turns::default());
+    let approvals = match &cluster {
+        Some(cluster) => {
+            let why = args.read_only.then_some("this dashboard was started with --read-only");
+            let source = Arc::clone(&cluster.source);
+            let desk = ClusterDesk::new(cluster.connection.clone(), source, Screen::Dashboard, turns.clone());
+            Approvals::new(desk, queue.clone(), why)
+        }
+        None => Approvals::none("this is a recorded incident: there is nothing to approve"),
+    };
+    queue.set(worst::waiting(&first, &BTreeSet::new()));
     let shown: Shown = Arc::new(RwLock::new(Arc::new(first)));
+    let pages = Pages { shown: Arc::clone(&shown), approvals: Arc::new(approvals) };
     console.line(&door.url)?;
     console.note("The URL opens once, in a browser on this machine. ^C ends the dashboard.");
     tokio::select! {
-        () = door.serve(Arc::clone(&shown)) => {}
-        () = refresh(cluster.as_ref(), console, &shown) => {}
+        () = door.serve(pages) => {}
+        () = refresh(cluster.as_ref(), console, &shown, &queue) => {}
         _ = tokio::signal::ctrl_c() => {}
     }
+    see_to_its_end(&turns, console).await;
     Ok(Exit::Done)
+}
+
+/// A plan that is being carried out gets a moment more: a write is under way, or its outcome is not recorded yet.
+async fn see_to_its_end(turns: &Turns, console: &Console) {
+    if let Some(what) = turns.now() {
+        console.note(&format!("{what} is being carried out; ^C again ends at once"));
+    }
+    tokio::select! {
+        () = turns.over() => {}
+        () = tokio::time::sleep(GRACE) => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    if let Some(words) = turns.left() {
+        console.warn(&words);
+    }
 }
 
 /// Whose scores are shown.
 struct Cluster<'a> {
     selection: &'a Selection,
     connection: Connection,
-    source: Source,
+    source: Arc<Source>,
 }
 
 impl<'a> Cluster<'a> {
     fn open(args: &'a UiArgs, kube: &KubeFlags) -> Result<Self, Error> {
         let environment = Environment::of_process();
         let connection = Connection::open(kube, &environment)?;
-        let source = args.source.open(&connection, &environment)?;
+        let source = args.source.open(&connection, &environment)?.into();
         Ok(Self { selection: &args.selection, connection, source })
     }
 
@@ -101,9 +137,10 @@ impl<'a> Cluster<'a> {
 }
 
 /// Looks again and again. A look that fails leaves what was seen before, with why it is old.
-async fn refresh(cluster: Option<&Cluster<'_>>, console: &Console, shown: &Shown) {
+async fn refresh(cluster: Option<&Cluster<'_>>, console: &Console, shown: &Shown, queue: &Queue) {
     // A recording stays as it is.
     let Some(cluster) = cluster else { return std::future::pending().await };
+    let mut aside = BTreeSet::new();
     loop {
         tokio::time::sleep(REFRESH).await;
         let next = match cluster.look(console).await {
@@ -113,11 +150,16 @@ async fn refresh(cluster: Option<&Cluster<'_>>, console: &Console, shown: &Shown
                 before.outdated(&error.to_string())
             }
         };
+        // What was declined is put aside until its target has recovered.
+        aside.extend(queue.take_declined());
+        aside = worst::still(&next, aside);
+        queue.set(worst::waiting(&next, &aside));
         *shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
     }
 }
 
-fn recorded(console: &Console) -> Result<Look, Error> {
+/// The recorded incident.
+pub(crate) fn recorded(console: &Console) -> Result<Look, Error> {
     let recorded = demo::incident(console)?;
     let rows = rows::join(&recorded.scores, &recorded.facts, recorded.at);
     Ok(Look { at: recorded.at, recorded: true, scores: recorded.scores, rows, warnings: Vec::new() })

@@ -1,4 +1,4 @@
-//! The dashboard of a run: its latest reports, and the pods that they are about. It reads only.
+//! The dashboard of a run: its latest reports, the pods that they are about, and the proposals that wait.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,28 +7,70 @@ use guard_model::report::NodeReport;
 use jiff::Timestamp;
 
 use super::{Part, Shared};
+use crate::approve::Screen;
 use crate::cli::Selection;
 use crate::config::Config;
 use crate::connect::Connection;
+use crate::desk::ClusterDesk;
 use crate::error::Error;
-use crate::scores::Scores;
+use crate::scores::{Scores, Source, portforward};
+use crate::ui::approvals::Approvals;
 use crate::ui::door::Door;
 use crate::ui::look::Look;
-use crate::ui::server::Shown;
+use crate::ui::server::{Pages, Shown};
 use crate::{pods, rows};
+
+/// Where a run serves its dashboard, and what may be approved in it. What is being carried out outlives this part, which
+/// begins anew at each reload.
+pub struct Dashboard {
+    /// The port; 0 takes a free one.
+    pub port: u16,
+    /// Nothing may be approved, whatever the configuration says.
+    pub read_only: bool,
+    /// Its plans.
+    pub approvals: Arc<Approvals<ClusterDesk>>,
+}
+
+impl Dashboard {
+    /// A dashboard of the cluster and the proposals of this run.
+    ///
+    /// Scores behind an approval are the exporter's, read anew: those of the run come from a table that anybody may write.
+    pub fn new(port: u16, read_only: bool, connection: &Connection, shared: &Shared<'_>) -> Self {
+        let source = Source::Exporters { namespace: portforward::NAMESPACE.to_owned() };
+        let desk = ClusterDesk::new(connection.clone(), source, Screen::Dashboard, shared.turns.clone());
+        let approvals = Approvals::new(desk, shared.state.queue().clone(), None);
+        Self { port, read_only, approvals: Arc::new(approvals) }
+    }
+
+    /// Why nothing may be approved.
+    fn why_not(&self, config: &Config) -> Option<&'static str> {
+        match config.remediation.dry_run {
+            _ if self.read_only => Some("this dashboard was started with --read-only"),
+            true => Some("remediation.dry_run is set: nothing may be approved in this run"),
+            false => None,
+        }
+    }
+}
 
 /// Serves until it is let go. Its URL is printed, and never in a log: whoever reads that could come in.
 ///
 /// # Errors
 /// The port is taken, or nobody reads what is printed.
-pub async fn serve(config: &Config, connection: &Connection, shared: &Shared<'_>, port: u16) -> Result<(), Error> {
-    let door = Door::open(Ipv4Addr::LOCALHOST, port).await?;
+pub async fn serve(
+    config: &Config,
+    connection: &Connection,
+    shared: &Shared<'_>,
+    dashboard: &Dashboard,
+) -> Result<(), Error> {
+    let door = Door::open(Ipv4Addr::LOCALHOST, dashboard.port).await?;
+    dashboard.approvals.set_read_only(dashboard.why_not(config));
     shared.console.line(&door.url)?;
     shared.log.info(Part::Serve, "the dashboard's URL is printed; it opens once, in a browser on this machine");
     let nothing = Look { at: Timestamp::now(), warnings: vec!["nothing is scored yet".to_owned()], ..Look::default() };
     let shown: Shown = Arc::new(RwLock::new(Arc::new(nothing)));
+    let pages = Pages { shown: Arc::clone(&shown), approvals: Arc::clone(&dashboard.approvals) };
     tokio::select! {
-        () = door.serve(Arc::clone(&shown)) => {}
+        () = door.serve(pages) => {}
         () = refresh(config, connection, shared, &shown) => {}
     }
     Ok(())

@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use tokio::net::TcpListener;
 
 use super::gate::Gate;
-use super::server::{self, Shown};
+use super::server::{self, Pages};
+use crate::desk::Desk;
 use crate::error::Error;
 use crate::plan::hex;
 
@@ -35,8 +36,8 @@ impl Door {
     }
 
     /// Serves until it is dropped.
-    pub async fn serve(self, shown: Shown) {
-        server::serve(self.listener, self.gate, shown).await;
+    pub async fn serve<D: Desk + 'static>(self, pages: Pages<D>) {
+        server::serve(self.listener, self.gate, pages).await;
     }
 }
 

@@ -1,19 +1,27 @@
-//! Who may see the dashboard: request heads in, a verdict out. Pure.
+//! Who may see the dashboard, and who may approve in it: request heads in, a verdict out. Pure.
 //!
 //! The printed URL holds a token that opens once. It is exchanged for a cookie that scripts cannot read and other sites
 //! cannot send, and the browser goes on to a URL without it. `Host` is checked against DNS rebinding: a foreign name
 //! that resolves to loopback is still a foreign name.
+//!
+//! What is posted changes a cluster, so that nothing about it may be missing: a browser must say that it comes from this
+//! very page (`Origin`, `Sec-Fetch-Site`), and it must be of a kind that no form of another site can send (JSON, with a
+//! header of its own).
 
 use std::sync::{Mutex, PoisonError};
 
-use http::header::{COOKIE, HOST, ORIGIN};
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::header::{CONTENT_TYPE, COOKIE, HOST, ORIGIN};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use sha2::{Digest, Sha256};
 
 /// The cookie's name. Cookies know no ports, so that of the server is part of it.
 const COOKIE_NAME: &str = "guard-session-";
 /// The parameter of the URL that holds the token.
 const PARAMETER: &str = "token=";
+/// Where something can be posted.
+pub const POSTS: [&str; 2] = ["/api/approve", "/api/decline"];
+/// The header that only a script of our own page sends.
+const OF_OUR_SCRIPT: HeaderName = HeaderName::from_static("x-guard");
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,18 +43,29 @@ pub struct Gate {
     /// Gone once it was used.
     token: Mutex<Option<String>>,
     session: String,
+    /// Something may be posted.
+    takes_posts: bool,
 }
 
 impl Gate {
     /// A gate for the server at `port`; `token` and `session` are unguessable and consist of letters and digits.
     pub fn new(port: u16, token: String, session: String) -> Self {
-        Self { port, token: Mutex::new(Some(token)), session }
+        Self { port, token: Mutex::new(Some(token)), session, takes_posts: false }
+    }
+
+    /// The same gate, which also lets pass what is posted to [`POSTS`].
+    #[must_use]
+    pub fn taking_posts(self) -> Self {
+        Self { takes_posts: true, ..self }
     }
 
     /// Judges the head of a request.
     pub fn judge(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Verdict {
-        if method != Method::GET {
-            return Verdict::Refuse(StatusCode::METHOD_NOT_ALLOWED, "this dashboard only shows: GET alone is answered");
+        let posted = self.takes_posts && method == Method::POST && POSTS.contains(&uri.path());
+        if method != Method::GET && !posted {
+            let words =
+                if self.takes_posts { "not that way" } else { "this dashboard only shows: GET alone is answered" };
+            return Verdict::Refuse(StatusCode::METHOD_NOT_ALLOWED, words);
         }
         if !self.is_ours(headers) {
             return Verdict::Refuse(StatusCode::MISDIRECTED_REQUEST, "open the dashboard at the URL that was printed");
@@ -54,11 +73,37 @@ impl Gate {
         if !self.is_of_our_page(headers) {
             return Verdict::Refuse(StatusCode::FORBIDDEN, "another site may not ask");
         }
+        if posted {
+            return self.judge_posted(uri, headers);
+        }
         match uri.query().and_then(|query| query.strip_prefix(PARAMETER)) {
             Some(token) if uri.path() == "/" && self.redeem(token) => Verdict::Enter { cookie: self.cookie() },
             _ if self.has_session(headers) => Verdict::Pass,
             Some(_) => Verdict::Refuse(StatusCode::UNAUTHORIZED, "this URL was used already, or is not of this server"),
             None => Verdict::Refuse(StatusCode::UNAUTHORIZED, "open the dashboard at the URL that was printed"),
+        }
+    }
+
+    /// What a read may leave out is needed here.
+    fn judge_posted(&self, uri: &Uri, headers: &HeaderMap) -> Verdict {
+        let only = |name: &HeaderName| {
+            let mut values = headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
+            values.next().filter(|_| values.next().is_none())
+        };
+        let from = only(&ORIGIN).and_then(|origin| origin.strip_prefix(b"http://"));
+        let site = only(&HeaderName::from_static("sec-fetch-site"));
+        if from.is_none() || from != only(&HOST) || site != Some(b"same-origin") {
+            return Verdict::Refuse(StatusCode::FORBIDDEN, "only the dashboard's own page may approve");
+        }
+        if !self.has_session(headers) {
+            return Verdict::Refuse(StatusCode::UNAUTHORIZED, "open the dashboard at the URL that was printed");
+        }
+        if only(&OF_OUR_SCRIPT) != Some(b"1") || uri.query().is_some() {
+            return Verdict::Refuse(StatusCode::FORBIDDEN, "only the dashboard's own page may approve");
+        }
+        match only(&CONTENT_TYPE) {
+            Some(b"application/json") => Verdict::Pass,
+            _ => Verdict::Refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "JSON alone is read"),
         }
     }
 
@@ -208,6 +253,88 @@ mod tests {
             assert_eq!(code(&[HOST_OF_US, ("cookie", cookie)]), 401, "{cookie:?}");
         }
         assert_eq!(code(&[HOST_OF_US]), 401);
+    }
+
+    const POSTED: [(&str, &str); 6] = [
+        HOST_OF_US,
+        COOKIE_OF_US,
+        ("origin", "http://127.0.0.1:5000"),
+        ("sec-fetch-site", "same-origin"),
+        ("x-guard", "1"),
+        ("content-type", "application/json"),
+    ];
+
+    fn posted(path: &str, headers: &[(&str, &str)]) -> u16 {
+        match judge(&gate().taking_posts(), &Method::POST, path, headers) {
+            Verdict::Refuse(code, _) => code.as_u16(),
+            Verdict::Pass => 200,
+            Verdict::Enter { .. } => 303,
+        }
+    }
+
+    #[test]
+    fn what_is_posted_passes_only_whole() {
+        for path in POSTS {
+            assert_eq!(posted(path, &POSTED), 200, "{path}");
+        }
+        let by_name = POSTED.map(|(name, value)| (name, value.replace("127.0.0.1", "localhost")));
+        let by_name: Vec<_> = by_name.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(posted("/api/approve", &by_name), 200);
+        for (name, missing) in [
+            ("host", 421),
+            ("cookie", 401),
+            ("origin", 403),
+            ("sec-fetch-site", 403),
+            ("x-guard", 403),
+            ("content-type", 415),
+        ] {
+            let others: Vec<_> = POSTED.into_iter().filter(|(other, _)| *other != name).collect();
+            assert_eq!(posted("/api/approve", &others), missing, "without {name}");
+            let twice = if name == "cookie" { 200 } else { missing };
+            let doubled =
+                [&POSTED[..], &POSTED.into_iter().filter(|(other, _)| *other == name).collect::<Vec<_>>()].concat();
+            assert_eq!(posted("/api/approve", &doubled), twice, "two of {name}");
+        }
+    }
+
+    #[test]
+    fn what_is_posted_from_elsewhere_is_refused() {
+        for (name, value, expected) in [
+            ("host", "evil.example:5000", 421),
+            ("host", "localhost:5000", 403),
+            ("cookie", "guard-session-5000=token", 401),
+            ("cookie", "guard-session-5001=session", 401),
+            ("origin", "http://localhost:5000", 403),
+            ("origin", "https://127.0.0.1:5000", 403),
+            ("origin", "http://127.0.0.1:5001", 403),
+            ("origin", "http://evil.example", 403),
+            ("origin", "null", 403),
+            ("origin", "", 403),
+            ("sec-fetch-site", "none", 403),
+            ("sec-fetch-site", "same-site", 403),
+            ("sec-fetch-site", "cross-site", 403),
+            ("x-guard", "2", 403),
+            ("x-guard", "", 403),
+            ("content-type", "text/plain", 415),
+            ("content-type", "application/x-www-form-urlencoded", 415),
+            ("content-type", "multipart/form-data", 415),
+            ("content-type", "application/json; charset=utf-8", 415),
+        ] {
+            let foreign = POSTED.map(|(other, own)| if other == name { (other, value) } else { (other, own) });
+            assert_eq!(posted("/api/approve", &foreign), expected, "{name}: {value}");
+        }
+        for path in ["/", "/api/fleet", "/api/approve/", "/api/approve/x", "//api/approve"] {
+            assert_eq!(posted(path, &POSTED), 405, "{path}");
+        }
+        assert_eq!(posted("/api/approve?token=token", &POSTED), 403, "a query");
+    }
+
+    #[test]
+    fn nothing_is_posted_to_a_dashboard_that_only_shows() {
+        for path in POSTS {
+            let verdict = judge(&gate(), &Method::POST, path, &POSTED);
+            assert!(matches!(verdict, Verdict::Refuse(StatusCode::METHOD_NOT_ALLOWED, _)), "{path}: {verdict:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,8 @@ use crate::plan::hex;
 use crate::rows::{self, Counts, Group, Row};
 use crate::scores::Scores;
 
-const VERSION: &str = "guard.kubectl.io/v1";
+/// The version of every document.
+pub(super) const VERSION: &str = "guard.kubectl.io/v1";
 
 /// A body with the tag that tells whether it changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +24,11 @@ pub struct Json {
 }
 
 impl Json {
-    fn of(document: &impl Serialize) -> Result<Self, StatusCode> {
+    /// This document.
+    ///
+    /// # Errors
+    /// 500 if it cannot be written as JSON.
+    pub fn of(document: &impl Serialize) -> Result<Self, StatusCode> {
         let body = serde_json::to_vec(document).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
         let etag = format!("\"{}\"", hex(&body));
         Ok(Self { body: body.into(), etag })
@@ -135,14 +140,11 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::commands::demo;
     use crate::console::capture;
 
     fn incident() -> Look {
         let (console, _) = capture::console(120);
-        let recorded = demo::incident(&console).unwrap();
-        let rows = rows::join(&recorded.scores, &recorded.facts, recorded.at);
-        Look { at: recorded.at, recorded: true, scores: recorded.scores, rows, warnings: Vec::new() }
+        crate::commands::ui::recorded(&console).unwrap()
     }
 
     fn value(json: &Json) -> Value {

@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::Full;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -14,13 +14,19 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::desk::Desk;
+use crate::ui::approvals::{Approvals, Word, bare};
 use crate::ui::gate::{Gate, Verdict};
 use crate::ui::look::{Json, Look};
 
 const CONNECTIONS: usize = 32;
 const HEAD: usize = 16 * 1024;
+/// A digest and a name are a few hundred bytes.
+const BODY: usize = 4 * 1024;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A plan asks the cluster and its exporters, some more than once.
+const CONNECTION_TIMEOUT: Duration = Duration::from_mins(1);
 /// What a failed accept, such as too many open files, waits for.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -43,12 +49,14 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
 /// The page, as it is: a few modules that a browser reads without a build.
-const FILES: [(&str, &str, &[u8]); 7] = [
+const FILES: [(&str, &str, &[u8]); 9] = [
     ("/", HTML, include_bytes!("../../ui/index.html")),
     ("/app.css", STYLE, include_bytes!("../../ui/app.css")),
     ("/app.js", SCRIPT, include_bytes!("../../ui/app.js")),
     ("/chart.js", SCRIPT, include_bytes!("../../ui/chart.js")),
+    ("/desk.js", SCRIPT, include_bytes!("../../ui/desk.js")),
     ("/dom.js", SCRIPT, include_bytes!("../../ui/dom.js")),
+    ("/net.js", SCRIPT, include_bytes!("../../ui/net.js")),
     ("/views.js", SCRIPT, include_bytes!("../../ui/views.js")),
     ("/words.js", SCRIPT, include_bytes!("../../ui/words.js")),
 ];
@@ -56,8 +64,23 @@ const FILES: [(&str, &str, &[u8]); 7] = [
 /// What is shown now; whoever refreshes it replaces it as a whole.
 pub type Shown = Arc<RwLock<Arc<Look>>>;
 
+/// What stands behind the gate.
+pub struct Pages<D> {
+    /// What is shown of the cluster.
+    pub shown: Shown,
+    /// What may be approved in it.
+    pub approvals: Arc<Approvals<D>>,
+}
+
+impl<D> Clone for Pages<D> {
+    fn clone(&self) -> Self {
+        Self { shown: Arc::clone(&self.shown), approvals: Arc::clone(&self.approvals) }
+    }
+}
+
 /// Serves until it is dropped.
-pub async fn serve(listener: TcpListener, gate: Gate, shown: Shown) {
+pub async fn serve<D: Desk + 'static>(listener: TcpListener, gate: Gate, pages: Pages<D>) {
+    let gate = if pages.approvals.read_only().is_some() { gate } else { gate.taking_posts() };
     let (gate, places) = (Arc::new(gate), Arc::new(Semaphore::new(CONNECTIONS)));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -65,25 +88,28 @@ pub async fn serve(listener: TcpListener, gate: Gate, shown: Shown) {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
-        let (gate, shown) = (Arc::clone(&gate), Arc::clone(&shown));
+        let (gate, pages) = (Arc::clone(&gate), pages.clone());
         tokio::spawn(async move {
-            connection(stream, gate, shown).await;
+            connection(stream, gate, pages).await;
             drop(place);
         });
     }
 }
 
 /// A connection that fails or takes too long is the client's trouble, and nobody is told.
-async fn connection(stream: TcpStream, gate: Arc<Gate>, shown: Shown) {
+async fn connection<D: Desk + 'static>(stream: TcpStream, gate: Arc<Gate>, pages: Pages<D>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let look = Arc::clone(&shown.read().unwrap_or_else(PoisonError::into_inner));
-        let (head, _) = request.into_parts();
-        let answer = match gate.judge(&head.method, &head.uri, &head.headers) {
-            Verdict::Pass => route(head.uri.path(), &head.headers, &look),
-            Verdict::Enter { cookie } => entered(&cookie),
-            Verdict::Refuse(code, words) => plain(code, words),
-        };
-        std::future::ready(Ok::<_, Infallible>(hardened(answer)))
+        let (gate, pages) = (Arc::clone(&gate), pages.clone());
+        async move {
+            let (head, body) = request.into_parts();
+            let answer = match gate.judge(&head.method, &head.uri, &head.headers) {
+                Verdict::Pass if head.method == Method::POST => posted(head.uri.path(), body, &pages).await,
+                Verdict::Pass => route(head.uri.path(), &head.headers, &pages).await,
+                Verdict::Enter { cookie } => entered(&cookie),
+                Verdict::Refuse(code, words) => plain(code, words),
+            };
+            Ok::<_, Infallible>(hardened(answer))
+        }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -94,19 +120,43 @@ async fn connection(stream: TcpStream, gate: Arc<Gate>, shown: Shown) {
     drop(tokio::time::timeout(CONNECTION_TIMEOUT, serving).await);
 }
 
-fn route(path: &str, headers: &HeaderMap, look: &Look) -> Response<Full<Bytes>> {
+async fn route<D: Desk + 'static>(path: &str, headers: &HeaderMap, pages: &Pages<D>) -> Response<Full<Bytes>> {
     if let Some((_, kind, bytes)) = FILES.iter().find(|(at, ..)| *at == path) {
         return typed(StatusCode::OK, kind, Bytes::from_static(bytes));
     }
+    let look = || Arc::clone(&pages.shown.read().unwrap_or_else(PoisonError::into_inner));
     let made = match path.strip_prefix("/api/").map(|rest| rest.split('/').collect::<Vec<_>>()).as_deref() {
-        Some(["fleet"]) => look.fleet(),
+        Some(["fleet"]) => look().fleet().map_err(bare),
         // Names of Kubernetes hold nothing that a URL would escape.
-        Some(["pod", namespace, name]) => look.pod(namespace, name),
-        _ => Err(StatusCode::NOT_FOUND),
+        Some(["pod", namespace, name]) => look().pod(namespace, name).map_err(bare),
+        Some(["proposals"]) => pages.approvals.proposals().map_err(bare),
+        Some(["history"]) => pages.approvals.history(),
+        Some(["plan", namespace, kind, name]) => pages.approvals.plan(namespace, kind, name).await,
+        _ => Err(bare(StatusCode::NOT_FOUND)),
     };
     match made {
         Ok(json) => unless_known(json, headers),
-        Err(code) => plain(code, code.canonical_reason().unwrap_or_default()),
+        Err((code, words)) => plain(code, words),
+    }
+}
+
+/// What somebody decided. The gate has let it pass; its body is still anybody's.
+async fn posted<D: Desk + 'static>(path: &str, body: Incoming, pages: &Pages<D>) -> Response<Full<Bytes>> {
+    let word = match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY).collect()).await {
+        Ok(Ok(body)) => serde_json::from_slice::<Word>(&body.to_bytes()),
+        Ok(Err(_)) => return plain(StatusCode::PAYLOAD_TOO_LARGE, "a digest and a name are shorter than that"),
+        Err(_) => return plain(StatusCode::REQUEST_TIMEOUT, "the body did not come"),
+    };
+    let Ok(word) = word else {
+        return plain(StatusCode::BAD_REQUEST, "a digest and a name are read, and nothing else");
+    };
+    let heeded = match path {
+        "/api/approve" => pages.approvals.approve(word).map(|job| (StatusCode::ACCEPTED, job.body)),
+        _ => pages.approvals.decline(&word).map(|()| (StatusCode::OK, Bytes::from_static(b"{}"))),
+    };
+    match heeded {
+        Ok((code, body)) => typed(code, "application/json", body),
+        Err((code, words)) => plain(code, words),
     }
 }
 
@@ -129,8 +179,8 @@ fn entered(cookie: &str) -> Response<Full<Bytes>> {
     answer
 }
 
-fn plain(code: StatusCode, words: &'static str) -> Response<Full<Bytes>> {
-    typed(code, "text/plain; charset=utf-8", Bytes::from_static(words.as_bytes()))
+fn plain(code: StatusCode, words: impl Into<String>) -> Response<Full<Bytes>> {
+    typed(code, "text/plain; charset=utf-8", Bytes::from(words.into()))
 }
 
 fn typed(code: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
@@ -160,13 +210,29 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::desk::Queue;
+    use crate::desk::fake::FakeDesk;
 
     async fn served() -> SocketAddr {
+        behind(Approvals::none("a recording")).await.0
+    }
+
+    async fn behind(approvals: Approvals<Arc<FakeDesk>>) -> (SocketAddr, Arc<Approvals<Arc<FakeDesk>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let gate = Gate::new(address.port(), "token".into(), "session".into());
-        tokio::spawn(serve(listener, gate, Shown::default()));
-        address
+        let approvals = Arc::new(approvals);
+        let pages = Pages { shown: Shown::default(), approvals: Arc::clone(&approvals) };
+        tokio::spawn(serve(listener, gate, pages));
+        (address, approvals)
+    }
+
+    /// A dashboard with a proposal to restart `deployment/web`.
+    async fn with_desk(read_only: Option<&'static str>) -> (SocketAddr, Arc<FakeDesk>, Queue) {
+        let (desk, queue) = (Arc::new(FakeDesk::default()), Queue::default());
+        queue.set(vec![crate::desk::fake::waiting()]);
+        let (address, _) = behind(Approvals::new(Arc::clone(&desk), queue.clone(), read_only)).await;
+        (address, desk, queue)
     }
 
     /// What comes back for these bytes, to the end.
@@ -252,5 +318,175 @@ mod tests {
         assert!(refused.is_empty() || matches!(status(&refused), "431" | "400"), "{refused}");
         let nonsense = answer(address, "\u{16}\u{3}\u{1}\u{2}\r\n\r\n").await;
         assert!(nonsense.is_empty() || status(&nonsense) == "400", "{nonsense}");
+    }
+
+    const PLAN: &str = "/api/plan/shop/deployment/web";
+
+    fn body(answer: &str) -> &str {
+        answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+    }
+
+    fn json(answer: &str) -> serde_json::Value {
+        assert!(matches!(status(answer), "200" | "202"), "{answer}");
+        serde_json::from_str(body(answer)).unwrap()
+    }
+
+    async fn see(address: SocketAddr, path: &str) -> serde_json::Value {
+        json(&get(address, path, "HOST\r\nCOOKIE").await)
+    }
+
+    async fn post(address: SocketAddr, path: &str, body: &str) -> String {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nCookie: guard-session-{}=session\r\nOrigin: http://{address}\r\n\
+             Sec-Fetch-Site: same-origin\r\nX-Guard: 1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            address.port(),
+            body.len()
+        );
+        answer(address, &format!("{head}{body}")).await
+    }
+
+    fn word(digest: &serde_json::Value, name: &str) -> String {
+        serde_json::json!({ "digest": digest, "name": name }).to_string()
+    }
+
+    /// Waits until the plan that is carried out has come to something.
+    async fn outcome(address: SocketAddr) -> serde_json::Value {
+        loop {
+            let job = see(address, "/api/proposals").await["job"].take();
+            if !job["ended"].is_null() {
+                return job;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_shown_is_approved_by_its_name_and_its_outcome_stays() {
+        let (address, desk, _) = with_desk(None).await;
+        let plan = see(address, PLAN).await["plan"].take();
+        assert_eq!((plan["name"].as_str(), plan["blocked"].as_str()), (Some("web"), None), "{plan}");
+        assert!(plan["text"].as_str().unwrap().contains("Guard rails"), "{plan}");
+        assert!(plan["steps"][0]["diff"].as_array().unwrap().len() > 2, "{plan}");
+        let begun = json(&post(address, "/api/approve", &word(&plan["digest"], "web")).await);
+        assert_eq!((begun["action"].as_str(), begun["ended"].is_null()), (Some("restart deployment/web"), true));
+
+        // While it is carried out, nobody else's turn comes, and whoever looks is told.
+        let second = post(address, "/api/approve", &word(&plan["digest"], "web")).await;
+        assert_eq!(status(&second), "409", "{second}");
+        assert!(second.ends_with("restart deployment/web is being carried out: one plan at a time"), "{second}");
+        desk.end.notify_one();
+        let job = outcome(address).await;
+        assert_eq!(job["ended"]["outcome"], "done", "{job}");
+        assert!(job["lines"][0].as_str().unwrap().starts_with("restart deployment/web: done (plan "), "{job}");
+        assert_eq!(*desk.done.lock().unwrap(), ["web"]);
+
+        desk.end.notify_one();
+        assert_eq!(status(&post(address, "/api/approve", &word(&plan["digest"], "web")).await), "202", "the next one");
+    }
+
+    #[tokio::test]
+    async fn another_name_another_digest_and_another_body_begin_nothing() {
+        let (address, desk, queue) = with_desk(None).await;
+        let unseen = serde_json::json!(crate::desk::fake::shown().digest);
+        let early = post(address, "/api/approve", &word(&unseen, "web")).await;
+        assert_eq!(status(&early), "410", "nobody was shown it: {early}");
+        let digest = see(address, PLAN).await["plan"]["digest"].take();
+        let large = word(&digest, &"w".repeat(BODY));
+        let stray = format!(r#"{{"digest": {digest}, "name": "web", "force": true}}"#);
+        for (sent, wanted) in [
+            (word(&digest, ""), "422"),
+            (word(&digest, "Web"), "422"),
+            (word(&digest, "web "), "422"),
+            (word(&serde_json::json!("sha256:00"), "web"), "410"),
+            (word(&serde_json::Value::Null, "web"), "400"),
+            (format!(r#"{{"digest": {digest}}}"#), "400"),
+            (stray, "400"),
+            (format!("[{digest}, \"web\"] trailing"), "400"),
+            ("\u{0}\u{1}{{{".to_owned(), "400"),
+            (String::new(), "400"),
+            (large, "413"),
+        ] {
+            for path in ["/api/approve", "/api/decline"] {
+                let refused = post(address, path, &sent).await;
+                assert_eq!(status(&refused), wanted, "{path} {}: {refused}", &sent[..sent.len().min(80)]);
+            }
+        }
+        assert!(see(address, "/api/proposals").await["job"].is_null());
+        assert!(desk.done.lock().unwrap().is_empty());
+        assert_eq!(queue.waiting().len(), 1, "and nothing is declined");
+    }
+
+    #[tokio::test]
+    async fn a_plan_that_no_longer_holds_is_told_as_such() {
+        let (address, desk, _) = with_desk(None).await;
+        let digest = see(address, PLAN).await["plan"]["digest"].take();
+        *desk.stale.lock().unwrap() = true;
+        assert_eq!(status(&post(address, "/api/approve", &word(&digest, "web")).await), "202");
+        let job = outcome(address).await;
+        assert_eq!(job["ended"]["outcome"], "stale", "{job}");
+        let words = job["ended"]["words"].as_str().unwrap();
+        assert!(words.contains("nothing was changed"), "{words}");
+        assert!(desk.done.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_declined_is_put_aside() {
+        let (address, desk, queue) = with_desk(None).await;
+        let digest = see(address, PLAN).await["plan"]["digest"].take();
+        assert_eq!(see(address, "/api/proposals").await["items"][0]["target"], "deployment/web");
+        assert_eq!(status(&post(address, "/api/decline", &word(&digest, "web")).await), "200");
+        assert!(see(address, "/api/proposals").await["items"].as_array().unwrap().is_empty());
+        assert_eq!(queue.take_declined().len(), 1);
+        let again = post(address, "/api/decline", &word(&digest, "web")).await;
+        assert_eq!(status(&again), "409", "{again}");
+        assert!(desk.done.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn without_approvals_plans_are_shown_and_nothing_is_taken() {
+        let (address, desk, queue) = with_desk(Some("only to look at")).await;
+        let shown = see(address, PLAN).await;
+        assert_eq!(shown["readOnly"], "only to look at");
+        for path in ["/api/approve", "/api/decline"] {
+            let refused = post(address, path, &word(&shown["plan"]["digest"], "web")).await;
+            assert_eq!(status(&refused), "405", "{refused}");
+        }
+        assert!(desk.done.lock().unwrap().is_empty() && queue.waiting().len() == 1);
+        let recording = served().await;
+        assert_eq!(see(recording, "/api/proposals").await["readOnly"], "a recording");
+        assert_eq!(status(&get(recording, PLAN, "HOST\r\nCOOKIE").await), "409");
+        assert_eq!(see(recording, "/api/history").await["of"], 0);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_became_stricter_takes_nothing_more() {
+        let (desk, queue) = (Arc::new(FakeDesk::default()), Queue::default());
+        let (address, approvals) = behind(Approvals::new(Arc::clone(&desk), queue, None)).await;
+        let digest = see(address, PLAN).await["plan"]["digest"].take();
+        approvals.set_read_only(Some("a dry run"));
+        let refused = post(address, "/api/approve", &word(&digest, "web")).await;
+        assert_eq!(status(&refused), "403", "{refused}");
+        assert!(desk.done.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn targets_that_are_none_and_plans_that_are_refused_say_so() {
+        let (address, _, _) = with_desk(None).await;
+        for path in [
+            "/api/plan/shop/deployment",
+            "/api/plan/shop/deployment/",
+            "/api/plan/shop/secret/web",
+            "/api/plan/SHOP/deployment/web",
+            "/api/plan//deployment/web/x",
+            "/api/plan/shop/deployment/we%2Fb",
+            "/api/plan/shop/deployment/nobody",
+        ] {
+            let missing = get(address, path, "HOST\r\nCOOKIE").await;
+            assert_eq!(status(&missing), "404", "{path}: {missing}");
+        }
+        let desk = FakeDesk { nothing: Some("it is well".to_owned()), ..FakeDesk::default() };
+        let (address, _) = behind(Approvals::new(Arc::new(desk), Queue::default(), None)).await;
+        let nothing = see(address, PLAN).await;
+        assert_eq!((nothing["nothing"].as_str(), nothing["plan"].is_null()), (Some("it is well"), true));
     }
 }

@@ -57,7 +57,7 @@ impl<'a> Reach<'a> {
     /// # Errors
     /// The scores or the cluster cannot be read, or a guard rail refuses.
     pub async fn look(&self, namespace: &str, target: &TargetName) -> Result<Look, Error> {
-        self.session(namespace).look(namespace, target).await
+        Box::pin(self.session(namespace).look(namespace, target)).await
     }
 
     /// Makes the plan of this target anew and carries it out, if it is the one that was shown and `name` is its target's.
@@ -66,7 +66,7 @@ impl<'a> Reach<'a> {
     /// Whatever ends the way of `fix`.
     pub async fn carry_out(&self, shown: &Shown, name: &str, on: Screen) -> Result<Exit, Error> {
         let namespace = shown.plan.target().map_or("", |target| &target.namespace);
-        self.session(namespace).carry_out_shown(shown, name, on).await
+        Box::pin(self.session(namespace).carry_out_shown(shown, name, on)).await
     }
 }
 

@@ -292,6 +292,21 @@ async fn run(cluster: Shared, states: &[(State, f64)], args: FixArgs) -> Run {
     run_with(cluster, Fake::of(states), args, |folder| folder.join("journal.jsonl")).await
 }
 
+fn session<'a>(connection: &'a Connection, console: &'a Console, journal: &Journal, scores: Fake) -> Session<'a, Fake> {
+    Session {
+        connection,
+        console,
+        journal: Ok(journal.clone()),
+        scores,
+        now: Timestamp::now,
+        undoing: None,
+        expected: None,
+        resumes: None,
+        events: Events::default(),
+        shared: None,
+    }
+}
+
 /// A folder of its own, and a connection to the cluster.
 async fn connected(cluster: &Shared) -> (tempfile::TempDir, Connection) {
     let port = serve(cluster).await;
@@ -316,18 +331,8 @@ async fn run_with(
     let (folder, connection) = connected(&cluster).await;
     let (console, output) = capture::console(160);
     let journal = Journal::at(journal(folder.path()));
-    let mut session = Session {
-        connection: &connection,
-        console: &console,
-        journal: Ok(journal.clone()),
-        scores,
-        now: Timestamp::now,
-        undoing: None,
-        expected: None,
-        resumes: None,
-        events: Events::default(),
-        shared: args.sink.shared().unwrap().map(super::Shared::from),
-    };
+    let mut session = session(&connection, &console, &journal, scores);
+    session.shared = args.sink.shared().unwrap().map(super::Shared::from);
     let cut = args.resume.as_ref().or(args.abort.as_ref()).map(|id| {
         let lines = session.journal.as_ref().unwrap().read().unwrap();
         CutOff::find(&lines, id, &connection.server).unwrap()

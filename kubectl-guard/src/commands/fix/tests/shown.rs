@@ -10,18 +10,7 @@ async fn approved(cluster: Shared, scores: Fake, typed: &str, between: impl FnOn
     let (folder, connection) = connected(&cluster).await;
     let (console, output) = capture::console(160);
     let journal = Journal::at(folder.path().join("journal.jsonl"));
-    let mut session = Session {
-        connection: &connection,
-        console: &console,
-        journal: Ok(journal.clone()),
-        scores,
-        now: Timestamp::now,
-        undoing: None,
-        expected: None,
-        resumes: None,
-        events: Events::default(),
-        shared: None,
-    };
+    let mut session = session(&connection, &console, &journal, scores);
     let web = TargetName { kind: Kind::Deployment, name: "web".into() };
     let Look::Plan(shown) = Box::pin(session.look("shop", &web)).await.unwrap() else { panic!("no plan") };
     assert!(cluster.lock().unwrap().requests.is_empty(), "a look only reads");
