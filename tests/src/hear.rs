@@ -58,8 +58,8 @@ mod tests {
         let (address, heard) = listen().unwrap();
         for text in ["{\"n\":1}", "{\"n\":2}"] {
             let mut stream = TcpStream::connect(address).unwrap();
-            let head = format!("POST / HTTP/1.1\r\nHost: x\r\ncontent-length: {}\r\n\r\n", text.len());
-            stream.write_all(format!("{head}{text}").as_bytes()).unwrap();
+            let request = format!("POST / HTTP/1.1\r\nHost: x\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+            stream.write_all(request.as_bytes()).unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).unwrap();
             assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
