@@ -21,7 +21,7 @@ use crate::scores::Source;
 mod queue;
 mod turns;
 
-pub use queue::{Key, Queue, Waiting};
+pub use queue::{Key, Proposer, Queue, Waiting};
 pub use turns::{GRACE, Turn, Turns};
 
 /// A plan as it is shown to a person.

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::Event;
 use serde::Serialize;
 
 use crate::propose::suggest;
+use crate::run::explain::{Explained, Pattern};
 use crate::sanitise;
 
 /// Version of the document.
@@ -63,6 +64,22 @@ pub struct Document {
     pods_watched: usize,
     /// Pods that misbehaved, or have events, by namespace and name.
     pods: Vec<PodInsights>,
+    /// What incidents are, in words: of `run --enable-llm` only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, schemars(default))]
+    explanations: Vec<Explained>,
+    /// Which of them a model thinks belong together.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, schemars(default))]
+    patterns: Vec<Pattern>,
+}
+
+impl Document {
+    /// The same with what incidents are, in words.
+    #[must_use]
+    pub fn explained(self, explanations: Vec<Explained>, patterns: Vec<Pattern>) -> Self {
+        Self { explanations, patterns, ..self }
+    }
 }
 
 /// One pod.
@@ -255,6 +272,8 @@ impl Insights {
             to: self.span.map(|span| span.1),
             pods_watched: self.pods.len(),
             pods: self.pods.iter().filter_map(told).collect(),
+            explanations: Vec::new(),
+            patterns: Vec::new(),
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::rows::{self, Row};
 use crate::scores::{Scores, Source};
 use crate::{events, logs, nodes, pods, sanitise};
 
-mod opinion;
+pub(crate) mod opinion;
 
 /// Arguments of `explain`.
 #[derive(Args)]
@@ -197,15 +197,8 @@ impl Seen<'_> {
 
     async fn detail(&self, row: &Row) -> Result<Detail, Error> {
         let namespace = row.namespace.as_str();
-        let request = Request { verb: "get", resource: "pods", group: "", namespace: Some(namespace) };
-        let api: Api<Pod> = Api::namespaced(self.connection.client.clone(), namespace);
-        let object = api.get_opt(&row.name).await.map_err(|error| request.failed(&error))?;
-        let object = object.ok_or_else(|| self.missing(&format!("pod/{}", row.name)))?;
-        let (events, events_note) = match events::of_pod(self.connection, namespace, &row.uid).await {
-            Ok(events) => (events, None),
-            Err(error) => (Vec::new(), Some(error.to_string())),
-        };
-        let mut detail = detail(&object, self.scores, &row.uid);
+        let detail = look(self.connection, row, self.scores).await?;
+        let mut detail = detail.ok_or_else(|| self.missing(&format!("pod/{}", row.name)))?;
         if let Some(report) = &mut detail.report {
             match self.source.history(&detail.facts, self.style.now).await {
                 Ok(history) => report.history = history.unwrap_or_else(|| std::mem::take(&mut report.history)),
@@ -215,20 +208,39 @@ impl Seen<'_> {
         let ended = detail.facts.terminated.as_ref().map(|end| end.container.as_str());
         let logs =
             if self.logs { Some(logs::previous(self.connection, namespace, &row.name, ended).await) } else { None };
-        let rollout = match replica_set(&object) {
-            Some(name) => Some(self.rollout(namespace, name).await),
-            None => None,
-        };
-        Ok(Detail { events, events_note, rollout, logs, ..detail })
+        Ok(Detail { logs, ..detail })
     }
+}
 
-    /// The revision that the pod was made from.
-    async fn rollout(&self, namespace: &str, name: &str) -> Result<Rollout, String> {
-        let request = Request { verb: "get", resource: "replicasets", group: "apps", namespace: Some(namespace) };
-        let api: Api<ReplicaSet> = Api::namespaced(self.connection.client.clone(), namespace);
-        let object = api.get_opt(name).await.map_err(|error| request.failed(&error).to_string())?;
-        Ok(rollout(&object.ok_or("its ReplicaSet is gone")?))
-    }
+/// What the cluster tells of a pod beside its row: its events, and the revision that made it. `None` if it has gone.
+///
+/// # Errors
+/// If the pod cannot be read.
+pub async fn look(connection: &Connection, row: &Row, scores: &Scores) -> Result<Option<Detail>, Error> {
+    let namespace = row.namespace.as_str();
+    let request = Request { verb: "get", resource: "pods", group: "", namespace: Some(namespace) };
+    let api: Api<Pod> = Api::namespaced(connection.client.clone(), namespace);
+    let object = api.get_opt(&row.name).await.map_err(|error| request.failed(&error))?;
+    let Some(object) = object else { return Ok(None) };
+    // A row of a table has no UID of the cluster's.
+    let uid = object.metadata.uid.as_deref().unwrap_or(&row.uid);
+    let (events, events_note) = match events::of_pod(connection, namespace, uid).await {
+        Ok(events) => (events, None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
+    let rollout = match replica_set(&object) {
+        Some(name) => Some(revision(connection, namespace, name).await),
+        None => None,
+    };
+    Ok(Some(Detail { events, events_note, rollout, ..detail(&object, scores, &row.uid) }))
+}
+
+/// The revision that the pod was made from.
+async fn revision(connection: &Connection, namespace: &str, name: &str) -> Result<Rollout, String> {
+    let request = Request { verb: "get", resource: "replicasets", group: "apps", namespace: Some(namespace) };
+    let api: Api<ReplicaSet> = Api::namespaced(connection.client.clone(), namespace);
+    let object = api.get_opt(name).await.map_err(|error| request.failed(&error).to_string())?;
+    Ok(rollout(&object.ok_or("its ReplicaSet is gone")?))
 }
 
 /// The ReplicaSet that made the pod.

@@ -327,6 +327,7 @@ pub async fn proposal(
     console: &Console,
     namespace: &str,
     target: &TargetName,
+    wish: &Wish,
     scores: impl ScoreSource,
 ) -> Result<Proposal, Error> {
     let mut session = Session {
@@ -341,7 +342,7 @@ pub async fn proposal(
         events: Events::default(),
         shared: None,
     };
-    Ok(Box::pin(session.proposed(namespace, target)).await?.1)
+    Ok(Box::pin(session.proposed(namespace, target, wish)).await?.1)
 }
 
 /// Reads the plan of a file, or of stdin; never more than a plan can have.

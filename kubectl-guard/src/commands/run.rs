@@ -20,7 +20,7 @@ use crate::run::log::Log;
 use crate::run::state::Shown;
 use crate::run::steer::Steering;
 use crate::run::supervise::{Pauses, Want, supervise};
-use crate::run::{Part, Shared, collect, notices, parts, propose, score, serve};
+use crate::run::{Part, Shared, agents, collect, explain, notices, parts, propose, score, serve};
 
 #[cfg(unix)]
 mod order;
@@ -74,6 +74,7 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
     }
     let connection = connection(&config, kube, &parts)?;
     notices::check(&config)?;
+    explain::check(&config)?;
     let log = Log::open(console, &config.log)?;
     #[cfg(unix)]
     let control = order::listen(args.socket.as_deref()).await?;
@@ -83,6 +84,8 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
         reports: watch::Sender::default(),
         told: tokio::sync::Mutex::default(),
         turns: Turns::default(),
+        asks: agents::Asks::default(),
+        opinions: tokio::sync::Mutex::default(),
         connection: connection.as_ref(),
         console,
     };
@@ -126,7 +129,7 @@ fn refuse(args: &RunArgs) -> Result<(), Error> {
     if args.openai_api_key.is_some() {
         return Err(Error::Usage {
             message: "a key on the command line can be read by everybody on this machine".to_owned(),
-            hint: "put it into $OPENAI_API_KEY".to_owned(),
+            hint: "put it into a file and name that with --openai-api-key-file, or into $OPENAI_API_KEY".to_owned(),
         });
     }
     if args.auto_approve {
@@ -142,7 +145,9 @@ fn refuse(args: &RunArgs) -> Result<(), Error> {
 
 /// The cluster, if a part needs one.
 fn connection(config: &Config, kube: &KubeFlags, parts: &[Part]) -> Result<Option<Connection>, Error> {
-    if !parts.iter().any(|part| matches!(part, Part::Collect | Part::Propose | Part::Notify | Part::Serve)) {
+    if !parts.iter().any(|part| {
+        matches!(part, Part::Collect | Part::Propose | Part::Notify | Part::Agents | Part::Explain | Part::Serve)
+    }) {
         return Ok(None);
     }
     let namespace = config.dataset_generator.namespace.clone();
@@ -178,13 +183,15 @@ async fn supervised(
         match (part, shared.connection, dashboard) {
             (Part::Collect, Some(connection), _) => collect::collect(&config, connection, shared).await,
             (Part::Propose, Some(connection), _) => propose::propose(&config, connection, shared).await,
+            (Part::Agents, Some(connection), _) => agents::keep(&config, connection, shared).await,
+            (Part::Explain, Some(connection), _) => explain::explain(&config, connection, shared).await,
             (Part::Notify, Some(connection), _) => notices::notify(&config, connection, shared).await,
             (Part::Serve, Some(connection), Some(dashboard)) => {
                 serve::serve(&config, connection, shared, dashboard).await
             }
             (Part::Score, ..) => score::score(&config, shared).await,
             // A connection is opened before any part that needs one.
-            (Part::Run | Part::Collect | Part::Propose | Part::Notify | Part::Serve, ..) => Ok(()),
+            _ => Ok(()),
         }
     })
     .await;

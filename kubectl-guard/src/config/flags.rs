@@ -58,6 +58,27 @@ pub struct ConfigFlags {
     /// How high a score must be for a proposal, above 0 and up to 1
     #[arg(long, value_name = "SCORE")]
     confidence_threshold: Option<String>,
+    /// Ask a language model about each new incident; it gets numbers and pseudonyms, and what it says is never carried out
+    #[arg(long)]
+    enable_llm: bool,
+    /// Base of an OpenAI-compatible server
+    #[arg(long, value_name = "URL", hide_short_help = true)]
+    llm_url: Option<String>,
+    /// Model to ask
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    llm_model: Option<String>,
+    /// File with the key, instead of $OPENAI_API_KEY; a server on this machine needs none
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    openai_api_key_file: Option<String>,
+    /// Time for all tries of one question to the model
+    #[arg(long, value_name = "DURATION", hide_short_help = true)]
+    llm_timeout: Option<String>,
+    /// Tokens that one answer of the model may have
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    llm_max_tokens: Option<String>,
+    /// US dollars for a million tokens sent and received, such as 0.15,0.60: the cost is then shown
+    #[arg(long, value_name = "IN,OUT", hide_short_help = true)]
+    llm_price: Option<String>,
     /// Change nothing
     #[arg(long, value_parser = dry_run::read, value_name = "none|client|server", num_args = 0..=1)]
     #[arg(require_equals = true, default_missing_value = "client")]
@@ -113,6 +134,13 @@ impl ConfigFlags {
             text("agents.alert_threshold", "alert-threshold", &self.alert_threshold),
             text("remediation.confidence_threshold", "confidence-threshold", &self.confidence_threshold),
             switch("remediation.dry_run", "dry-run", self.dry_run.map(|how| how != DryRun::None)),
+            switch("llm.enabled", "enable-llm", self.enable_llm.then_some(true)),
+            text("llm.url", "llm-url", &self.llm_url),
+            text("llm.model", "llm-model", &self.llm_model),
+            text("llm.api_key_file", "openai-api-key-file", &self.openai_api_key_file),
+            text("llm.timeout", "llm-timeout", &self.llm_timeout),
+            text("llm.max_tokens", "llm-max-tokens", &self.llm_max_tokens),
+            text("llm.price", "llm-price", &self.llm_price),
             self.detector.map(|kind| ("model.detector", "detector", kind.to_string())),
             text("model.path", "model", &self.model),
             word("log.level", "log-level", self.log_level),

@@ -55,7 +55,7 @@ pub(super) struct Leaf<'a> {
 impl Merged {
     /// What there is if nobody says anything.
     pub(super) fn defaults() -> Self {
-        let said = SETTINGS.iter().enumerate().filter(|(_, setting)| !matches!(setting.kind, Kind::Texts));
+        let said = SETTINGS.iter().enumerate().filter(|(_, setting)| !setting.kind.has_names());
         Self(said.map(|(index, setting)| ((index, String::new()), (setting.default(), Origin::Default))).collect())
     }
 
@@ -74,8 +74,13 @@ impl Merged {
 
     pub(super) fn leaves(&self) -> impl Iterator<Item = Leaf<'_>> {
         self.0.iter().filter_map(|((index, name), (value, origin))| {
-            let mut path: Vec<&str> = SETTINGS.get(*index)?.key.split('.').collect();
-            path.extend((!name.is_empty()).then_some(name.as_str()));
+            let setting = SETTINGS.get(*index)?;
+            let mut path: Vec<&str> = setting.key.split('.').collect();
+            match setting.kind {
+                // Its name, and the key that belongs to it.
+                Kind::Programs => path.extend(name.split('.')),
+                _ => path.extend((!name.is_empty()).then_some(name.as_str())),
+            }
             Some(Leaf { path, value, origin })
         })
     }

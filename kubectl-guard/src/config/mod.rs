@@ -15,6 +15,7 @@ pub mod flags;
 pub mod merge;
 pub mod print;
 mod problem;
+mod programs;
 mod read;
 mod schema;
 pub mod tighten;
@@ -22,6 +23,7 @@ mod tree;
 
 pub use merge::{Merged, Origin};
 pub use problem::{ConfigError, Place, Problem};
+pub use programs::Program;
 
 /// Everything that `run` can be told.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -40,6 +42,8 @@ pub struct Config {
     pub model: Model,
     /// Which parts run.
     pub run: Parts,
+    /// Which language model is asked about incidents, if any.
+    pub llm: Llm,
     /// Who is told of incidents.
     pub notices: Notices,
     /// Where logs go.
@@ -74,6 +78,9 @@ pub struct Scoring {
     pub watch_interval: Duration,
     /// Scores from here on are anomalies.
     pub alert_threshold: f64,
+    /// Programs of the user's that are told of incidents, by name.
+    #[serde(default)]
+    pub programs: BTreeMap<String, Program>,
 }
 
 /// What may be proposed and done.
@@ -159,6 +166,29 @@ pub enum Part {
     Detect,
 }
 
+/// Which language model is asked about incidents, and what that may cost.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Llm {
+    /// One is asked.
+    pub enabled: bool,
+    /// Base of an OpenAI-compatible server.
+    pub url: String,
+    /// Its name there.
+    pub model: String,
+    /// A file with the key; else `OPENAI_API_KEY` has it, or none is needed.
+    pub api_key_file: Option<PathBuf>,
+    /// Time for all tries of one question.
+    #[serde(deserialize_with = "seconds")]
+    pub timeout: Duration,
+    /// Tokens that one answer may have.
+    pub max_tokens: u32,
+    /// Tokens, sent and received, that may be spent within an hour.
+    pub tokens_per_hour: u64,
+    /// US dollars for a million tokens sent and received.
+    pub price: Option<String>,
+}
+
 /// Who is told of incidents.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -234,11 +264,14 @@ fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration
 }
 
 /// Variables of the environment that say something, what about, and from the weakest on.
-const VARIABLES: [(&str, &str); 4] = [
+const VARIABLES: [(&str, &str); 7] = [
     ("THRESHOLD", "agents.alert_threshold"),
     ("ANOMALY_THRESHOLD", "agents.alert_threshold"),
     ("K8S_NAMESPACE", "dataset_generator.namespace"),
     ("MODEL_PATH", "model.path"),
+    ("OPENAI_BASE_URL", "llm.url"),
+    ("OPENAI_MODEL", "llm.model"),
+    ("GUARD_LLM_PRICE", "llm.price"),
 ];
 
 /// What a flag says: the setting's key, the flag, the value.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::merge::{Merged, Origin};
 use super::problem::{ConfigError, Place, Problem};
+use super::programs;
 use super::schema::{Kind, SETTINGS};
 use super::tree::{Content, Node, parse};
 use crate::nearest::nearest;
@@ -111,6 +112,12 @@ impl Said<'_> {
             for (name, _, node) in entries {
                 self.one(index, name, Kind::Text, node);
             }
+            return;
+        }
+        if let (Kind::Programs, Content::Map(entries)) = (kind, &node.value) {
+            let read = programs::read(SETTINGS[index].key, entries);
+            self.values.extend(read.values.into_iter().map(|(name, value, place)| (index, name, value, place)));
+            self.problems.extend(read.problems);
             return;
         }
         self.one(index, "", kind, node);

@@ -4,6 +4,7 @@ use guard_model::detector;
 use serde_json::{Number, Value, json};
 
 use crate::cli::duration;
+use crate::llm::{self, Price};
 
 use super::tree::{Content, Node};
 
@@ -24,8 +25,12 @@ pub(super) enum Kind {
     Count(u64, u64),
     /// One of these words.
     Word(&'static [&'static str]),
+    /// US dollars for a million tokens sent and received.
+    Price,
     /// Names chosen by the user, each with a text.
     Texts,
+    /// Names chosen by the user, each with the settings of a program.
+    Programs,
 }
 
 /// A setting.
@@ -65,6 +70,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("agents.output_file", Kind::Text, "pod_insights.json"),
     setting("agents.watch_interval", Kind::Duration(SHORTEST), "10s"),
     also(setting("agents.alert_threshold", Kind::Score, "0.7"), "model.threshold"),
+    unset("agents.programs", Kind::Programs),
     setting("remediation.auto_approve", Kind::Switch, "false"),
     setting("remediation.dry_run", Kind::Switch, "false"),
     setting("remediation.confidence_threshold", Kind::Score, "0.7"),
@@ -75,6 +81,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     unset("model.path", Kind::Text),
     setting("run.agent_mode", Kind::Word(&["full", "monitoring", "remediation"]), "full"),
     unset("run.only", Kind::Word(&["collect", "analyze", "detect"])),
+    setting("llm.enabled", Kind::Switch, "false"),
+    setting("llm.url", Kind::Url, llm::DEFAULT_URL),
+    setting("llm.model", Kind::Text, llm::DEFAULT_MODEL),
+    unset("llm.api_key_file", Kind::Text),
+    setting("llm.timeout", Kind::Duration(SHORTEST), "30s"),
+    setting("llm.max_tokens", Kind::Count(50, 8_000), "600"),
+    setting("llm.tokens_per_hour", Kind::Count(0, 10_000_000), "60000"),
+    unset("llm.price", Kind::Price),
     unset("notices.webhook_url", Kind::Url),
     unset("notices.webhook_token_file", Kind::Text),
     unset("notices.slack_url_file", Kind::Text),
@@ -97,6 +111,11 @@ impl Setting {
 }
 
 impl Kind {
+    /// The user chooses the names of what it holds.
+    pub(super) fn has_names(self) -> bool {
+        matches!(self, Kind::Texts | Kind::Programs)
+    }
+
     /// A value from a file.
     pub(super) fn of_node(self, node: &Node) -> Result<Value, String> {
         let wrong = || format!("it must be {}, not {}", self.words(), node.kind());
@@ -127,7 +146,8 @@ impl Kind {
             },
             Kind::Count(least, most) => text.parse().ok().filter(|n| (least..=most).contains(n)).map(|n: u64| json!(n)),
             Kind::Word(words) => words.iter().find(|word| **word == text).map(|word| json!(word)),
-            Kind::Text | Kind::Texts => None,
+            Kind::Price => Price::read(text).ok().map(|_| json!(text)),
+            Kind::Text | Kind::Texts | Kind::Programs => None,
         };
         value.ok_or_else(wrong)
     }
@@ -142,7 +162,9 @@ impl Kind {
             Kind::Switch => "true or false".to_owned(),
             Kind::Count(least, most) => format!("a whole number from {least} to {most}"),
             Kind::Word(words) => words.join(" or "),
+            Kind::Price => "two prices such as 0.15,0.60".to_owned(),
             Kind::Texts => "a section of names and texts".to_owned(),
+            Kind::Programs => "a section of programs by name".to_owned(),
         }
     }
 }

@@ -47,9 +47,20 @@ fn without_a_word_the_defaults_hold() {
 }
 
 #[test]
+fn the_readme_names_every_setting() {
+    let page = include_str!("../../../README.md");
+    for setting in schema::SETTINGS {
+        for key in [Some(setting.key), setting.alias].into_iter().flatten() {
+            assert!(page.contains(&format!("`{key}`")), "README.md has no `{key}`");
+        }
+    }
+}
+
+#[test]
 fn every_setting_with_a_default_has_a_value_of_its_kind() {
     for leaf in Merged::defaults().leaves() {
-        let optional = ["namespace", "path", "only", "folder"].contains(leaf.path.last().unwrap())
+        let optional = ["namespace", "path", "only", "folder", "api_key_file", "price"]
+            .contains(leaf.path.last().unwrap())
             || (leaf.path[0] == "notices" && leaf.path[1] != "group_wait");
         assert_eq!(leaf.value.is_null(), optional, "{:?}", leaf.path);
     }
@@ -185,9 +196,53 @@ fn what_cannot_be_meant_is_told_with_its_place_and_the_nearest_key() {
         "? [a]\n: b\n",
         "agents:\n\talert_threshold: 1\n",
         "\"a\\e[31m\": 1\n",
+        "llm: {price: cheap, max_tokens: 10, api_key: sk-1}\n",
+        "agents: {programs: [note]}\n",
+        "agents:\n  programs:\n    Note: {command: [a]}\n    note: python3 note.py\n",
+        "agents:\n  programs:\n    note: {command: python3 note.py}\n",
+        "agents:\n  programs:\n    note:\n      comand: [python3, note.py]\n      timeout: soon\n      shell: true\n",
+        "agents:\n  programs:\n    note: {command: []}\n    none: {command: ['', a]}\n    deep: {command: [a, [b]]}\n",
     ];
     let told: Vec<String> = files.iter().map(|text| format!("{text}=> {}\n", wrong(text))).collect();
     insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn programs_are_laid_over_each_other_by_name_and_read_back() {
+    let first = "agents: {watch_interval: 5, programs: {note: {command: [/usr/bin/python3, 'a b.py', '-1'], folder: /etc/guard}}}\n";
+    let second = "agents: {programs: {note: {command: [note], timeout: 500ms}, over: {command: [sh, over.sh]}}}\n";
+    let mut merged = of_text(first).unwrap();
+    let program = |merged: &Merged, name: &str| Config::of(merged).unwrap().agents.programs[name].clone();
+    assert_eq!(program(&merged, "note").command, ["/usr/bin/python3", "a b.py", "-1"]);
+    assert_eq!(program(&merged, "note").timeout, Duration::from_secs(10));
+    read::lay_text(second, Path::new("second.yaml"), "", &mut merged).unwrap();
+    let note = program(&merged, "note");
+    assert_eq!((note.command, note.folder), (vec!["note".to_owned()], Some("/etc/guard".into())));
+    assert_eq!(note.timeout, Duration::from_millis(500));
+    let printed = print::yaml(&merged);
+    assert_eq!(of_text(&printed).unwrap().tree(), merged.tree(), "{printed}");
+    assert!(printed.contains("    note:\n      command: [\"note\"]"), "{printed}");
+}
+
+#[test]
+fn a_reload_may_take_a_program_away_and_nothing_else() {
+    let with = |programs: &str| of_text(&format!("agents: {{programs: {{{programs}}}}}\n")).unwrap();
+    let (one, two) = ("a: {command: [a]}", "a: {command: [a]}, b: {command: [b]}");
+    let refused = |old: &Merged, new: &Merged| {
+        let changes = tighten::changes(old, new);
+        tighten::refused(&Config::of(old).unwrap(), &Config::of(new).unwrap(), &changes)
+    };
+    assert_eq!(refused(&with(two), &with(one)), [""; 0]);
+    assert_eq!(refused(&with(one), &of_text("").unwrap()), [""; 0]);
+    for (old, new) in [(one, two), (one, "a: {command: [b]}"), (one, "a: {command: [a], timeout: 1m}")] {
+        assert_eq!(refused(&with(old), &with(new)).len(), 1, "{old} -> {new}");
+    }
+    for (key, text) in [("llm.enabled", "true"), ("llm.url", "http://localhost:1"), ("llm.tokens_per_hour", "70000")] {
+        let new = load(&[], |_| None, &[(key, "flag", text.to_owned())]).unwrap();
+        assert_eq!(refused(&of_text("").unwrap(), &new).len(), 1, "{key}");
+    }
+    let fewer = load(&[], |_| None, &[("llm.tokens_per_hour", "flag", "0".to_owned())]).unwrap();
+    assert_eq!(refused(&of_text("").unwrap(), &fewer), [""; 0]);
 }
 
 #[test]

@@ -7,11 +7,16 @@ use super::Config;
 use super::merge::Merged;
 
 /// Decided at the start.
-const FIXED: [&str; 9] = [
+const FIXED: [&str; 14] = [
     "dataset_generator.namespace",
     "dataset_generator.all_namespaces",
     "run.agent_mode",
     "run.only",
+    "llm.enabled",
+    "llm.url",
+    "llm.model",
+    "llm.api_key_file",
+    "llm.max_tokens",
     "notices.webhook_url",
     "notices.webhook_token_file",
     "notices.slack_url_file",
@@ -56,6 +61,7 @@ pub fn refused(old: &Config, new: &Config, changes: &[Change]) -> Vec<String> {
         ("remediation.dry_run", was.dry_run && !is.dry_run),
         ("remediation.confidence_threshold", is.confidence_threshold < was.confidence_threshold),
         ("remediation.max_proposals", is.max_proposals > was.max_proposals),
+        ("llm.tokens_per_hour", new.llm.tokens_per_hour > old.llm.tokens_per_hour),
         // What is no anomaly is not proposed for: a lower line could let more through.
         ("agents.alert_threshold", bar(new) < bar(old)),
     ];
@@ -65,6 +71,12 @@ pub fn refused(old: &Config, new: &Config, changes: &[Change]) -> Vec<String> {
             .filter(|(_, looser)| *looser)
             .map(|(key, _)| format!("{key}: a reload may only make it stricter")),
     );
+    // A program that is added, or is another one now, can say what nobody could say at the start.
+    let programs = new.agents.programs.iter();
+    let added = programs.filter(|(name, program)| old.agents.programs.get(*name) != Some(program));
+    refused.extend(added.map(|(name, _)| {
+        format!("agents.programs.{name}: a reload may take a program away; to add or change one needs a new start")
+    }));
     refused
 }
 

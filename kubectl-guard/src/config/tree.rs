@@ -23,7 +23,7 @@ pub(super) enum Content {
     /// A text; `plain` if it stands without quotes, so that it may mean a number, a boolean or nothing.
     Scalar { text: String, plain: bool },
     /// A list.
-    List,
+    List(Vec<Node>),
     /// Keys and their values.
     Map(Vec<(String, Place, Node)>),
 }
@@ -39,7 +39,7 @@ impl Node {
         match &self.value {
             Content::Scalar { .. } if self.is_null() => "nothing".to_owned(),
             Content::Scalar { text, .. } => format!("{:?}", crate::sanitise::line(text)),
-            Content::List => "a list".to_owned(),
+            Content::List(_) => "a list".to_owned(),
             Content::Map(_) => "a section".to_owned(),
         }
     }
@@ -50,6 +50,7 @@ struct Open {
     at: Place,
     key: Option<(String, Place)>,
     entries: Vec<(String, Place, Node)>,
+    items: Vec<Node>,
     is_map: bool,
 }
 
@@ -137,13 +138,13 @@ impl Builder {
         if self.open.last().is_some_and(|open| open.is_map && open.key.is_none()) {
             return Err(Problem::new(at, "a key must be a name"));
         }
-        self.open.push(Open { at, key: None, entries: Vec::new(), is_map });
+        self.open.push(Open { at, key: None, entries: Vec::new(), items: Vec::new(), is_map });
         Ok(())
     }
 
     fn end(&mut self) -> Result<(), Problem> {
         let Some(open) = self.open.pop() else { return Ok(()) };
-        let value = if open.is_map { Content::Map(open.entries) } else { Content::List };
+        let value = if open.is_map { Content::Map(open.entries) } else { Content::List(open.items) };
         self.put(Node { value, at: open.at })
     }
 
@@ -154,12 +155,10 @@ impl Builder {
         }
         match self.open.last_mut() {
             None => self.root = Some(node),
-            Some(open) => {
-                // What a list holds is never a setting: only that it is a list counts.
-                if let Some((key, at)) = open.key.take() {
-                    open.entries.push((key, at, node));
-                }
-            }
+            Some(open) => match open.key.take() {
+                Some((key, at)) => open.entries.push((key, at, node)),
+                None => open.items.push(node),
+            },
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
-use super::{Desk, Look, Shown, Waiting};
+use super::{Desk, Look, Proposer, Shown, Waiting};
 use crate::approve::{NotApproved, Screen, Way, approve};
 use crate::error::Error;
 use crate::exit::Exit;
@@ -39,6 +39,7 @@ pub(crate) fn waiting() -> Waiting {
         reason: Some("memory near its limit".to_owned()),
         at: now(),
         command: "kubectl guard fix deployment/web -n shop".to_owned(),
+        by: Proposer::Guard,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The proposals that wait for somebody's word: filled by whoever proposes, read and declined on any screen.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -26,6 +27,42 @@ pub struct Waiting {
     pub at: Timestamp,
     /// What carries it out, after an approval.
     pub command: String,
+    /// Whose idea it is.
+    #[serde(default)]
+    pub by: Proposer,
+}
+
+/// Whose idea a proposal is. Nobody's can be approved without a person: a proposal that waits holds no plan, and the one that
+/// is made for it rests on what is read then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
+pub enum Proposer {
+    /// Guard's own.
+    #[default]
+    Guard,
+    /// That of a program of the user's, by its name.
+    Agent(String),
+}
+
+impl fmt::Display for Proposer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Proposer::Guard => f.write_str("guard"),
+            Proposer::Agent(name) => write!(f, "agent {name}"),
+        }
+    }
+}
+
+impl From<Proposer> for String {
+    fn from(by: Proposer) -> Self {
+        by.to_string()
+    }
+}
+
+impl From<String> for Proposer {
+    fn from(text: String) -> Self {
+        text.strip_prefix("agent ").map_or(Proposer::Guard, |name| Proposer::Agent(name.to_owned()))
+    }
 }
 
 impl Waiting {
@@ -106,6 +143,7 @@ mod tests {
             reason: None,
             at: Timestamp::UNIX_EPOCH,
             command: String::new(),
+            by: Proposer::Guard,
         }
     }
 

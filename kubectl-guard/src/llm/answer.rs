@@ -54,7 +54,7 @@ pub(super) fn parse(text: &str, offered: &[ActionKind], names: &Pseudonyms) -> R
     if !(0.0..=1.0).contains(&wire.confidence) {
         return Err(wrong(format!("its confidence of {} is not between 0 and 1", wire.confidence)));
     }
-    let clean = |text: &str, columns| sanitise::fit(&names.reveal(&sanitise::block(text).replace('\n', " ")), columns);
+    let clean = |text: &str, columns| clean(text, names, columns);
     Ok(Answer {
         root_cause: clean(&wire.root_cause, ROOT_CAUSE),
         explanation: clean(&wire.explanation, EXPLANATION),
@@ -64,8 +64,13 @@ pub(super) fn parse(text: &str, offered: &[ActionKind], names: &Pseudonyms) -> R
     })
 }
 
+/// A model's words as one line, with names in place of pseudonyms.
+pub(super) fn clean(text: &str, names: &Pseudonyms, columns: usize) -> String {
+    sanitise::fit(&names.reveal(&sanitise::block(text).replace('\n', " ")), columns)
+}
+
 /// Without the fence that many models put around JSON.
-fn unfenced(text: &str) -> &str {
+pub(super) fn unfenced(text: &str) -> &str {
     let text = text.trim();
     let inner = text.strip_prefix("```json").or_else(|| text.strip_prefix("```"));
     inner.and_then(|inner| inner.strip_suffix("```")).unwrap_or(text)

@@ -1,20 +1,22 @@
 //! Which model to ask, by flags and environment.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use http::Uri;
 use kube::config::AuthInfo;
 
-use super::{Budget, LlmError};
+use super::{Budget, LlmError, Usage};
 use crate::cli::duration;
 use crate::connect::foreign;
 use crate::sanitise;
 
 const HEADING: &str = "Language model";
 /// Where `OPENAI_API_KEY` belongs.
-const DEFAULT_URL: &str = "https://api.openai.com/v1";
+pub(crate) const DEFAULT_URL: &str = "https://api.openai.com/v1";
+/// A small model there.
+pub(crate) const DEFAULT_MODEL: &str = "gpt-4o-mini";
 
 /// Flags about the language model.
 #[derive(Args)]
@@ -30,7 +32,7 @@ pub struct LlmArgs {
     #[arg(long, value_name = "URL", env = "OPENAI_BASE_URL", default_value = DEFAULT_URL, hide_env_values = true)]
     llm_url: String,
     /// Model to ask
-    #[arg(long, value_name = "NAME", env = "OPENAI_MODEL", default_value = "gpt-4o-mini")]
+    #[arg(long, value_name = "NAME", env = "OPENAI_MODEL", default_value = DEFAULT_MODEL)]
     llm_model: String,
     /// File with the key, instead of $OPENAI_API_KEY; a server on this machine needs none
     #[arg(long, value_name = "FILE")]
@@ -42,7 +44,7 @@ pub struct LlmArgs {
     #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u32).range(50..=8_000))]
     llm_max_tokens: u32,
     /// US dollars for a million tokens sent and received, such as 0.15,0.60: the cost is then shown
-    #[arg(long, value_name = "IN,OUT", env = "GUARD_LLM_PRICE", value_parser = price)]
+    #[arg(long, value_name = "IN,OUT", env = "GUARD_LLM_PRICE", value_parser = Price::read)]
     llm_price: Option<Price>,
     /// The older tool took the key itself, which every user of the machine can then see in the list of processes
     #[arg(long, value_name = "KEY", hide = true, value_parser = no_key)]
@@ -90,9 +92,19 @@ impl LlmArgs {
     /// # Errors
     /// If the address or the file cannot be used.
     pub fn endpoint(&self) -> Result<Endpoint, LlmError> {
-        let url = address(&self.llm_url)?;
+        Endpoint::open(&self.llm_url, &self.llm_model, self.openai_api_key_file.as_deref(), self.llm_price)
+    }
+}
+
+impl Endpoint {
+    /// The model of this name at this address, with the key of the file or of the environment.
+    ///
+    /// # Errors
+    /// If the address or the file cannot be used.
+    pub fn open(url: &str, model: &str, key_file: Option<&Path>, price: Option<Price>) -> Result<Self, LlmError> {
+        let url = address(url)?;
         let server = place(&url);
-        let key = match &self.openai_api_key_file {
+        let key = match key_file {
             Some(file) => Some(
                 std::fs::read_to_string(file)
                     .map_err(|error| LlmError::Unusable { server, problem: format!("{}: {error}", file.display()) })?,
@@ -101,11 +113,9 @@ impl LlmArgs {
         };
         let key = key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
         let auth = AuthInfo { token: key.map(Into::into), ..AuthInfo::default() };
-        Ok(Endpoint { url, model: self.llm_model.clone(), auth, price: self.llm_price })
+        Ok(Self { url, model: model.to_owned(), auth, price })
     }
-}
 
-impl Endpoint {
     /// Where it is, for words.
     pub fn server(&self) -> String {
         place(&self.url)
@@ -113,7 +123,7 @@ impl Endpoint {
 
     /// # Errors
     /// If a server elsewhere would be asked without a key.
-    pub(super) fn check_key(&self) -> Result<(), LlmError> {
+    pub fn check_key(&self) -> Result<(), LlmError> {
         if self.auth.token.is_some() || foreign::is_here(&self.url) {
             return Ok(());
         }
@@ -138,13 +148,24 @@ fn address(text: &str) -> Result<Uri, LlmError> {
     Ok(url)
 }
 
-fn price(text: &str) -> Result<Price, String> {
-    let read = || {
-        let (sent, received) = text.split_once(',')?;
-        let number = |text: &str| text.trim().parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0);
-        Some(Price { sent: number(sent)?, received: number(received)? })
-    };
-    read().ok_or_else(|| "two prices are needed, such as 0.15,0.60".to_owned())
+impl Price {
+    /// Two numbers with a comma between them.
+    ///
+    /// # Errors
+    /// If they are none.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let read = || {
+            let (sent, received) = text.split_once(',')?;
+            let number = |text: &str| text.trim().parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0);
+            Some(Self { sent: number(sent)?, received: number(received)? })
+        };
+        read().ok_or_else(|| "two prices are needed, such as 0.15,0.60".to_owned())
+    }
+
+    /// What so many tokens cost, in US dollars.
+    pub fn of(self, usage: Usage) -> f64 {
+        (f64::from(usage.prompt_tokens) * self.sent + f64::from(usage.completion_tokens) * self.received) / 1e6
+    }
 }
 
 fn no_key(_: &str) -> Result<String, String> {
@@ -170,9 +191,9 @@ mod tests {
 
     #[test]
     fn prices_are_two_numbers() {
-        assert_eq!(price("0.15,0.60"), Ok(Price { sent: 0.15, received: 0.6 }));
+        assert_eq!(Price::read("0.15,0.60"), Ok(Price { sent: 0.15, received: 0.6 }));
         for bad in ["", "1", "1,x", "-1,2", "1,inf"] {
-            assert!(price(bad).is_err(), "{bad}");
+            assert!(Price::read(bad).is_err(), "{bad}");
         }
     }
 }

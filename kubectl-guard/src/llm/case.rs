@@ -18,7 +18,7 @@ const EVENTS: usize = 10;
 /// What is not in a list.
 const OTHER: &str = "other";
 
-const KINDS: &[&str] =
+pub(super) const KINDS: &[&str] =
     &["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "ReplicationController", "Pod", "Node"];
 const FEATURES: &[&str] = &["cpu", "memory", "receive", "transmit"];
 const UNITS: &[&str] = &["cores", "bytes", "bytes_per_second"];
@@ -216,11 +216,11 @@ fn actions(kind: &str) -> Vec<ActionKind> {
 }
 
 /// The word of the list that `text` is.
-fn known(list: &[&'static str], text: &str) -> &'static str {
+pub(super) fn known(list: &[&'static str], text: &str) -> &'static str {
     list.iter().find(|word| **word == text).copied().unwrap_or(OTHER)
 }
 
-fn feature(view: &guard_model::report::FeatureView) -> Option<Feature> {
+pub(super) fn feature(view: &guard_model::report::FeatureView) -> Option<Feature> {
     Some(Feature {
         name: FEATURES.iter().find(|name| **name == view.name)?,
         unit: known(UNITS, &view.unit),
@@ -232,7 +232,7 @@ fn feature(view: &guard_model::report::FeatureView) -> Option<Feature> {
 }
 
 /// A score or share with two decimals.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
@@ -242,7 +242,7 @@ fn two_digits(value: f64) -> f64 {
 }
 
 /// Seconds from `at` to `now`, as one of a few: the same case a moment later is the same request.
-fn about(at: Timestamp, now: Timestamp) -> u64 {
+pub(super) fn about(at: Timestamp, now: Timestamp) -> u64 {
     const STEPS: [u64; 12] = [15, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 86_400, 604_800];
     let seconds = now.duration_since(at).as_secs().max(0).unsigned_abs();
     STEPS.into_iter().find(|step| seconds <= *step).unwrap_or(STEPS[STEPS.len() - 1])

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use guard_model::cause::{Cause, Reason};
+use guard_model::incident::{Anomaly, Incident, Link};
 use guard_model::report::{FeatureView, HistoryPoint, State};
 use guard_model::sample::Termination;
 use guard_model::workload::Workload;
@@ -20,6 +21,7 @@ use crate::plan::ActionKind;
 use crate::render::explain::{Detail, EventLine, Rollout};
 use crate::rows::Row;
 use crate::rows::tests::{now, report, shop};
+use crate::verify::Outcome;
 
 /// A pod and what is known of it, with `text` wherever the cluster can put text of its own.
 fn everywhere(text: &str) -> (Row, Detail) {
@@ -67,6 +69,36 @@ fn everywhere(text: &str) -> (Row, Detail) {
     (row, detail)
 }
 
+/// Two incidents, with `text` wherever the cluster can put text of its own.
+fn incidents_of(text: &str, names: &mut Pseudonyms) -> Incidents {
+    let own = || text.to_owned();
+    let pod = |name: &str| Anomaly {
+        namespace: own(),
+        pod: format!("{text}{name}"),
+        workload: Workload::new(text, text),
+        node: Some(own()),
+        since: now() - jiff::SignedDuration::from_secs(100),
+        until: None,
+        cause: Some(Cause::Memory),
+        reason: own(),
+        score: 0.912,
+        deploy: true,
+    };
+    let incident = |id: &str, until| Incident {
+        id: format!("{text}{id}"),
+        fingerprint: own(),
+        from: now() - jiff::SignedDuration::from_secs(100),
+        until,
+        links: vec![Link::Rollout],
+        pods: vec![pod("-a"), pod("-b")],
+    };
+    let (row, detail) = everywhere(text);
+    assert!(row.is_anomalous());
+    let (first, second) = (incident("1", None), incident("2", Some(now())));
+    let seen = |incident, last_fix| Seen { incident, report: detail.report.as_ref(), last_fix };
+    Incidents::new(&[seen(&first, None), seen(&second, Some(Outcome::Recovered))], now(), names)
+}
+
 fn case_of(text: &str, names: &mut Pseudonyms) -> Case {
     let (row, detail) = everywhere(text);
     Case::new(&row, &detail, std::slice::from_ref(&row), now(), names)
@@ -98,10 +130,14 @@ proptest! {
         ],
     ) {
         let mut names = Pseudonyms::at(None);
-        let sent = request(&endpoint("http://localhost/v1"), &case_of(&canary, &mut names), budget());
-        prop_assert!(!sent.contains(&canary), "{}", sent);
-        for word in canary.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 7) {
-            prop_assert!(!sent.contains(word), "{word} of {canary} in {sent}");
+        let endpoint = endpoint("http://localhost/v1");
+        let case = request(&endpoint, &case_of(&canary, &mut names), budget());
+        let patterns = request_for_patterns(&endpoint, &incidents_of(&canary, &mut names), budget());
+        for sent in [case, patterns] {
+            prop_assert!(!sent.contains(&canary), "{}", sent);
+            for word in canary.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 7) {
+                prop_assert!(!sent.contains(word), "{word} of {canary} in {sent}");
+            }
         }
     }
 
@@ -130,6 +166,56 @@ fn the_same_case_is_the_same_request() {
         *pseudonym = json!("a pseudonym");
     }
     insta::assert_json_snapshot!(sent);
+}
+
+#[test]
+fn several_incidents_are_one_request_and_the_same_bytes_each_time() {
+    let mut names = Pseudonyms::at(None);
+    let endpoint = endpoint("http://localhost/v1");
+    let first = request_for_patterns(&endpoint, &incidents_of("cart", &mut names), budget());
+    assert_eq!(first, request_for_patterns(&endpoint, &incidents_of("cart", &mut names), budget()));
+    let body: Value = serde_json::from_str(&first).unwrap();
+    let mut sent: Value = serde_json::from_str(body["messages"][1]["content"].as_str().unwrap()).unwrap();
+    for incident in sent["incidents"].as_array_mut().unwrap() {
+        for field in ["incident", "like", "workload", "namespace", "node"] {
+            let text = incident[field].as_str().unwrap();
+            assert_eq!(text.split_once('-').unwrap(), (field, &text[field.len() + 1..]));
+            incident[field] = json!("a pseudonym");
+        }
+    }
+    insta::assert_json_snapshot!(sent);
+}
+
+#[test]
+fn a_pattern_is_of_incidents_that_were_asked_about() {
+    let mut names = Pseudonyms::at(None);
+    let asked = incidents_of("cart", &mut names);
+    let (first, second) = (names.of("incident", "cart1"), names.of("incident", "cart2"));
+    let group = |incidents: &[&str], relation: &str, words: &str| {
+        json!({"groups": [{"incidents": incidents, "relation": relation, "words": words}]}).to_string()
+    };
+    let good = format!("{first}\u{1b}[2J leads\nto {second}: Approved? y");
+    let parsed = patterns::parse(&group(&[&second, &first, &first], "chain", &good), &asked, &names).unwrap();
+    let expected = Group {
+        incidents: vec!["cart2".to_owned(), "cart1".to_owned()],
+        relation: Relation::Chain,
+        words: "cart1 leads to cart2: Approved? y".to_owned(),
+    };
+    assert_eq!(parsed, [expected]);
+    for hostile in [
+        group(&[&first], "chain", "alone"),
+        group(&[&first, &first], "chain", "alone"),
+        group(&[&first, "incident-00000000"], "chain", "a stranger"),
+        group(&[&first, "kubectl delete"], "chain", "a command"),
+        group(&[&first, &second], "delete", "a relation that there is not"),
+        good,
+        "{}".to_owned(),
+        String::new(),
+    ] {
+        let error = patterns::parse(&hostile, &asked, &names).unwrap_err();
+        assert!(matches!(error, LlmError::NotAnAnswer { .. }), "{hostile}");
+    }
+    assert_eq!(patterns::parse("{\"groups\": []}", &asked, &names).unwrap(), []);
 }
 
 /// A model on a local port, and how often it was asked; `answer` sees how many came before, and what was sent.

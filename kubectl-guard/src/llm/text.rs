@@ -35,14 +35,14 @@ pub fn show(answer: &Answer, reply: &Reply, endpoint: &Endpoint, row: &Row, colu
     out
 }
 
-fn cost(reply: &Reply, endpoint: &Endpoint) -> String {
+/// What an answer cost, in words.
+pub fn cost(reply: &Reply, endpoint: &Endpoint) -> String {
     let Some(took) = reply.took else { return "none: it answered this before".to_owned() };
     let mut parts = vec![format!("{:.1} s", took.as_secs_f64())];
     if let Some(usage) = reply.usage {
         parts.push(format!("{} tokens sent, {} received", usage.prompt_tokens, usage.completion_tokens));
         if let Some(price) = endpoint.price {
-            let (sent, received) = (f64::from(usage.prompt_tokens), f64::from(usage.completion_tokens));
-            parts.push(format!("{:.5} US dollars", (sent * price.sent + received * price.received) / 1e6));
+            parts.push(format!("{:.5} US dollars", price.of(usage)));
         }
     }
     parts.join(", ")

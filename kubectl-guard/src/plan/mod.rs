@@ -47,6 +47,7 @@ pub const CORDONED: &str = "kubectl-guard/cordoned";
 
 /// What a user can ask for with `--action`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ActionKind {
     /// Roll a workload's pods, or evict one pod.

@@ -2,9 +2,11 @@
 //!
 //! kubelets -> [`collect`] -> pod_metrics.csv -> [`score`] -> pod_insights.json and the latest reports -> [`propose`] ->
 //! remediation_history.json. The table lies between the first two, so that either can be restarted, or run alone, and
-//! nothing is lost. [`serve`] shows the latest reports in a browser, [`notices`] tells of them elsewhere. [`supervise`] keeps
-//! the parts going; [`log`] has what they do; [`state`] has how they are. No part writes to a cluster: a proposal is
-//! carried out by `fix`, or by a person at a [`crate::desk`], each with an approval of its own.
+//! nothing is lost. [`agents`] gives incidents to programs of the user's and takes what they say; [`explain`] says in words
+//! what an incident is, with a language model's opinion if one is asked. [`serve`] shows the latest reports in a browser,
+//! [`notices`] tells of them elsewhere. [`supervise`] keeps the parts going; [`log`] has what they do; [`state`] has how
+//! they are. No part writes to a cluster: a proposal is carried out by `fix`, or by a person at a [`crate::desk`], each
+//! with an approval of its own.
 
 use std::sync::Arc;
 
@@ -16,9 +18,11 @@ use crate::connect::Connection;
 use crate::console::Console;
 use crate::desk::Turns;
 
+pub mod agents;
 pub mod collect;
 #[cfg(unix)]
 pub mod control;
+pub mod explain;
 pub mod history;
 pub mod log;
 pub mod notices;
@@ -41,6 +45,10 @@ pub enum Part {
     Score,
     /// Proposes fixes.
     Propose,
+    /// Gives incidents to programs of the user's.
+    Agents,
+    /// Says what incidents are.
+    Explain,
     /// Tells of incidents elsewhere.
     Notify,
     /// Serves the dashboard.
@@ -55,6 +63,8 @@ impl Part {
             Part::Collect => "collect",
             Part::Score => "score",
             Part::Propose => "propose",
+            Part::Agents => "agents",
+            Part::Explain => "explain",
             Part::Notify => "notify",
             Part::Serve => "serve",
         }
@@ -67,6 +77,8 @@ impl Part {
             Part::Collect => "k8s_monitoring.log",
             Part::Score => "dataset_generator_agent.log",
             Part::Propose => "k8s_remediation.log",
+            Part::Agents => "k8s_agents.log",
+            Part::Explain => "k8s_explain.log",
             Part::Notify => "k8s_notices.log",
             Part::Serve => "k8s_ui.log",
         }
@@ -82,6 +94,12 @@ pub fn parts(config: &Config) -> Vec<Part> {
         (None, AgentMode::Monitoring) => vec![Part::Collect, Part::Score],
         (None, AgentMode::Remediation) => vec![Part::Score, Part::Propose],
     };
+    if !config.agents.programs.is_empty() {
+        parts.push(Part::Agents);
+    }
+    if config.llm.enabled {
+        parts.push(Part::Explain);
+    }
     if config.notices.anybody() {
         parts.push(Part::Notify);
     }
@@ -100,6 +118,10 @@ pub struct Shared<'a> {
     pub told: tokio::sync::Mutex<notices::Book>,
     /// Whose plan is being carried out; it outlives the parts that show it.
     pub turns: Turns,
+    /// What programs of the user's propose, until it is looked at.
+    pub asks: agents::Asks,
+    /// What incidents were said to be; it outlives the part that says so.
+    pub opinions: tokio::sync::Mutex<explain::Opinions>,
     /// The cluster, for the parts that need one.
     pub connection: Option<&'a Connection>,
     /// For the parts of `fix` that are used here.

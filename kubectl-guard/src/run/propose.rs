@@ -5,19 +5,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use guard_model::incident::Anomaly;
 use guard_model::report::{NodeReport, PodReport, State};
 use jiff::Timestamp;
 
+use super::agents::Ask;
 use super::history::{Entry, History};
-use super::state::Waiting;
+use super::state::{Proposer, Waiting};
 use super::{Part, Shared};
 use crate::commands::fix;
 use crate::config::{Config, Remediation};
 use crate::connect::Connection;
 use crate::desk::Key;
 use crate::error::Error;
-use crate::plan::{Plan, Source, TargetName, target_of};
-use crate::propose::Proposal;
+use crate::plan::{ActionKind, Kind, Plan, Source, TargetName, is_name, target_of};
+use crate::propose::{Proposal, Wish};
 use crate::sanitise;
 use crate::verify::ScoreSource;
 
@@ -51,6 +53,68 @@ struct Proposing<'a> {
     shared: &'a Shared<'a>,
     history: History,
     looked: BTreeMap<Key, Looked>,
+    /// What programs of the user's propose: one of each for a target.
+    asked: BTreeMap<(Key, String), Waiting>,
+}
+
+/// What a program may propose something about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proposable {
+    /// Its namespace.
+    pub namespace: String,
+    /// It.
+    pub target: TargetName,
+    /// The highest score of its pods.
+    pub score: Option<f64>,
+}
+
+impl Proposable {
+    /// What may be proposed for it.
+    pub fn actions(&self) -> &'static [ActionKind] {
+        use ActionKind::{Resources, Restart, RolloutUndo, Scale};
+        match self.target.kind {
+            Kind::Deployment => &[Restart, RolloutUndo, Scale, Resources],
+            Kind::StatefulSet => &[Restart, Scale, Resources],
+            Kind::DaemonSet => &[Restart, Resources],
+            Kind::Pod => &[Restart],
+            Kind::Node => &[],
+        }
+    }
+
+    fn is(&self, (namespace, target): &Key) -> bool {
+        self.namespace == *namespace && self.target.to_string() == *target
+    }
+
+    /// The pod of this anomaly is one of its.
+    pub fn is_about(&self, anomaly: &Anomaly) -> bool {
+        let TargetName { kind, name } = &self.target;
+        let is_it = match kind {
+            Kind::Pod => *name == anomaly.pod,
+            kind => kind.name() == anomaly.workload.kind && *name == anomaly.workload.name,
+        };
+        is_it && self.namespace == anomaly.namespace
+    }
+}
+
+/// Targets that are over the line for sure enough, and the pods of each.
+pub fn proposable(reports: &[NodeReport], threshold: f64) -> Vec<Proposable> {
+    let mut all: Vec<Proposable> = due(reports, threshold)
+        .into_iter()
+        .map(|((namespace, _), target, pod)| Proposable { namespace, target, score: pod.score })
+        .collect();
+    let pods =
+        reports.iter().flat_map(|report| &report.pods).filter(|pod| is_sure(pod, threshold) && is_name(&pod.name));
+    for pod in pods {
+        let target = TargetName { kind: Kind::Pod, name: pod.name.clone() };
+        if !all.iter().any(|known| known.namespace == pod.namespace && known.target == target) {
+            all.push(Proposable { namespace: pod.namespace.clone(), target, score: pod.score });
+        }
+    }
+    all
+}
+
+fn is_sure(pod: &PodReport, threshold: f64) -> bool {
+    pod.state == State::Anomalous && pod.score.is_some_and(|score| score >= threshold)
 }
 
 /// Proposes until it is let go.
@@ -60,14 +124,17 @@ struct Proposing<'a> {
 pub async fn propose(config: &Config, connection: &Connection, shared: &Shared<'_>) -> Result<(), Error> {
     let history = History::open(&config.remediation.history_file)?;
     // What waited when the part before this one ended waits still.
-    let waiting = history.entries().iter().filter(|entry| entry.withdrawn.is_none());
-    let key = |waiting: &Waiting| (waiting.namespace.clone(), waiting.target.clone());
-    let left = |entry: &Entry| match entry.declined {
-        Some(_) => Looked::Declined,
-        None => Looked::Waits(entry.proposal.clone()),
-    };
-    let looked = waiting.map(|entry| (key(&entry.proposal), left(entry))).collect();
-    let mut proposing = Proposing { settings: &config.remediation, connection, shared, history, looked };
+    let (mut looked, mut asked) = (BTreeMap::new(), BTreeMap::new());
+    for Entry { proposal, declined, .. } in history.entries().iter().filter(|entry| entry.withdrawn.is_none()) {
+        let waiting = proposal.clone();
+        let key = (waiting.namespace.clone(), waiting.target.clone());
+        match (&waiting.by, declined) {
+            (_, Some(_)) => drop(looked.insert(key, Looked::Declined)),
+            (Proposer::Guard, None) => drop(looked.insert(key, Looked::Waits(waiting))),
+            (Proposer::Agent(name), None) => drop(asked.insert((key, name.clone()), waiting)),
+        }
+    }
+    let mut proposing = Proposing { settings: &config.remediation, connection, shared, history, looked, asked };
     let mut reports = shared.reports.subscribe();
     loop {
         let latest: Arc<Vec<NodeReport>> = reports.borrow_and_update().clone();
@@ -83,6 +150,7 @@ pub async fn propose(config: &Config, connection: &Connection, shared: &Shared<'
                     Err(_) => std::future::pending::<()>().await,
                 },
                 () = shared.state.queue().declined() => proposing.decline()?,
+                (agent, ask) = shared.asks.next() => proposing.asked(agent, &ask, &latest).await?,
             }
         }
     }
@@ -92,8 +160,7 @@ pub async fn propose(config: &Config, connection: &Connection, shared: &Shared<'
 pub fn due(reports: &[NodeReport], threshold: f64) -> Vec<(Key, TargetName, &PodReport)> {
     let mut worst: BTreeMap<Key, (TargetName, &PodReport)> = BTreeMap::new();
     for pod in reports.iter().flat_map(|report| &report.pods) {
-        let sure = pod.state == State::Anomalous && pod.score.is_some_and(|score| score >= threshold);
-        let Some(target) = target_of(pod).filter(|_| sure) else { continue };
+        let Some(target) = target_of(pod).filter(|_| is_sure(pod, threshold)) else { continue };
         let key = (pod.namespace.clone(), target.to_string());
         let entry = worst.entry(key).or_insert((target, pod));
         if pod.score > entry.1.score {
@@ -109,7 +176,9 @@ impl Proposing<'_> {
     async fn look(&mut self, reports: &[NodeReport]) -> Result<(), Error> {
         self.decline()?;
         let due = due(reports, self.settings.confidence_threshold);
-        self.withdraw(|key| due.iter().any(|(due, ..)| due == key))?;
+        let known = proposable(reports, self.settings.confidence_threshold);
+        self.withdraw(|key| known.iter().any(|known| known.is(key)))?;
+        self.withdraw_asked(|key| known.iter().any(|known| known.is(key)))?;
         for (key, target, pod) in due {
             let waiting = self.waiting().count() as u64;
             if !pod.score.is_some_and(|score| self.settings.permits(score, waiting)) {
@@ -136,21 +205,81 @@ impl Proposing<'_> {
             return Ok(());
         }
         for key in declined {
-            let Some(looked) = self.looked.get_mut(&key) else { continue };
-            if let Looked::Waits(waiting) = std::mem::replace(looked, Looked::Declined) {
+            let own = match self.looked.insert(key.clone(), Looked::Declined) {
+                Some(Looked::Waits(waiting)) => Some(waiting),
+                _ => None,
+            };
+            let asked = self.asked.extract_if(.., |(of, _), _| *of == key).map(|(_, waiting)| waiting);
+            for waiting in own.into_iter().chain(asked) {
                 self.shared.log.info(Part::Propose, &format!("declined: {}", shown(&waiting)));
-                self.history.declined(&key.0, &key.1, Timestamp::now())?;
             }
+            self.history.declined(&key.0, &key.1, Timestamp::now())?;
         }
         self.tell();
         Ok(())
     }
 
     fn waiting(&self) -> impl Iterator<Item = &Waiting> {
-        self.looked.values().filter_map(|looked| match looked {
+        let own = self.looked.values().filter_map(|looked| match looked {
             Looked::Waits(waiting) => Some(waiting),
             Looked::Declined | Looked::Nothing { .. } => None,
-        })
+        });
+        own.chain(self.asked.values())
+    }
+
+    /// Looks at what a program proposes as at guard's own ideas: by the same line, against the same guard rails.
+    async fn asked(&mut self, agent: String, ask: &Ask, reports: &[NodeReport]) -> Result<(), Error> {
+        let known = proposable(reports, self.settings.confidence_threshold);
+        let by = Proposer::Agent(agent.clone());
+        let why = match self.wish(&agent, ask, &known) {
+            Err(why) => why,
+            Ok((target, score)) => {
+                let wish = Wish { action: Some(ask.action), replicas: ask.replicas, ..Wish::default() };
+                let scores = Tabled(reports);
+                match fix::proposal(self.connection, self.shared.console, &ask.namespace, &target, &wish, scores).await
+                {
+                    Ok(Proposal::Plan(plan)) => {
+                        let key = (ask.namespace.clone(), target.to_string());
+                        let waiting = asked(&key, ask, score, &plan, by);
+                        self.propose(&waiting, &plan)?;
+                        self.asked.insert((key, agent), waiting);
+                        self.tell();
+                        return Ok(());
+                    }
+                    Ok(Proposal::Healthy { why } | Proposal::NothingHelps { why }) => why,
+                    Err(error) => error.to_string(),
+                }
+            }
+        };
+        self.shared.log.warn(Part::Propose, &format!("{by}: refused: {} of {}: {why}", ask.action.name(), ask.target));
+        Ok(())
+    }
+
+    /// The target of what a program proposes, with its score.
+    fn wish(&self, agent: &str, ask: &Ask, known: &[Proposable]) -> Result<(TargetName, Option<f64>), String> {
+        let target = ask.check(known)?;
+        let key = (ask.namespace.clone(), target.to_string());
+        if matches!(self.looked.get(&key), Some(Looked::Declined)) {
+            return Err("what was proposed for it was declined".to_owned());
+        }
+        if self.asked.contains_key(&(key, agent.to_owned())) {
+            return Err("a proposal of this agent's for it waits already".to_owned());
+        }
+        let score = known.iter().find(|known| known.namespace == ask.namespace && known.target == target);
+        let score = score.and_then(|known| known.score);
+        let waiting = self.waiting().count() as u64;
+        if !score.is_some_and(|score| self.settings.permits(score, waiting)) {
+            return Err(format!("{waiting} proposals wait already"));
+        }
+        Ok((target, score))
+    }
+
+    /// Says what is proposed, and keeps it.
+    fn propose(&mut self, waiting: &Waiting, plan: &Plan) -> Result<(), Error> {
+        let by = if waiting.by == Proposer::Guard { String::new() } else { format!(" by {}", waiting.by) };
+        let said = format!("proposed{by}: {}; to do it: {}", shown(waiting), waiting.command);
+        self.shared.log.warn(Part::Propose, &said);
+        self.history.proposed(waiting.clone(), &plan.id)
     }
 
     fn withdraw(&mut self, stays: impl Fn(&Key) -> bool) -> Result<(), Error> {
@@ -169,6 +298,18 @@ impl Proposing<'_> {
         Ok(())
     }
 
+    fn withdraw_asked(&mut self, stays: impl Fn(&Key) -> bool) -> Result<(), Error> {
+        let gone: Vec<_> = self.asked.keys().filter(|(key, _)| !stays(key)).cloned().collect();
+        for key in gone {
+            if let Some(waiting) = self.asked.remove(&key) {
+                let said = format!("withdrawn, by {}: {}, no longer over its line", waiting.by, shown(&waiting));
+                self.shared.log.info(Part::Propose, &said);
+                self.history.withdrawn(&key.0.0, &key.0.1, Timestamp::now())?;
+            }
+        }
+        Ok(())
+    }
+
     async fn look_at(
         &mut self,
         key: Key,
@@ -178,18 +319,18 @@ impl Proposing<'_> {
     ) -> Result<(), Error> {
         let scores = Tabled(reports);
         let log = &self.shared.log;
-        let why = match fix::proposal(self.connection, self.shared.console, &key.0, target, scores).await {
-            Ok(Proposal::Plan(plan)) => {
-                let waiting = waiting(&key, pod, &plan);
-                log.warn(Part::Propose, &format!("proposed: {}; to do it: {}", shown(&waiting), waiting.command));
-                self.history.proposed(waiting.clone(), &plan.id)?;
-                self.looked.insert(key, Looked::Waits(waiting));
-                return Ok(());
-            }
-            Ok(Proposal::Healthy { why }) => why,
-            Ok(Proposal::NothingHelps { why }) => format!("nothing that guard can do would help: {why}"),
-            Err(error) => error.to_string(),
-        };
+        let why =
+            match fix::proposal(self.connection, self.shared.console, &key.0, target, &Wish::default(), scores).await {
+                Ok(Proposal::Plan(plan)) => {
+                    let waiting = waiting(&key, pod, &plan);
+                    self.propose(&waiting, &plan)?;
+                    self.looked.insert(key, Looked::Waits(waiting));
+                    return Ok(());
+                }
+                Ok(Proposal::Healthy { why }) => why,
+                Ok(Proposal::NothingHelps { why }) => format!("nothing that guard can do would help: {why}"),
+                Err(error) => error.to_string(),
+            };
         // The same reason is said once, not at each look.
         if !matches!(self.looked.get(&key), Some(Looked::Nothing { why: before }) if *before == why) {
             log.info(Part::Propose, &format!("no proposal for {} in {}: {why}", key.1, key.0));
@@ -199,16 +340,35 @@ impl Proposing<'_> {
     }
 }
 
-fn waiting((namespace, target): &Key, pod: &PodReport, plan: &Plan) -> Waiting {
-    let action = plan.steps.first().map(|step| step.action.on(&step.target)).unwrap_or_default();
+/// What a plan does first, in words.
+fn action(plan: &Plan) -> String {
+    plan.steps.first().map(|step| step.action.on(&step.target)).unwrap_or_default()
+}
+
+fn asked((namespace, target): &Key, ask: &Ask, score: Option<f64>, plan: &Plan, by: Proposer) -> Waiting {
+    let replicas = ask.replicas.map(|replicas| format!(" --replicas {replicas}")).unwrap_or_default();
     Waiting {
         namespace: namespace.clone(),
         target: target.clone(),
-        action,
+        action: action(plan),
+        score,
+        reason: Some(ask.reason()),
+        at: Timestamp::now(),
+        command: format!("kubectl guard fix {target} -n {namespace} --action {}{replicas}", ask.action.name()),
+        by,
+    }
+}
+
+fn waiting((namespace, target): &Key, pod: &PodReport, plan: &Plan) -> Waiting {
+    Waiting {
+        namespace: namespace.clone(),
+        target: target.clone(),
+        action: action(plan),
         score: pod.score,
         reason: pod.reasons.first().map(|reason| sanitise::line(&reason.text)),
         at: Timestamp::now(),
         command: format!("kubectl guard fix {target} -n {namespace}"),
+        by: Proposer::Guard,
     }
 }
 

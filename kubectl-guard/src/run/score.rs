@@ -150,6 +150,8 @@ impl<'a> Scoring<'a> {
     fn write(&self) -> Result<(), Error> {
         let source = self.config.dataset_generator.output_file.display().to_string();
         let document = self.insights.document(&source, &self.model, self.settings.threshold);
+        let state = self.shared.state.now();
+        let document = document.explained(state.explanations, state.patterns);
         let path = &self.config.agents.output_file;
         let text = serde_json::to_string_pretty(&document).map_err(|error| unwritable(path, error.into()))?;
         files::replace(path, &(text + "\n")).map_err(|source| unwritable(path, source))

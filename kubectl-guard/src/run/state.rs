@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Part;
-pub use crate::desk::{Queue, Waiting};
+use super::explain::{Explained, Pattern};
+pub use crate::desk::{Proposer, Queue, Waiting};
 
 /// How a part is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,43 @@ pub struct PartState {
     pub last_at: Option<Timestamp>,
 }
 
+/// A program of the user's, and what it did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentState {
+    /// How it is.
+    #[serde(flatten)]
+    pub being: Being,
+    /// How often it was restarted.
+    pub restarts: u64,
+    /// Lines that it was given.
+    pub told: u64,
+    /// Notes that it made.
+    pub notes: u64,
+    /// Proposals that it made, and that could be looked at.
+    pub proposals: u64,
+    /// Lines of its that were refused.
+    pub refused: u64,
+    /// Its latest note.
+    pub last: Option<String>,
+    /// When that was.
+    pub last_at: Option<Timestamp>,
+}
+
+impl Default for AgentState {
+    fn default() -> Self {
+        Self {
+            being: Being::Running,
+            restarts: 0,
+            told: 0,
+            notes: 0,
+            proposals: 0,
+            refused: 0,
+            last: None,
+            last_at: None,
+        }
+    }
+}
+
 /// Everything there is to show.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -51,6 +89,15 @@ pub struct State {
     pub pid: u32,
     /// The parts that run.
     pub parts: BTreeMap<Part, PartState>,
+    /// Programs of the user's, by name.
+    #[serde(default)]
+    pub agents: BTreeMap<String, AgentState>,
+    /// What incidents were said to be, the oldest first.
+    #[serde(default)]
+    pub explanations: Vec<Explained>,
+    /// What a model thinks that they have in common.
+    #[serde(default)]
+    pub patterns: Vec<Pattern>,
     /// Pods over their line.
     pub anomalous: u64,
     /// Proposals that wait.
@@ -67,7 +114,16 @@ impl Shown {
     /// Nothing runs yet.
     pub fn new(now: Timestamp) -> Self {
         let pid = std::process::id();
-        let state = State { started: now, pid, parts: BTreeMap::new(), anomalous: 0, proposals: Vec::new() };
+        let state = State {
+            started: now,
+            pid,
+            parts: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            explanations: Vec::new(),
+            patterns: Vec::new(),
+            anomalous: 0,
+            proposals: Vec::new(),
+        };
         Self { state: Mutex::new(state), queue: Queue::default() }
     }
 
@@ -94,6 +150,22 @@ impl Shown {
         let mut state = self.lock();
         let part = state.parts.entry(part).or_insert_with(PartState::new);
         (part.last, part.last_at) = (Some(what.to_owned()), Some(Timestamp::now()));
+    }
+
+    /// Says what incidents are.
+    pub fn set_explanations(&self, explanations: Vec<Explained>, patterns: Vec<Pattern>) {
+        let mut state = self.lock();
+        (state.explanations, state.patterns) = (explanations, patterns);
+    }
+
+    /// Changes what is shown of a program.
+    pub fn agent(&self, name: &str, change: impl FnOnce(&mut AgentState)) {
+        change(self.lock().agents.entry(name.to_owned()).or_default());
+    }
+
+    /// Forgets programs that are no longer wanted.
+    pub fn keep_agents(&self, wanted: impl Fn(&str) -> bool) {
+        self.lock().agents.retain(|name, _| wanted(name));
     }
 
     /// Says how many pods are over their line.

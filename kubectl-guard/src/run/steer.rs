@@ -125,6 +125,7 @@ mod tests {
     use super::*;
     use crate::config::load;
     use crate::console::capture::console;
+    use crate::run::agents::Asks;
     use crate::run::log::Log;
     use crate::run::state::Shown;
 
@@ -142,6 +143,8 @@ mod tests {
             reports: watch::Sender::default(),
             told: tokio::sync::Mutex::default(),
             turns: crate::desk::Turns::default(),
+            asks: Asks::default(),
+            opinions: tokio::sync::Mutex::default(),
             connection: None,
             console: &console,
         };

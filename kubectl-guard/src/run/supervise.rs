@@ -34,6 +34,27 @@ impl Default for Pauses {
     }
 }
 
+/// How long to wait before the next start, as failures come.
+#[derive(Debug)]
+pub struct Backoff {
+    pauses: Pauses,
+    next: Duration,
+}
+
+impl Backoff {
+    /// Nothing has failed yet.
+    pub fn new(pauses: Pauses) -> Self {
+        Self { pauses, next: pauses.first }
+    }
+
+    /// The pause after a failure of what ran for so long.
+    pub fn failed(&mut self, ran: Duration) -> Duration {
+        let pause = if ran >= self.pauses.recovered { self.pauses.first } else { self.next };
+        self.next = (pause * 2).min(self.pauses.longest);
+        pause
+    }
+}
+
 /// What is wanted of all parts.
 #[derive(Clone, Debug)]
 pub enum Want {
@@ -50,7 +71,7 @@ pub async fn supervise<F>(part: Part, shared: &Shared<'_>, pauses: Pauses, mut w
 where
     F: AsyncFn(Arc<Config>) -> Result<(), Error>,
 {
-    let mut pause = pauses.first;
+    let mut backoff = Backoff::new(pauses);
     loop {
         let wanted = want.borrow_and_update().clone();
         let config = match wanted {
@@ -79,9 +100,7 @@ where
             Ok(Err(error)) => error.to_string(),
             Err(panic) => format!("a fault in this program: {}", words(panic.as_ref())),
         };
-        if began.elapsed() >= pauses.recovered {
-            pause = pauses.first;
-        }
+        let pause = backoff.failed(began.elapsed());
         shared.log.error(part, &format!("{why}; again in {pause:?}"));
         let at = Timestamp::now().checked_add(pause).unwrap_or(Timestamp::MAX);
         shared.state.set(part, Being::Restarting { why: crate::sanitise::line(&why), at });
@@ -90,7 +109,6 @@ where
             changed = want.changed() => if changed.is_err() { break },
             () = tokio::time::sleep(pause) => {}
         }
-        pause = (pause * 2).min(pauses.longest);
     }
     shared.state.set(part, Being::Ended);
 }
@@ -107,6 +125,7 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::console::capture::console;
+    use crate::run::agents::Asks;
     use crate::run::log::Log;
     use crate::run::state::{PartState, Shown};
 
@@ -137,7 +156,9 @@ mod tests {
         let reports = watch::Sender::default();
         let told = tokio::sync::Mutex::default();
         let turns = crate::desk::Turns::default();
-        let shared = Shared { log, state, reports, told, turns, connection: None, console: &console };
+        let asks = Asks::default();
+        let opinions = tokio::sync::Mutex::default();
+        let shared = Shared { log, state, reports, told, turns, asks, opinions, connection: None, console: &console };
         let (send, receive) = watch::channel(Want::Run(config));
         let scene = async {
             scene(&shared, &send).await;

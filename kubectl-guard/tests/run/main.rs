@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+mod agents;
+mod api;
+mod explain;
 mod notices;
 
 const HEADER: &str = "timestamp,namespace,pod,phase,containers_ready,containers_total\n";

@@ -49,7 +49,7 @@ pub(super) async fn add(args: &LlmArgs, page: &Page, rows: &[Row], console: &Con
 }
 
 /// The file of the secret that pseudonyms are made with: beside the journal.
-fn key() -> Option<PathBuf> {
+pub(crate) fn key() -> Option<PathBuf> {
     let journal = Journal::of_user(|name| std::env::var_os(name)).ok()?;
     Some(journal.path().with_file_name("pseudonyms.key"))
 }

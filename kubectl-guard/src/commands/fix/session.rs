@@ -100,11 +100,15 @@ impl<S: ScoreSource> Session<'_, S> {
     }
 
     /// What the scores and the cluster come to for a target that nobody named: only read, nothing asked or recorded.
-    pub(super) async fn proposed(&mut self, namespace: &str, target: &TargetName) -> Result<(Case, Proposal), Error> {
+    pub(super) async fn proposed(
+        &mut self,
+        namespace: &str,
+        target: &TargetName,
+        wish: &Wish,
+    ) -> Result<(Case, Proposal), Error> {
         let reports = self.scores.read().await?;
-        let wish = Wish::default();
-        let case = self.case(namespace.to_owned(), target.clone(), &reports, &wish).await?;
-        let proposal = self.propose(&wish, &case)?;
+        let case = self.case(namespace.to_owned(), target.clone(), &reports, wish).await?;
+        let proposal = self.propose(wish, &case)?;
         Ok((case, proposal))
     }
 

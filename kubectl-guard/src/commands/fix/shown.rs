@@ -72,7 +72,7 @@ impl<'a> Reach<'a> {
 
 impl<S: ScoreSource> Session<'_, S> {
     pub(super) async fn look(&mut self, namespace: &str, target: &TargetName) -> Result<Look, Error> {
-        match self.proposed(namespace, target).await?.1 {
+        match self.proposed(namespace, target, &Wish::default()).await?.1 {
             Proposal::Plan(plan) => {
                 let verdicts = self.access(&plan).await?;
                 Ok(Look::Plan(Box::new(Shown::new(*plan, verdicts))))
@@ -93,7 +93,7 @@ impl<S: ScoreSource> Session<'_, S> {
             ..FixArgs::default()
         };
         let named = TargetName { kind: target.kind, name: target.name.clone() };
-        let (case, proposal) = self.proposed(&target.namespace, &named).await?;
+        let (case, proposal) = self.proposed(&target.namespace, &named, &Wish::default()).await?;
         let plan = match proposal {
             Proposal::Plan(plan) => *plan,
             Proposal::Healthy { why } | Proposal::NothingHelps { why } => return Err(NotApproved::Stale(why).into()),

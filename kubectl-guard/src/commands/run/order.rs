@@ -110,6 +110,29 @@ fn shown(state: &State, style: Style) -> String {
     };
     let mut text = format!("up for {}, {over}\n\n", ago(state.started));
     text.push_str(&render::simple(&["PART", "IS", "RESTARTS", "LAST"], &parts, style));
+    if !state.agents.is_empty() {
+        let rows: Vec<Vec<String>> = state
+            .agents
+            .iter()
+            .map(|(name, is)| {
+                let last = is.last.as_ref().zip(is.last_at).map(|(last, at)| format!("{last}, {} ago", ago(at)));
+                let count = |n: u64| n.to_string();
+                vec![
+                    name.clone(),
+                    being(&is.being),
+                    count(is.restarts),
+                    count(is.told),
+                    count(is.notes),
+                    count(is.proposals),
+                    count(is.refused),
+                    last.unwrap_or_default(),
+                ]
+            })
+            .collect();
+        text.push('\n');
+        let head = ["AGENT", "IS", "RESTARTS", "TOLD", "NOTES", "PROPOSALS", "REFUSED", "LAST NOTE"];
+        text.push_str(&render::simple(&head, &rows, style));
+    }
     if !state.proposals.is_empty() {
         let rows: Vec<Vec<String>> = state
             .proposals
@@ -117,11 +140,12 @@ fn shown(state: &State, style: Style) -> String {
             .map(|waiting| {
                 let score = waiting.score.map_or_else(String::new, |score| format!("{score:.2}"));
                 let reason = waiting.reason.clone().unwrap_or_default();
-                vec![waiting.action.clone(), score, ago(waiting.at), reason, waiting.command.clone()]
+                let by = waiting.by.to_string();
+                vec![waiting.action.clone(), by, score, ago(waiting.at), reason, waiting.command.clone()]
             })
             .collect();
         text.push('\n');
-        text.push_str(&render::simple(&["PROPOSED", "SCORE", "SINCE", "REASON", "TO DO IT"], &rows, style));
+        text.push_str(&render::simple(&["PROPOSED", "BY", "SCORE", "SINCE", "REASON", "TO DO IT"], &rows, style));
     }
     text
 }
@@ -159,7 +183,7 @@ mod tests {
 
     use super::*;
     use crate::run::Part;
-    use crate::run::state::{PartState, Waiting};
+    use crate::run::state::{AgentState, PartState, Proposer, Waiting};
 
     #[test]
     fn the_state_is_shown_with_what_waits() {
@@ -179,6 +203,30 @@ mod tests {
                 (Part::Score, part(Being::Running, 0, Some("240 rows scored, 1 of 12 pods over the line"))),
                 (Part::Propose, part(Being::Paused, 0, Some("1 proposals wait"))),
             ]),
+            agents: BTreeMap::from([
+                (
+                    "note".to_owned(),
+                    AgentState {
+                        told: 3,
+                        notes: 2,
+                        proposals: 1,
+                        refused: 1,
+                        last: Some("cart leaks".to_owned()),
+                        last_at: Some(at(540)),
+                        ..AgentState::default()
+                    },
+                ),
+                (
+                    "over".to_owned(),
+                    AgentState {
+                        being: Being::Restarting { why: "it ended with exit code 3".to_owned(), at: at(608) },
+                        restarts: 4,
+                        ..AgentState::default()
+                    },
+                ),
+            ]),
+            explanations: Vec::new(),
+            patterns: Vec::new(),
             anomalous: 1,
             proposals: vec![Waiting {
                 namespace: "shop".to_owned(),
@@ -187,7 +235,8 @@ mod tests {
                 score: Some(0.93),
                 reason: Some("memory near its limit".to_owned()),
                 at: at(500),
-                command: "kubectl guard fix deployment/cart -n shop".to_owned(),
+                command: "kubectl guard fix deployment/cart -n shop --action restart".to_owned(),
+                by: Proposer::Agent("note".to_owned()),
             }],
         };
         let style = Style { columns: 160, colour: false, headless: false, now: at(600) };

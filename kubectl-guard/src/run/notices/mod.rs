@@ -129,7 +129,7 @@ impl Turn {
 }
 
 /// The mutes that hold; those that were read before if they cannot be read now.
-async fn holding(connection: &Connection, shared: &Shared<'_>, before: Vec<Mute>) -> Vec<Mute> {
+pub(super) async fn holding(connection: &Connection, shared: &Shared<'_>, before: Vec<Mute>) -> Vec<Mute> {
     match Mutes::read(&connection.client).await {
         Ok(mutes) => mutes.holding(Timestamp::now()).0,
         // Without the map there is nothing that could be silent.
