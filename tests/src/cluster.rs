@@ -33,6 +33,8 @@ pub const PEOPLE: [&str; 5] = ["admin", "viewer", "operator", "node-operator", "
 
 /// The image of the exporter under test.
 pub const EXPORTER_IMAGE: &str = "guard.test/guard-exporter:test";
+/// An image with a shell and what belongs to it.
+pub const BUSYBOX_IMAGE: &str = "guard.test/busybox:1";
 /// The image of a service under load.
 pub const WORK_IMAGE: &str = "guard.test/work:1";
 
@@ -275,6 +277,11 @@ fn make_images(folder: &Path) -> Result<()> {
     fs::create_dir_all(&images)?;
     image::save("guard.test/pause:1", &tools.join("pause"), &images.join("pause.tar"))?;
     image::save(WORK_IMAGE, &tools.join("work"), &images.join("work.tar"))?;
+    let busybox = Path::new("/bin/busybox");
+    // Only tests with a cluster of their own use it. Its shell finds the other programs in itself.
+    if busybox.is_file() {
+        image::save_as(BUSYBOX_IMAGE, busybox, "bin/sh", &images.join("busybox.tar"))?;
+    }
     image::save(EXPORTER_IMAGE, &guard_binary("guard-exporter")?, &images.join("guard-exporter.tar"))
 }
 

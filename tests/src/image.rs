@@ -14,7 +14,15 @@ use sha2::{Digest, Sha256};
 /// If a file cannot be read or written.
 pub fn save(name: &str, binary: &Path, out: &Path) -> Result<()> {
     let program = binary.file_name().context("the binary has no name")?.to_string_lossy().into_owned();
-    let layer = layer(&program, binary)?;
+    save_as(name, binary, &program, out)
+}
+
+/// The same, with the binary at the place `program` of the image.
+///
+/// # Errors
+/// If a file cannot be read or written.
+pub fn save_as(name: &str, binary: &Path, program: &str, out: &Path) -> Result<()> {
+    let layer = layer(program, binary)?;
     let config = json!({
         "architecture": architecture(), "os": "linux",
         "config": {"Entrypoint": [format!("/{program}")], "User": "65532:65532"},

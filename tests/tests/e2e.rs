@@ -17,6 +17,8 @@ mod cluster;
 mod collect;
 #[path = "e2e/dashboards.rs"]
 mod dashboards;
+#[path = "e2e/demo.rs"]
+mod demo;
 #[path = "e2e/faults.rs"]
 mod faults;
 #[path = "e2e/fix.rs"]
@@ -83,6 +85,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("run_finds_a_crash_loop_and_changes_nothing", Any, run::run_finds_a_crash_loop_and_changes_nothing),
     ("a_plan_is_approved_in_the_dashboard", Own, ui::a_plan_is_approved_in_the_dashboard),
     ("a_viewer_approves_nothing_in_the_dashboard", Own, ui::a_viewer_approves_nothing_in_the_dashboard),
+    ("the_demo_runs_restricted_and_its_faults_are_found", Own, demo::the_demo_runs_restricted_and_its_faults_are_found),
     ("an_operator_cannot_read_secrets", Any, rights::an_operator_cannot_read_secrets),
     ("a_dry_run_changes_nothing", Own, fix::a_dry_run_changes_nothing),
     ("the_journal_can_be_verified", Own, fix::the_journal_can_be_verified),

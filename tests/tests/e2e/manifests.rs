@@ -24,6 +24,7 @@ fn prepare(admin: &Person) -> Result<()> {
         admin.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", &definition])?;
     }
     admin.apply(&fs::read_to_string(folder().join("namespace.yaml"))?)?;
+    admin.apply(&fs::read_to_string(folder().join("demo/namespace.yaml"))?)?;
     admin.apply(r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "monitoring"}}"#)
 }
 
@@ -72,7 +73,7 @@ pub(crate) fn every_manifest_is_taken_by_a_strict_api_server(cluster: &mut Clust
     for file in files {
         is_taken(&admin, "-f", &file)?;
     }
-    for base in [folder(), folder().join("monitoring"), folder().join("grafana")] {
+    for base in [folder(), folder().join("monitoring"), folder().join("grafana"), folder().join("demo")] {
         is_taken(&admin, "-k", &base)?;
     }
 
