@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 mod agents;
 mod api;
 mod explain;
+mod names;
 mod notices;
 
 const HEADER: &str = "timestamp,namespace,pod,phase,containers_ready,containers_total\n";
