@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::desk::{Key, Waiting};
+use crate::desk::{Key, Proposer, Waiting};
 use crate::plan::{Kind, TargetName, is_name};
 use crate::propose::suggest;
 use crate::rows::Row;
@@ -45,6 +45,7 @@ fn proposal(row: &Row, target: &TargetName, look: &Look) -> Option<Waiting> {
         reason: row.reasons.first().map(|reason| reason.text.clone()),
         at: row.since.unwrap_or(look.at),
         command: format!("kubectl guard fix {target} -n {}", row.namespace),
+        by: Proposer::Guard,
     })
 }
 

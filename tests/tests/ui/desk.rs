@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use kubectl_guard::approve::NotApproved;
-use kubectl_guard::desk::{Desk, Look, Queue, Shown, Waiting};
+use kubectl_guard::desk::{Desk, Look, Proposer, Queue, Shown, Waiting};
 use kubectl_guard::error::Error;
 use kubectl_guard::exit::Exit;
 use kubectl_guard::plan::{Plan, TargetName, Verdict};
@@ -92,6 +92,7 @@ fn proposal() -> Waiting {
         reason: Some("memory 412 MiB, expected 180 to 240 MiB".into()),
         at: Timestamp::now() - SignedDuration::from_mins(4),
         command: "kubectl guard fix deployment/catalog -n shop".into(),
+        by: Proposer::Guard,
     }
 }
 
