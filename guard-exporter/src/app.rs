@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use futures::future::{BoxFuture, ready};
+use guard_model::report::PodReport;
 use guard_model::scorer::Settings;
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, USER_AGENT};
@@ -155,16 +156,14 @@ impl Exporter {
         let pipeline = Pipeline::new(&config.node, settings, detector);
         let heartbeat = Arc::new(Heartbeat::new(config.interval));
         let (pods, mutes) = (Pods::default(), Mutes::default());
-        let (ticker, latest) =
-            Ticker::new(config, (pods.clone(), mutes.clone()), pipeline, source, Arc::clone(&heartbeat));
-        let scrapes = Scrapes::new(latest, heartbeat);
+        // Says in the log if there is none.
+        let certificates = Arc::new(Certificates::new(config.tls.clone()));
+        let shown = (!config.insecure_metrics).then(|| Arc::clone(&certificates));
+        let followed = (pods.clone(), mutes.clone());
+        let (ticker, latest) = Ticker::new(config, followed, pipeline, source, shown, Arc::clone(&heartbeat));
+        let scrapes = Scrapes::new(latest, pods.clone(), heartbeat);
         let gate = Gate::new(self.client.clone(), config.audience.clone(), Lifetimes::default());
         let open = network_routes(scrapes.clone(), gate, config.insecure_metrics);
-        let certificates = Arc::new(Certificates::new(config.tls.clone()));
-        if !config.insecure_metrics {
-            // Says in the log if there is none.
-            certificates.acceptor();
-        }
         let own = loopback_routes(scrapes);
         tokio::select! {
             result = ticker.run(stop) => Ok(result?),
@@ -243,13 +242,14 @@ fn report(snapshot: Option<&Snapshot>) -> Answer {
 #[derive(Clone)]
 struct Scrapes {
     latest: Latest,
+    pods: Pods,
     heartbeat: Arc<Heartbeat>,
     places: Arc<Semaphore>,
 }
 
 impl Scrapes {
-    fn new(latest: Latest, heartbeat: Arc<Heartbeat>) -> Self {
-        Self { latest, heartbeat, places: Arc::new(Semaphore::new(SCRAPES)) }
+    fn new(latest: Latest, pods: Pods, heartbeat: Arc<Heartbeat>) -> Self {
+        Self { latest, pods, heartbeat, places: Arc::new(Semaphore::new(SCRAPES)) }
     }
 
     fn answer(&self, asked: &Asked) -> Answer {
@@ -257,7 +257,10 @@ impl Scrapes {
             return Answer::text(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes at once\n");
         };
         let snapshot = self.latest.borrow().clone();
-        let answer = metrics::answer(snapshot.as_deref(), !self.heartbeat.stalled(), &asked.headers);
+        let current = !self.heartbeat.stalled();
+        // A pod that goes between two ticks is missing from the very next scrape, and not from the one after a tick.
+        let shown = |pod: &PodReport| current && self.pods.has(&pod.uid);
+        let answer = metrics::answer(snapshot.as_deref(), shown, &asked.headers);
         Answer { place: Some(place), ..answer }
     }
 }

@@ -1,8 +1,8 @@
-//! The exporter's series, made afresh for each scrape from the last snapshot, so that nothing is left of a pod that has
-//! gone. Labels hold names and closed lists of words, never free text.
+//! The exporter's series, made afresh for each scrape from the last snapshot and the pods that are there now, so that
+//! nothing is left of a pod that has gone. Labels hold names and closed lists of words, never free text.
 //!
 //! A pod has 6 series; one over its line has at most 10 more (since when, and three figures of at most three features).
-//! The exporter has at most 24 of its own, whatever its pods do.
+//! The exporter has at most 26 of its own, whatever its pods do.
 
 use std::io::Write as _;
 
@@ -34,10 +34,10 @@ const STATES: [(State, &str); 5] = [
     (State::Muted, "muted"),
 ];
 
-/// The answer to a scrape, in the format and packing that its headers ask for.
-pub fn answer(snapshot: Option<&Snapshot>, current: bool, headers: &HeaderMap) -> Answer {
+/// The answer to a scrape, in the format and packing that its headers ask for; see [`render`].
+pub fn answer(snapshot: Option<&Snapshot>, shown: impl Fn(&PodReport) -> bool, headers: &HeaderMap) -> Answer {
     let format = Format::preferred(headers);
-    let body = render(snapshot, &Usage::read(), current, format);
+    let body = render(snapshot, &Usage::read(), shown, format);
     let packed = takes_gzip(headers).then(|| gzip(&body)).flatten();
     let gzip = packed.is_some();
     let body = packed.unwrap_or(body).into();
@@ -51,8 +51,14 @@ fn gzip(body: &[u8]) -> Option<Vec<u8>> {
     encoder.finish().ok()
 }
 
-/// Every series. `current` is false if the snapshot is so old that its scores must not be taken for today's.
-pub fn render(snapshot: Option<&Snapshot>, usage: &Usage, current: bool, format: Format) -> Vec<u8> {
+/// Every series. `shown` is false for a pod that has gone since the snapshot was made, and for all if it is so old that its
+/// scores must not be taken for today's.
+pub fn render(
+    snapshot: Option<&Snapshot>,
+    usage: &Usage,
+    shown: impl Fn(&PodReport) -> bool,
+    format: Format,
+) -> Vec<u8> {
     let mut families = Families::default();
     families.gauge(
         "guard_exporter_build_info",
@@ -60,10 +66,11 @@ pub fn render(snapshot: Option<&Snapshot>, usage: &Usage, current: bool, format:
         vec![row(&[("version", env!("CARGO_PKG_VERSION"))], 1.0)],
     );
     if let Some(snapshot) = snapshot {
-        families.pods(if current { &snapshot.report.pods } else { &[] });
+        families.pods(&snapshot.report.pods.iter().filter(|pod| shown(pod)).collect::<Vec<_>>());
         families.model(snapshot);
         families.settings(snapshot);
         families.kubelet(snapshot);
+        families.certificate(snapshot);
         families.stages(snapshot);
     }
     families.process(usage);
@@ -74,7 +81,7 @@ pub fn render(snapshot: Option<&Snapshot>, usage: &Usage, current: bool, format:
 struct Families(Vec<MetricFamily>);
 
 impl Families {
-    fn pods(&mut self, pods: &[PodReport]) {
+    fn pods(&mut self, pods: &[&PodReport]) {
         // A stale score would look like a live one; what is missing is noticed.
         let scored = pods.iter().filter(|pod| pod.state != State::Stale);
         self.gauge(
@@ -86,7 +93,7 @@ impl Families {
         self.gauge(
             "guard_pod_state",
             "State of the pod's score: ok, anomalous, learning, stale or muted; 1 for the one it is in, 0 for the others.",
-            pods.iter().flat_map(states).collect(),
+            pods.iter().flat_map(|pod| states(pod)).collect(),
         );
         self.gauge(
             "guard_pod_muted",
@@ -102,9 +109,9 @@ impl Families {
     }
 
     /// What is unlike itself in the pods over their line: the three features that explain most.
-    fn features(&mut self, pods: &[PodReport]) {
+    fn features(&mut self, pods: &[&PodReport]) {
         let mut shown: Vec<(&PodReport, Outlier)> = Vec::new();
-        for pod in pods.iter().filter(|pod| pod.state == State::Anomalous) {
+        for &pod in pods.iter().filter(|pod| pod.state == State::Anomalous) {
             shown.extend(outliers(pod).into_iter().map(|outlier| (pod, outlier)));
         }
         let rows = |value: fn(&Outlier) -> f64| {
@@ -171,6 +178,14 @@ impl Families {
             "guard_last_sample_timestamp_seconds",
             "When the kubelet was last read. Sampling has a timer of its own, because a learnt score needs even steps.",
             snapshot.last_sample,
+        );
+    }
+
+    fn certificate(&mut self, snapshot: &Snapshot) {
+        self.one(
+            "guard_serving_certificate_expiry_timestamp_seconds",
+            "When the certificate of the network port ends: the first to end of its chain. Absent without one.",
+            snapshot.report.certificate_ends.map(|at| at.as_second() as f64),
         );
     }
 
@@ -356,7 +371,7 @@ mod tests {
     }
 
     fn text(snapshot: Option<&Snapshot>, current: bool) -> String {
-        String::from_utf8(render(snapshot, &usage(), current, Format::Text)).unwrap()
+        String::from_utf8(render(snapshot, &usage(), |_| current, Format::Text)).unwrap()
     }
 
     #[test]
@@ -366,7 +381,7 @@ mod tests {
 
     #[test]
     fn the_same_is_shown_in_open_metrics() {
-        let text = render(Some(&example()), &usage(), true, Format::OpenMetrics);
+        let text = render(Some(&example()), &usage(), |_| true, Format::OpenMetrics);
         insta::assert_snapshot!(String::from_utf8(text).unwrap());
     }
 
@@ -396,21 +411,21 @@ mod tests {
     }
 
     #[test]
-    fn the_exporter_has_twenty_five_series_of_its_own_whatever_its_pods_do() {
+    fn the_exporter_has_twenty_six_series_of_its_own_whatever_its_pods_do() {
         let mut snapshot = example();
         snapshot.kubelet_error = Some("certificate");
         for count in [0, 1, 1000] {
             snapshot.report.pods = (0..count).map(bad).collect();
             let text = text(Some(&snapshot), true);
             let own = text.lines().filter(|line| !line.starts_with('#') && !line.starts_with("guard_pod_")).count();
-            assert_eq!(own, 25, "{count} pods");
+            assert_eq!(own, 26, "{count} pods");
         }
     }
 
     #[test]
     fn a_packed_answer_unpacks_to_the_plain_one() {
         let mut plain = Vec::new();
-        let body = render(Some(&example()), &usage(), true, Format::Text);
+        let body = render(Some(&example()), &usage(), |_| true, Format::Text);
         let packed = gzip(&body).unwrap();
         assert!(packed.len() < body.len() / 2, "{} of {}", packed.len(), body.len());
         std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed[..]), &mut plain).unwrap();

@@ -144,6 +144,7 @@ pub(crate) fn example() -> Snapshot {
             error: None,
         },
         kubelet: KubeletState { up: true, verified: true, error: None },
+        certificate_ends: "2028-11-22T00:00:00Z".parse().ok(),
         pods: vec![good, bad, stale, learning],
     };
     let durations = Durations {

@@ -19,6 +19,7 @@ use crate::mutes::Mutes;
 use crate::pipeline::{Pipeline, Readings, seconds};
 use crate::snapshot::{Dropped, Durations, Failures, Snapshot};
 use crate::state;
+use crate::tls::Certificates;
 use crate::watch::Pods;
 
 /// How often cadvisor is read and what was learnt is saved.
@@ -48,6 +49,7 @@ pub struct Ticker {
     mutes: Mutes,
     pipeline: Arc<Mutex<Pipeline>>,
     source: Source,
+    certificates: Option<Arc<Certificates>>,
     heartbeat: Arc<Heartbeat>,
     publish: watch::Sender<Option<Arc<Snapshot>>>,
     cadvisor_read: Option<Instant>,
@@ -60,12 +62,14 @@ pub struct Ticker {
 }
 
 impl Ticker {
-    /// A ticker and where its results appear. `pods` and `mutes` are filled by watches that somebody else drives.
+    /// A ticker and where its results appear. `pods` and `mutes` are filled by watches that somebody else drives;
+    /// `certificates` are those of the network port, if it has any.
     pub fn new(
         config: &Config,
         (pods, mutes): (Pods, Mutes),
         pipeline: Pipeline,
         source: Source,
+        certificates: Option<Arc<Certificates>>,
         heartbeat: Arc<Heartbeat>,
     ) -> (Self, Latest) {
         let (publish, latest) = watch::channel(None);
@@ -79,6 +83,7 @@ impl Ticker {
             mutes,
             pipeline: Arc::new(Mutex::new(pipeline)),
             source,
+            certificates,
             heartbeat,
             publish,
             cadvisor_read: None,
@@ -185,6 +190,7 @@ impl Ticker {
             scored_by: SCORED_BY.to_owned(),
             model,
             kubelet: self.kubelet_state(known),
+            certificate_ends: self.certificates.as_ref().and_then(|certificates| certificates.ends()),
             pods: scored.pods,
         };
         let failures = Failures { watch: self.pods.failures(), ..self.failures };

@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rustls::crypto::ring;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
+
+mod expiry;
 
 /// How often the files are looked at, at most; a kubelet takes about a minute to bring a changed Secret.
 const LOOK: Duration = Duration::from_secs(5);
@@ -55,6 +58,7 @@ struct Loaded {
     /// The bytes that `acceptor` was made from, to see a change.
     bytes: Option<Bytes>,
     acceptor: Option<TlsAcceptor>,
+    ends: Option<Timestamp>,
     error: Option<TlsError>,
 }
 
@@ -74,12 +78,21 @@ impl Certificates {
 
     /// What accepts a connection with the newest certificate that can be used; `None` if there never was one.
     pub fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.newest(|loaded| loaded.acceptor.clone())
+    }
+
+    /// When that certificate ends.
+    pub fn ends(&self) -> Option<Timestamp> {
+        self.newest(|loaded| loaded.ends)
+    }
+
+    fn newest<T>(&self, of: impl FnOnce(&Loaded) -> T) -> T {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if loaded.looked.is_none_or(|at| at.elapsed() >= self.look) {
             loaded.looked = Some(Instant::now());
             self.look_again(&mut loaded);
         }
-        loaded.acceptor.clone()
+        of(&loaded)
     }
 
     fn look_again(&self, loaded: &mut Loaded) {
@@ -88,6 +101,7 @@ impl Certificates {
             Ok(bytes) => match acceptor(&bytes) {
                 Ok(acceptor) => {
                     tracing::info!(file = %self.files.certificate.display(), "serving with this certificate");
+                    loaded.ends = expiry::earliest(&bytes.certificate);
                     (loaded.acceptor, loaded.bytes) = (Some(acceptor), Some(bytes));
                     None
                 }

@@ -33,6 +33,12 @@ impl Pods {
         store.known.as_ref().map(|known| known.values().cloned().collect())
     }
 
+    /// Whether the pod of this UID is there, as far as is known: before the first list any may be.
+    pub fn has(&self, uid: &str) -> bool {
+        let store = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        store.known.as_ref().is_none_or(|known| known.contains_key(uid))
+    }
+
     /// How often listing or watching has failed.
     pub fn failures(&self) -> u64 {
         self.0.read().unwrap_or_else(PoisonError::into_inner).failures
@@ -96,6 +102,21 @@ fn reduce(event: Event<Pod>) -> Event<PodFacts> {
 mod tests {
     use super::*;
 
+    impl Pods {
+        /// Pods of these UIDs, listed.
+        pub(crate) fn of<'a>(uids: impl Iterator<Item = &'a str>) -> Self {
+            let pods = Self::default();
+            pods.take(Event::InitDone);
+            uids.for_each(|uid| pods.take(Event::Apply(pod(uid, "a"))));
+            pods
+        }
+
+        /// One of them goes.
+        pub(crate) fn forget(&self, uid: &str) {
+            self.take(Event::Delete(pod(uid, "a")));
+        }
+    }
+
     fn pod(uid: &str, name: &str) -> PodFacts {
         PodFacts { uid: uid.to_owned(), name: name.to_owned(), ..PodFacts::default() }
     }
@@ -137,6 +158,7 @@ mod tests {
         pods.take(Event::Apply(pod("2", "db-0")));
         pods.take(Event::Delete(pod("1", "db-0")));
         assert_eq!(pods.all().unwrap()[0].uid, "2");
+        assert!(pods.has("2") && !pods.has("1"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::commands::version::VERSION;
 use crate::error::Error;
 use crate::sanitise;
 use crate::scores::Scores;
+use crate::setup::certificates::RENEWAL_HOURS;
 
 pub mod rights;
 
@@ -79,6 +80,10 @@ pub const KUBELET_TLS: &str = "best: `serverTLSBootstrap: true` in the kubelets'
 certificate signing requests; or `kubectl guard install --kubelet-ca FILE` with the authority that signs them; or \
 `install --kubelet-insecure-tls`, which hands the exporter's token to whoever answers at a node's address";
 
+/// What to do where the certificate of an exporter's network port ends.
+const SERVING_RENEWAL: &str = "`kubectl guard install` with the flags of the first time renews it, or `helm upgrade` if \
+Helm made it; exporters take it up by themselves, within two minutes. One that neither made is renewed by whoever did";
+
 /// kubectl runs the executable with the longest matching name: `kubectl-guard-fix` takes `kubectl guard fix` away. `names`
 /// are the executables in each folder of the PATH.
 pub fn plugin_names(names: &[(PathBuf, Vec<String>)]) -> Check {
@@ -117,6 +122,7 @@ pub fn scores(scores: &Scores) -> Vec<Check> {
         reachable(scores),
         kubelets(&scores.reports),
         verified(&scores.reports),
+        serving(&scores.reports),
         model(&scores.reports),
         skew(&scores.reports),
     ]
@@ -166,6 +172,25 @@ fn verified(reports: &[NodeReport]) -> Check {
         return Check::ok(NAME, "verified wherever a kubelet answers");
     }
     Check::warn(NAME, format!("not verified on {}", blind.join(", ")), KUBELET_TLS)
+}
+
+/// Which exporter's certificate ends first, and whether that is soon. Who writes no end has none, or is older than this check.
+fn serving(reports: &[NodeReport]) -> Check {
+    const NAME: &str = "serving certificates";
+    let ends = reports.iter().filter_map(|report| Some((report.certificate_ends?, report)));
+    let Some((ends, first)) = ends.min_by_key(|(ends, _)| *ends) else {
+        return Check::ok(NAME, "no exporter tells of one: Prometheus gets metrics over TLS only with one");
+    };
+    let day = ends.strftime("%Y-%m-%d");
+    let left = ends.duration_since(first.at);
+    if left.is_negative() {
+        let found = format!("{}: ended on {day}, so Prometheus gets no metrics", first.node);
+        return Check::fail(NAME, found, SERVING_RENEWAL);
+    }
+    if left.as_hours() < RENEWAL_HOURS {
+        return Check::warn(NAME, format!("{}: ends on {day}", first.node), SERVING_RENEWAL);
+    }
+    Check::ok(NAME, format!("valid until {day} and longer"))
 }
 
 fn model(reports: &[NodeReport]) -> Check {

@@ -79,6 +79,7 @@ pub fn replay<E: From<RecordingError>>(
                 pods: scorer.tick(at, &samples),
                 model: scorer.model().clone(),
                 kubelet,
+                certificate_ends: None,
             }
         });
         each(Moment { at, reports: reports.collect(), tick: sampled.tick })

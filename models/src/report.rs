@@ -40,6 +40,9 @@ pub struct NodeReport {
     pub model: ModelInfo,
     /// How the kubelet was read.
     pub kubelet: KubeletState,
+    /// When the certificate that the exporter serves its metrics with ends; `None` if it has none, or does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_ends: Option<Timestamp>,
     /// Every pod of the node that has not succeeded.
     pub pods: Vec<PodReport>,
 }

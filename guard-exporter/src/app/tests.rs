@@ -241,13 +241,30 @@ async fn scrapers_that_do_not_read_leave_the_others_a_clear_no() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&folder, SUMMARY).await;
     let heartbeat = Arc::new(Heartbeat::new(config.interval));
-    let scrapes = Scrapes::new(tokio::sync::watch::channel(None).1, heartbeat);
+    let scrapes = Scrapes::new(tokio::sync::watch::channel(None).1, Pods::default(), heartbeat);
     let asked = Asked { path: "/metrics".to_owned(), headers: hyper::HeaderMap::new(), channel: Channel::Plain };
     let held: Vec<Answer> = (0..SCRAPES).map(|_| scrapes.answer(&asked)).collect();
     assert!(held.iter().all(|answer| answer.status == StatusCode::OK));
     assert_eq!(scrapes.answer(&asked).status, StatusCode::SERVICE_UNAVAILABLE);
     drop(held);
     assert_eq!(scrapes.answer(&asked).status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_pod_that_goes_is_missing_from_the_very_next_scrape() {
+    let snapshot = Arc::new(crate::snapshot::example());
+    let pods = Pods::of(snapshot.report.pods.iter().map(|pod| pod.uid.as_str()));
+    let (_publish, latest) = tokio::sync::watch::channel(Some(Arc::clone(&snapshot)));
+    let heartbeat = Arc::new(Heartbeat::new(Duration::from_secs(15)));
+    let scrapes = Scrapes::new(latest, pods.clone(), heartbeat);
+    let asked = Asked { path: "/metrics".to_owned(), headers: hyper::HeaderMap::new(), channel: Channel::Plain };
+    let series_of = |pod: &str| {
+        let text = String::from_utf8(scrapes.answer(&asked).body.to_vec()).unwrap();
+        text.lines().filter(|line| line.contains(&format!("pod=\"{pod}\""))).count()
+    };
+    assert_eq!((series_of("pay-0"), series_of("cart-5d8f-x2x")), (10, 6));
+    pods.forget("2");
+    assert_eq!((series_of("pay-0"), series_of("cart-5d8f-x2x")), (0, 6), "no tick has ended meanwhile");
 }
 
 #[tokio::test]
@@ -262,7 +279,8 @@ async fn the_network_port_gives_metrics_over_tls_to_those_who_may_and_health_to_
     let judged = folder.path().join("judged");
     std::fs::write(&judged, format!("{before}server: 'http://{}'{after}", judge.address)).unwrap();
     crate::tls::tests::write(&config.tls, &authority);
-    let scrapes = Scrapes::new(tokio::sync::watch::channel(None).1, Arc::new(Heartbeat::new(config.interval)));
+    let heartbeat = Arc::new(Heartbeat::new(config.interval));
+    let scrapes = Scrapes::new(tokio::sync::watch::channel(None).1, Pods::default(), heartbeat);
     let gate = Gate::new(client(Some(&judged)).await.unwrap(), config.audience.clone(), Lifetimes::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

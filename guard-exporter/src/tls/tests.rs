@@ -13,7 +13,9 @@ const NAME: &str = "guard-exporter.guard-system.svc";
 /// Writes a certificate for the exporter, signed by this authority.
 pub(crate) fn write(files: &Files, authority: &Authority) {
     let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new([NAME.to_owned()]).unwrap().signed_by(&key, authority).unwrap();
+    let mut params = CertificateParams::new([NAME.to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2040, 1, 1);
+    let certificate = params.signed_by(&key, authority).unwrap();
     std::fs::write(&files.certificate, certificate.pem()).unwrap();
     std::fs::write(&files.key, key.serialize_pem()).unwrap();
 }
@@ -112,6 +114,19 @@ async fn a_handshake_that_does_not_go_on_is_cut_off() {
     });
     futures::future::join_all(stalled).await;
     assert!(ask(address, &own, None, "GET / HTTP/1.1").await.unwrap().ends_with("Tls"));
+}
+
+#[test]
+fn the_end_is_that_of_the_certificate_in_use() {
+    let (folder, own) = (tempfile::tempdir().unwrap(), authority("own"));
+    let files = files(&folder);
+    let certificates = Certificates { look: Duration::ZERO, ..Certificates::new(files.clone()) };
+    assert_eq!(certificates.ends(), None);
+    write(&files, &own);
+    let ends = "2040-01-01T00:00:00Z".parse().ok();
+    assert_eq!(certificates.ends(), ends);
+    std::fs::write(&files.certificate, "half a c").unwrap();
+    assert_eq!(certificates.ends(), ends);
 }
 
 #[test]

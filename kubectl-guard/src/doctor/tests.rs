@@ -13,6 +13,7 @@ fn report(node: &str) -> NodeReport {
         scored_by: format!("guard-exporter {VERSION}"),
         model: ModelInfo { sha256: "ab".into(), ..ModelInfo::default() },
         kubelet: KubeletState { up: true, verified: true, error: None },
+        certificate_ends: None,
         pods: Vec::new(),
     }
 }
@@ -47,11 +48,29 @@ fn each_fault_is_found_by_its_own_check() {
         ("exporters", Level::Fail),
         ("kubelets", Level::Fail),
         ("kubelet certificates", Level::Warn),
+        ("serving certificates", Level::Ok),
         ("model", Level::Fail),
         ("versions", Level::Warn),
     ];
     assert_eq!(levels, wanted, "{}", shown(&checks));
     assert!(checks[1].fix.as_deref().unwrap().contains("serverTLSBootstrap"));
+}
+
+#[test]
+fn the_first_certificate_to_end_is_told_a_month_before() {
+    let day = |days: i64| Some(jiff::Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_hours(24 * days));
+    let check = |days: i64| {
+        let [mut a, mut b, silent] = ["a", "b", "silent"].map(report);
+        (a.certificate_ends, b.certificate_ends) = (day(700), day(days));
+        let check = serving(&[a, b, silent]);
+        format!("{} {}; {}", check.level, check.found, check.fix.as_deref().unwrap_or("-"))
+    };
+    insta::assert_snapshot!([30, 29, -1].map(check).join("\n"), @r"
+    OK valid until 1970-01-31 and longer; -
+    WARN b: ends on 1970-01-30; `kubectl guard install` with the flags of the first time renews it, or `helm upgrade` if Helm made it; exporters take it up by themselves, within two minutes. One that neither made is renewed by whoever did
+    FAIL b: ended on 1969-12-31, so Prometheus gets no metrics; `kubectl guard install` with the flags of the first time renews it, or `helm upgrade` if Helm made it; exporters take it up by themselves, within two minutes. One that neither made is renewed by whoever did
+    ");
+    assert_eq!(serving(&[report("silent")]).level, Level::Ok);
 }
 
 #[test]

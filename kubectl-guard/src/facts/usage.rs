@@ -132,6 +132,7 @@ mod tests {
             scored_by: "0.1.0".into(),
             model: guard_model::report::ModelInfo::default(),
             kubelet: guard_model::report::KubeletState::default(),
+            certificate_ends: None,
             pods,
         };
         Usage::of(&[report], "shop", &"deployment/web".parse().unwrap())

@@ -62,6 +62,7 @@ pub(crate) fn node(name: &str, pods: Vec<PodReport>) -> NodeReport {
         scored_by: format!("guard-exporter {}", crate::commands::version::VERSION),
         model: ModelInfo::default(),
         kubelet: KubeletState { up: true, verified: true, error: None },
+        certificate_ends: None,
         pods,
     }
 }

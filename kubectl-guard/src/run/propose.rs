@@ -415,6 +415,7 @@ mod tests {
             scored_by: String::new(),
             model: guard_model::report::ModelInfo::default(),
             kubelet: guard_model::report::KubeletState::default(),
+            certificate_ends: None,
             pods,
         }]
     }

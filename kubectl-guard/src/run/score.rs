@@ -169,6 +169,7 @@ impl<'a> Scoring<'a> {
             scored_by: concat!("kubectl-guard ", env!("CARGO_PKG_VERSION")).to_owned(),
             model: self.model.clone(),
             kubelet: KubeletState::default(),
+            certificate_ends: None,
             pods: self.latest.values().map(|(_, pod)| pod.clone()).collect(),
         })
     }

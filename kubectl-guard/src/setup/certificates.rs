@@ -31,8 +31,8 @@ const SERVER_NAME: &str = "guard-exporter.guard-system.svc";
 const NOT_AFTER: &str = "guard.kubectl.io/not-after";
 /// How long a certificate is valid.
 const YEARS: i16 = 2;
-/// A certificate with less than this left is made anew.
-const RENEWAL_HOURS: i64 = 30 * 24;
+/// A certificate with less than this left is made anew by `install`, and told by `doctor`.
+pub const RENEWAL_HOURS: i64 = 30 * 24;
 /// The file of the authority, in both objects.
 const CA_FILE: &str = "ca.crt";
 

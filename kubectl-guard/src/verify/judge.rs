@@ -204,6 +204,7 @@ mod tests {
             scored_by: "test".into(),
             model: guard_model::report::ModelInfo::default(),
             kubelet: guard_model::report::KubeletState::default(),
+            certificate_ends: None,
             pods: pods.iter().map(pod).collect(),
         }]
     }

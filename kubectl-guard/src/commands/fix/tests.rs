@@ -252,6 +252,7 @@ fn report(state: State, score: f64) -> NodeReport {
         scored_by: "test".into(),
         model: ModelInfo::default(),
         kubelet: KubeletState::default(),
+        certificate_ends: None,
         pods: vec![pod("web-a", state, score), pod("web-b", State::Ok, 0.1)],
     }
 }

@@ -121,6 +121,7 @@ fn report(node: &str, told: &BTreeMap<&str, &Series>) -> Option<NodeReport> {
             verified: value("guard_kubelet_tls_verified").is_some_and(|verified| verified > 0.5),
             error: (!kind.is_empty()).then(|| kind.to_owned()),
         },
+        certificate_ends: None,
         pods: Vec::new(),
     })
 }
