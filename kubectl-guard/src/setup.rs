@@ -2,9 +2,11 @@
 //!
 //! [`manifests`] holds the objects of `manifests/` and lays the choices of the person who installs over them (pure);
 //! [`certificates`] makes what the exporters prove themselves with;
-//! [`objects`] applies and deletes them as the user; [`rollout`] waits until the exporters are ready.
+//! [`objects`] applies and deletes them as the user; [`leftovers`] finds what an earlier install made and this one does not;
+//! [`rollout`] waits until the exporters are ready.
 
 pub mod certificates;
+pub mod leftovers;
 pub mod manifests;
 pub mod objects;
 pub mod rollout;

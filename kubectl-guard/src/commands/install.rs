@@ -1,4 +1,5 @@
-//! `install`: puts the exporter and its certificate into the cluster by server-side apply, and waits until it is ready.
+//! `install`: puts the exporter and its certificate into the cluster by server-side apply, waits until the exporters are
+//! ready, and takes away what an earlier install left.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,12 +12,12 @@ use crate::console::Console;
 use crate::doctor;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::sanitise;
 use crate::scores::portforward;
-use crate::setup::NAMESPACE;
-use crate::setup::certificates;
 use crate::setup::manifests::{self, Choices, Kubelet, Object};
 use crate::setup::objects::{self, Applied, Manner};
 use crate::setup::rollout::{self, Progress};
+use crate::setup::{NAMESPACE, certificates, leftovers};
 
 /// A sound exporter is ready by then; one that is not can say why.
 const FIRST_LOOK: Duration = Duration::from_secs(25);
@@ -96,11 +97,15 @@ pub async fn run(args: &InstallArgs, kube: &KubeFlags, console: &Console) -> Res
     let before = objects.len().saturating_sub(1);
     objects.splice(before..before, certificates::objects(&connection.client, jiff::Timestamp::now()).await?);
     apply_all(args, &connection, &objects, console).await?;
-    if args.dry_run.dry_run != DryRun::None || args.timeout.is_zero() {
-        return Ok(Exit::Done);
+    let waits = args.dry_run.dry_run == DryRun::None && !args.timeout.is_zero();
+    if waits {
+        judge(wait(&connection, args.timeout, console).await?, args.timeout)?;
     }
-    judge(wait(&connection, args.timeout, console).await?, args.timeout)?;
-    console.note("`kubectl guard status` shows scores after two samples");
+    // The exporters of before may need it until they are replaced.
+    clear(args, &connection, &objects, console).await?;
+    if waits {
+        console.note("`kubectl guard status` shows scores after two samples");
+    }
     Ok(Exit::Done)
 }
 
@@ -139,6 +144,37 @@ async fn apply_all(
             Applied::NotTried => "not tried: its namespace does not exist yet",
         };
         console.line(&format!("{} {outcome}{}", object.title(), how.suffix()))?;
+    }
+    Ok(())
+}
+
+/// Deletes what an earlier install made and this one does not. Who may not look for it, or not delete it, has installed all
+/// the same.
+async fn clear(
+    args: &InstallArgs,
+    connection: &Connection,
+    objects: &[Object],
+    console: &Console,
+) -> Result<(), Error> {
+    let how = args.dry_run.dry_run;
+    let found = match leftovers::find(&connection.client, objects).await {
+        Ok(found) => found,
+        Err(error) => {
+            console.warn(&format!("what an earlier install may have left was not looked for: {error}"));
+            return Ok(());
+        }
+    };
+    for object in found {
+        let title = sanitise::line(&object.title());
+        let gone = match how {
+            DryRun::Client => Ok(true),
+            DryRun::None | DryRun::Server => objects::delete(&connection.client, &object, how == DryRun::Server).await,
+        };
+        match gone {
+            Ok(true) => console.line(&format!("{title} deleted, left by an earlier install{}", how.suffix()))?,
+            Ok(false) => {}
+            Err(error) => console.warn(&format!("{title}, left by an earlier install, stays: {error}")),
+        }
     }
     Ok(())
 }
@@ -200,6 +236,7 @@ fn judge(progress: Option<Progress>, patience: Duration) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::cli::{Cli, Command};
@@ -276,5 +313,53 @@ mod tests {
         error: the exporter is installed, but no controller has looked at its DaemonSet for 9 s
         hint: `kubectl guard doctor` looks for the cause
         ");
+    }
+
+    /// An API server with one ConfigMap that an earlier install made.
+    fn left(path: &str, _: usize) -> (u16, Value) {
+        if path.contains("/configmaps/guard-kubelet-ca") {
+            return (200, json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}));
+        }
+        let fields = json!([{"manager": "kubectl-guard", "operation": "Apply"}]);
+        let map = json!({"metadata": {"name": "guard-kubelet-ca", "uid": "7", "managedFields": fields}});
+        let items = if path.contains("/configmaps?") { vec![map] } else { vec![] };
+        let kind = "PartialObjectMetadataList";
+        (200, json!({"kind": kind, "apiVersion": "meta.k8s.io/v1", "metadata": {}, "items": items}))
+    }
+
+    fn forbidden(_: &str, _: usize) -> (u16, Value) {
+        (403, json!({"kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden", "message": "no"}))
+    }
+
+    /// One whose user may look and not delete.
+    fn kept(path: &str, n: usize) -> (u16, Value) {
+        if path.contains("/configmaps/guard-kubelet-ca") { forbidden(path, n) } else { left(path, n) }
+    }
+
+    /// What `clear` says of what is left, and how often it has asked the API server about it by name.
+    async fn cleared(line: &str, answer: fn(&str, usize) -> (u16, Value)) -> (String, usize) {
+        let (connection, seen) = crate::wire::server(answer).await;
+        let (console, captured) = capture::console(80);
+        clear(&parse(line).unwrap(), &connection, &manifests::objects(&Choices::default()), &console).await.unwrap();
+        let seen = seen.lock().unwrap();
+        assert!(!seen.iter().any(|path| path.contains("secrets")), "{seen:?}");
+        let asked = seen.iter().filter(|path| path.contains("/guard-kubelet-ca")).count();
+        (captured.out.text() + &captured.err.text(), asked)
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_install_left_goes_and_a_dry_run_only_tells_of_it() {
+        let said = "configmap/guard-kubelet-ca deleted, left by an earlier install";
+        assert_eq!(cleared("", left).await, (format!("{said}\n"), 1));
+        assert_eq!(cleared("--dry-run=server", left).await, (format!("{said} (server dry run)\n"), 1));
+        assert_eq!(cleared("--dry-run=client", left).await, (format!("{said} (dry run)\n"), 0));
+    }
+
+    #[tokio::test]
+    async fn who_may_not_delete_what_is_left_is_told_and_has_installed() {
+        let (said, _) = cleared("", kept).await;
+        insta::assert_snapshot!(said);
+        let (said, _) = cleared("", forbidden).await;
+        insta::assert_snapshot!(said);
     }
 }

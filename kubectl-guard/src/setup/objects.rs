@@ -1,9 +1,10 @@
 //! Applying and deleting the objects of an installation, as the user.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PropagationPolicy};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::core::Status;
 use kube::{Client, ResourceExt as _};
+use serde_json::Value;
 
 use super::certificates::AUTHORITY;
 use super::manifests::{KUBELET_CA, Object};
@@ -13,7 +14,7 @@ use crate::sanitise;
 use crate::write_point::WritePoint;
 
 /// Who the API server's managed fields say it was.
-const FIELD_MANAGER: &str = "kubectl-guard";
+pub const FIELD_MANAGER: &str = "kubectl-guard";
 
 /// How to apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,17 +50,22 @@ pub async fn apply(client: &Client, object: &Object, manner: Manner) -> Result<A
     }
 }
 
-/// Deletes one object; false if it was not there.
+/// Deletes one object; false if it was not there. One that bears a UID is deleted only if it is still that one.
 ///
 /// # Errors
 /// If the user may not, or if the API server does not answer.
 pub async fn delete(client: &Client, object: &Object, dry_run: bool) -> Result<bool, Error> {
-    let params =
-        DeleteParams { dry_run, propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };
+    let uid = object.value.pointer("/metadata/uid").and_then(Value::as_str);
+    let params = DeleteParams {
+        dry_run,
+        propagation_policy: Some(PropagationPolicy::Background),
+        preconditions: uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+        ..DeleteParams::default()
+    };
     let api = api(client, object);
     match WritePoint::Object.send(api.delete(&object.name, &params)).await {
         Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+        Err(kube::Error::Api(status)) if status.code == 404 || (status.code == 409 && uid.is_some()) => Ok(false),
         Err(error) => Err(refused(object, "delete", &error)),
     }
 }
