@@ -71,6 +71,8 @@ const TESTS: &[Test<Cluster>] = &[
     ("a_kubelet_that_signs_for_itself_is_named", Own, install::a_kubelet_that_signs_for_itself_is_named),
     ("exporters_run_restricted_on_every_node", Any, install::exporters_run_restricted_on_every_node),
     ("a_certificate_is_made_once", Any, install::a_certificate_is_made_once),
+    ("an_upgrade_leaves_nothing_of_before", Any, install::an_upgrade_leaves_nothing_of_before),
+    ("a_certificate_that_ends_soon_is_renewed", Own, install::a_certificate_that_ends_soon_is_renewed),
     ("metrics_are_for_those_who_may", Own, scrape::metrics_are_for_those_who_may),
     ("a_real_prometheus_scrapes_with_its_token", Own, prometheus::a_real_prometheus_scrapes_with_its_token),
     ("every_manifest_is_taken_by_a_strict_api_server", Own, manifests::every_manifest_is_taken_by_a_strict_api_server),

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::{Cluster, EXPORTER_IMAGE};
-use guard_tests::{load, wait};
+use guard_tests::{http, load, wait};
+use serde_json::json;
+
+use crate::scrape::NAME;
 
 const IMAGE: [&str; 6] = ["install", "--image", EXPORTER_IMAGE, "--image-pull-policy", "Never", "--interval=10s"];
 
@@ -43,6 +46,79 @@ pub(crate) fn a_certificate_is_made_once(cluster: &mut Cluster) -> Result<()> {
         "{}",
         again.out
     );
+    Ok(())
+}
+
+/// An upgrade takes away what an older version, or a choice of before, has left in the cluster, and nothing of others.
+pub(crate) fn an_upgrade_leaves_nothing_of_before(cluster: &mut Cluster) -> Result<()> {
+    let admin = cluster.admin();
+    let pem = cluster.folder().join("kubelets.crt");
+    std::fs::write(&pem, crate::scrape::authority(cluster)?)?;
+    let chosen = format!("--kubelet-ca={}", pem.display());
+    let before = admin.guard(&[&IMAGE[..], &[&chosen, "--timeout=0"]].concat())?;
+    assert_eq!(before.code, Some(0), "{before:?}");
+    let role = |name: &str| {
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": name, "labels": {"app.kubernetes.io/part-of": "kubectl-guard"}}, "rules": []})
+        .to_string()
+    };
+    for (name, manager) in [("guard-of-an-older-version", "kubectl-guard"), ("guard-of-somebody-else", "ann")] {
+        let file = cluster.folder().join(name);
+        std::fs::write(&file, role(name))?;
+        let manager = format!("--field-manager={manager}");
+        admin.kubectl(&["apply", "--server-side", &manager, "-f", &file.display().to_string()])?;
+    }
+
+    let words = [&IMAGE[..], &["--kubelet-insecure-tls"]].concat();
+    let rehearsed = admin.guard(&[&words[..], &["--dry-run=server"]].concat())?;
+    assert!(
+        rehearsed.out.contains("guard-of-an-older-version deleted, left by an earlier install (server dry run)"),
+        "{rehearsed:?}"
+    );
+    let upgraded = admin.guard(&words)?;
+    assert_eq!(upgraded.code, Some(0), "{upgraded:?}");
+    let deleted: Vec<&str> = upgraded.out.lines().filter(|line| line.contains(" deleted")).collect();
+    assert_eq!(
+        deleted,
+        [
+            "clusterrole.rbac.authorization.k8s.io/guard-of-an-older-version deleted, left by an earlier install",
+            "configmap/guard-kubelet-ca deleted, left by an earlier install",
+        ]
+    );
+    admin.kubectl(&["delete", "clusterrole", "guard-of-somebody-else"])?;
+    let gone = admin.try_kubectl(&["get", "clusterrole", "guard-of-an-older-version"])?;
+    assert_eq!(gone.code, Some(1), "{gone:?}");
+    let again = admin.guard(&words)?;
+    assert!(again.code == Some(0) && !again.out.contains("deleted"), "{again:?}");
+    Ok(())
+}
+
+/// A certificate that ends soon is told by `doctor` and renewed by the next install, and the exporters serve it unrestarted.
+pub(crate) fn a_certificate_that_ends_soon_is_renewed(cluster: &mut Cluster) -> Result<()> {
+    let admin = cluster.admin();
+    let served = |authority: &str| -> Result<bool> {
+        let exporters = crate::scrape::exporters(cluster)?;
+        let shown =
+            exporters.iter().map(|(_, address)| http::get_tls(address, NAME, authority, "/healthz", None).is_ok());
+        Ok(shown.clone().count() == 2 && shown.into_iter().all(|shown| shown))
+    };
+    let before = crate::scrape::authority(cluster)?;
+    wait::until("the first certificate to be served", Duration::from_mins(2), || Ok(served(&before)?.then_some(())))?;
+    let doctor = admin.guard(&["doctor"])?;
+    assert!(doctor.out.contains("serving certificates: valid until 20"), "{doctor:?}");
+
+    let soon = "guard.kubectl.io/not-after=2001-01-01T00:00:00Z";
+    admin.kubectl(&["annotate", "secret", "guard-exporter-tls", "-n", "guard-system", "--overwrite", soon])?;
+    let words = [&IMAGE[..], &["--kubelet-insecure-tls", "--force-conflicts"]].concat();
+    let again = admin.guard(&words)?;
+    assert!(again.code == Some(0) && again.out.contains("secret/guard-exporter-tls applied"), "{again:?}");
+    let after = crate::scrape::authority(cluster)?;
+    assert!(after.ends_with(&before) && after.len() > before.len(), "the authority before counts until the next time");
+    let newest = after.strip_suffix(&before).context("not the authority before")?;
+    wait::until("the new certificate to be served", Duration::from_mins(3), || Ok(served(newest)?.then_some(())))?;
+    let path = "jsonpath={.items[*].status.containerStatuses[0].restartCount}";
+    let restarts = admin.kubectl(&["get", "pods", "-n", "guard-system", "-o", path])?;
+    assert_eq!(restarts, "0 0");
     Ok(())
 }
 
