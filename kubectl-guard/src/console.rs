@@ -10,8 +10,10 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::exit::Exit;
 
+mod kept;
 mod progress;
 
+pub use kept::Kept;
 pub use progress::Progress;
 
 /// Columns of an output that is no terminal: wide enough for a log, and the same everywhere.

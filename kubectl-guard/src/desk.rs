@@ -25,7 +25,7 @@ pub use queue::{Key, Proposer, Queue, Waiting};
 pub use turns::{GRACE, Turn, Turns};
 
 /// A plan as it is shown to a person.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Shown {
     /// The plan.
     pub plan: Plan,
@@ -45,7 +45,7 @@ impl Shown {
 }
 
 /// What a look at a target came to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Look {
     /// There is a plan.
     Plan(Box<Shown>),

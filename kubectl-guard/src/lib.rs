@@ -45,6 +45,7 @@ pub mod sanitise;
 pub mod scores;
 pub mod setup;
 pub mod sink;
+pub mod tui;
 pub mod ui;
 pub mod verify;
 #[cfg(test)]

@@ -208,7 +208,7 @@ pub fn state(state: Option<State>) -> &'static str {
 }
 
 /// Severity says more where there is one; else the state does.
-fn severity_or_state(row: &Row) -> &'static str {
+pub fn severity_or_state(row: &Row) -> &'static str {
     match row.state {
         Some(State::Anomalous) => severity(row.severity),
         other => state(other),

@@ -149,6 +149,28 @@ pub fn join(scores: &Scores, pods: &[PodFacts], now: Timestamp) -> Vec<Row> {
     rows
 }
 
+/// One row for each pod that was reported, the worst first: for those who show reports and list no pods.
+pub fn reported(reports: &[NodeReport]) -> Vec<Row> {
+    let row = |node: &str, pod: &PodReport| {
+        let facts = PodFacts {
+            uid: pod.uid.clone(),
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
+            node: Some(node.to_owned()).filter(|node| !node.is_empty()),
+            workload: pod.workload.clone(),
+            containers_ready: pod.containers_ready,
+            containers_total: pod.containers_total,
+            restarts: pod.restarts,
+            ..PodFacts::default()
+        };
+        scored(&facts, pod)
+    };
+    let mut rows: Vec<Row> =
+        reports.iter().flat_map(|report| report.pods.iter().map(|pod| row(&report.node, pod))).collect();
+    rows.sort_by(worst_first);
+    rows
+}
+
 /// Gives each row the labels of its pod, by UID.
 pub fn label(rows: &mut [Row], labels: &BTreeMap<String, Labels>) {
     for row in rows {

@@ -190,7 +190,7 @@ impl Scores {
 }
 
 /// Cleans what an exporter says: it could be anybody's.
-fn sanitised(mut report: NodeReport) -> NodeReport {
+pub(crate) fn sanitised(mut report: NodeReport) -> NodeReport {
     let clean = |text: &mut String| *text = sanitise::line(text);
     clean(&mut report.node);
     clean(&mut report.scored_by);

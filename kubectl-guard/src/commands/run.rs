@@ -24,10 +24,12 @@ use crate::run::{Part, Shared, agents, collect, explain, notices, parts, propose
 
 #[cfg(unix)]
 mod order;
+mod screen;
 
 /// Arguments of `run`.
 #[derive(Args, Clone, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct RunArgs {
     #[cfg(unix)]
     #[command(subcommand)]
@@ -45,6 +47,9 @@ pub struct RunArgs {
     /// Port of the dashboard; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 5000, requires = "ui")]
     port: u16,
+    /// Show pods, incidents, plans, history and log on this terminal; ? shows the keys
+    #[arg(long)]
+    tui: bool,
     #[command(flatten)]
     flags: ConfigFlags,
     /// Refused: what is proposed here waits for `fix`
@@ -65,6 +70,9 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
         return order::run(order, console).await;
     }
     refuse(args)?;
+    if args.tui {
+        screen::check(kube)?;
+    }
     let load = || args.flags.load(kube, |name| std::env::var(name).ok());
     let merged = load()?;
     let config = Config::of(&merged)?;
@@ -75,6 +83,9 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
     let connection = connection(&config, kube, &parts)?;
     notices::check(&config)?;
     explain::check(&config)?;
+    // A screen has the terminal for itself: what would be written to it is kept, and shown there.
+    let kept = args.tui.then(Console::kept);
+    let (terminal, console) = (console, kept.as_ref().map_or(console, |(console, _)| console));
     let log = Log::open(console, &config.log)?;
     #[cfg(unix)]
     let control = order::listen(args.socket.as_deref()).await?;
@@ -90,6 +101,7 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
         console,
     };
     introduce(&shared, &config, &merged, &parts);
+    let watched = kept.as_ref().map(|(_, kept)| screen::watch(&shared, &config, kept));
     let (want, wanted) = watch::channel(Want::Run(Arc::new(config)));
     let dashboard = connection.as_ref().map(|to| serve::Dashboard::new(args.port, args.read_only, to, &shared));
     let supervised = |part: &Part| supervised(*part, dashboard.as_ref(), &shared, wanted.clone());
@@ -101,11 +113,12 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
     #[cfg(not(unix))]
     let orders = std::future::pending::<()>();
     let mut signals = Signals::listen()?;
-    let exit = tokio::select! {
-        _ = &mut work => Exit::Done,
-        exit = signals.obey(&steering) => exit,
-        () = orders => Exit::Done,
-        () = steering.watch() => Exit::Done,
+    let ended = tokio::select! {
+        _ = &mut work => Ok(Exit::Done),
+        exit = signals.obey(&steering) => Ok(exit),
+        () = orders => Ok(Exit::Done),
+        () = steering.watch() => Ok(Exit::Done),
+        ended = screen::serve(watched, &shared, &steering, &wanted) => ended,
     };
     shared.log.info(Part::Run, "a second signal ends it at once");
     steering.stop();
@@ -121,8 +134,12 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
     }
     if let Some(words) = shared.turns.left() {
         shared.log.warn(Part::Run, &words);
+        // The log of a screen has gone with it.
+        if args.tui {
+            terminal.warn(&words);
+        }
     }
-    Ok(exit)
+    ended
 }
 
 fn refuse(args: &RunArgs) -> Result<(), Error> {

@@ -106,6 +106,9 @@ pub fn parts(config: &Config) -> Vec<Part> {
     parts
 }
 
+/// What was scored last, one report a node.
+pub type Reports = Arc<Vec<NodeReport>>;
+
 /// What all parts share.
 pub struct Shared<'a> {
     /// The log.
@@ -113,7 +116,7 @@ pub struct Shared<'a> {
     /// How the parts are.
     pub state: state::Shown,
     /// The latest reports, from scoring to proposing.
-    pub reports: watch::Sender<Arc<Vec<NodeReport>>>,
+    pub reports: watch::Sender<Reports>,
     /// What was told elsewhere; it outlives the part that tells, which begins anew at each reload.
     pub told: tokio::sync::Mutex<notices::Book>,
     /// Whose plan is being carried out; it outlives the parts that show it.

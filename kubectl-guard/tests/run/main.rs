@@ -17,6 +17,7 @@ mod api;
 mod explain;
 mod names;
 mod notices;
+mod tui;
 
 const HEADER: &str = "timestamp,namespace,pod,phase,containers_ready,containers_total\n";
 /// What is waited for happens in a moment; a machine may be busy.
