@@ -1,29 +1,35 @@
 //! What comes back at equal intervals - a nightly backup, a cache rebuilt each hour - is no news of a pod, as long as it is
 //! no worse and no longer than it was before.
 //!
-//! Excursions are recorded whether or not they were excused; only load is ever excused by them, never what Kubernetes
-//! itself states (a crash, an OOM kill, a pod that is not ready).
+//! Excursions are recorded whether or not they were excused, and well before they are worth an alert: a job that was a
+//! little under the line twice and over it the third time has come three times. Only load is ever excused by them, never what
+//! Kubernetes itself states (a crash, an OOM kill, a pod that is not ready).
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::features::SIGNALS;
+use crate::features::{CPU, SIGNALS};
 
-/// Excursions remembered of a pod.
+/// Excursions remembered of a pod: the last few whatever they were, and of those before them the longest.
 const KEPT: usize = 16;
-/// An excursion that goes on within this time of its end is the same one.
-const PAUSE_SECONDS: f64 = 90.0;
+const LAST: usize = 8;
+/// So long an excursion is remembered: a week, and a day to meet it again.
+const KEPT_SECONDS: f64 = 8.0 * 86_400.0;
+/// An excursion that goes on within this time of its end is the same one: at intervals of a minute, after one calm sample.
+const PAUSE_SECONDS: f64 = 150.0;
 /// What comes back sooner than this has no rhythm that samples of a minute could show.
 const LEAST_PERIOD_SECONDS: f64 = 240.0;
 /// Two starts are one period apart if they miss it by no more than this share of it, within these bounds.
 const TOLERANCE: f64 = 0.05;
 const TOLERANCE_SECONDS: (f64, f64) = (45.0, 900.0);
-/// Earlier excursions that make a rhythm; of one that takes about a day or longer, two do.
+/// Earlier excursions that make a rhythm; of one that takes about a day or longer, two do; and what was there at this time
+/// of yesterday, or of this day a week ago, keeps a calendar: there one does.
 const TIMES: usize = 3;
 const TIMES_DAILY: usize = 2;
 const DAILY_SECONDS: f64 = 72_000.0;
-/// No worse than before: a signal may be this much higher or lower than it ever was in the rhythm. Memory has a limit
+const CALENDAR_SECONDS: [f64; 2] = [86_400.0, 7.0 * 86_400.0];
+/// No worse than before: a signal may be this much higher, and CPU this much lower, than it ever was in the rhythm. Memory has a limit
 /// that kills, so it is held closer.
 const WORSE: [f64; SIGNALS] = [1.5, 1.1, 1.5, 1.5];
 /// What is next to nothing in each signal's own unit, so that a ratio of two trifles says nothing.
@@ -32,13 +38,16 @@ const TRIFLE: [f64; SIGNALS] = [0.01, 4.0 * 1_048_576.0, 1024.0, 1024.0];
 const LONGER: f64 = 1.5;
 const LONGER_SECONDS: f64 = 60.0;
 
+/// The values of one sample; `None` was not measured.
+type Reading = [Option<f32>; SIGNALS];
+
 /// A time in which a pod was unlike itself.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Excursion {
     /// Unix seconds of its first and its last sample.
     start: f64,
     end: f64,
-    /// Highest and lowest value of each signal; `None` was never measured.
+    /// Highest and lowest value of each signal, as far as they are believed; `None` was not measured, or once only.
     range: [Option<(f32, f32)>; SIGNALS],
 }
 
@@ -47,12 +56,20 @@ impl Excursion {
         Self { start: at, end: at, range: [None; SIGNALS] }
     }
 
-    fn extend(&mut self, at: f64, values: &[Option<f64>; SIGNALS]) {
+    /// Takes a reading; `before` is the one before it in this excursion. High CPU is believed at once; all else jumps for a
+    /// moment in any healthy pod, and counts as far as two readings in a row show it ([`crate::confirm`] does the same).
+    fn extend(&mut self, at: f64, reading: &Reading, before: Option<&Reading>) {
         self.end = self.end.max(at);
-        for (range, value) in self.range.iter_mut().zip(values) {
-            let Some(value) = value.map(|v| v as f32) else { continue };
-            let (high, low) = range.unwrap_or((value, value));
-            *range = Some((high.max(value), low.min(value)));
+        for (signal, range) in self.range.iter_mut().enumerate() {
+            let Some(value) = reading[signal] else { continue };
+            let before = before.and_then(|before| before[signal]);
+            let (high, low) = match before {
+                _ if signal == CPU => (value, value.max(before.unwrap_or(value))),
+                Some(before) => (value.min(before), value.max(before)),
+                None => continue,
+            };
+            let (highest, lowest) = range.unwrap_or((high, low));
+            *range = Some((highest.max(high), lowest.min(low)));
         }
     }
 
@@ -65,25 +82,48 @@ impl Excursion {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Recurrence {
     past: VecDeque<Excursion>,
+    /// The last reading of the last of them.
+    #[serde(default)]
+    reading: Option<Reading>,
 }
 
 impl Recurrence {
-    /// Takes a sample in which the pod is unlike itself, with its raw values, at `at` (Unix seconds). Gives the period
-    /// in seconds if this is what comes back at equal intervals, no worse than it ever did.
-    pub(crate) fn excursion(&mut self, at: f64, values: &[Option<f64>; SIGNALS]) -> Option<f64> {
-        if self.past.back().is_none_or(|last| !(0.0..=PAUSE_SECONDS).contains(&(at - last.end))) {
+    /// Takes a sample in which the pod is unlike itself, at `at` (Unix seconds), with its raw values and what is usual for
+    /// each of them. Gives the period in seconds if this is what comes back at equal intervals, no worse than it ever did.
+    pub(crate) fn excursion(
+        &mut self,
+        at: f64,
+        values: &[Option<f64>; SIGNALS],
+        usual: &[Option<(f64, f64)>; SIGNALS],
+    ) -> Option<f64> {
+        let begins = self.past.back().is_none_or(|last| !(0.0..=PAUSE_SECONDS).contains(&(at - last.end)));
+        if begins {
             // A clock that was set back makes the past meaningless.
-            self.past.retain(|one| one.end < at);
-            if self.past.len() == KEPT {
-                self.past.pop_front();
-            }
+            self.past.retain(|one| one.end < at && at - one.end < KEPT_SECONDS);
+            self.make_room();
             self.past.push_back(Excursion::begin(at));
+            self.reading = None;
         }
         let now = self.past.back_mut()?;
-        now.extend(at, values);
+        // The same reading once more confirms nothing.
+        if begins || at > now.end {
+            let reading = values.map(|value| value.map(|v| v as f32));
+            let before = self.reading.replace(reading);
+            now.extend(at, &reading, before.as_ref());
+        }
         let now = *now;
         let (period, before) = self.rhythm(now.start)?;
-        no_worse(&now, &before).then_some(period)
+        no_worse(&now, &before, usual).then_some(period)
+    }
+
+    /// A blip gives way before the job of last night does.
+    fn make_room(&mut self) {
+        if self.past.len() < KEPT {
+            return;
+        }
+        let old = self.past.iter().take(self.past.len() - LAST).enumerate();
+        let shortest = old.min_by(|(_, a), (_, b)| a.seconds().total_cmp(&b.seconds())).map(|(i, _)| i);
+        shortest.and_then(|i| self.past.remove(i));
     }
 
     /// Makes restored state safe to go on with.
@@ -98,22 +138,38 @@ impl Recurrence {
         let earlier: Vec<&Excursion> = self.past.iter().rev().filter(|one| one.start < start).collect();
         let periods = earlier.iter().map(|one| start - one.start).filter(|&period| period >= LEAST_PERIOD_SECONDS);
         periods.into_iter().find_map(|period| {
-            let times = if period < DAILY_SECONDS { TIMES } else { TIMES_DAILY };
+            let times = if calendar(period) {
+                1
+            } else if period < DAILY_SECONDS {
+                TIMES
+            } else {
+                TIMES_DAILY
+            };
             let tolerance = (TOLERANCE * period).clamp(TOLERANCE_SECONDS.0, TOLERANCE_SECONDS.1);
             let on_the_beat = |beat: usize| {
                 let due = start - beat as f64 * period;
-                earlier.iter().copied().find(|one| (one.start - due).abs() <= tolerance).copied()
+                let near = earlier.iter().copied().filter(|one| (one.start - due).abs() <= tolerance);
+                near.max_by(|a, b| a.seconds().total_cmp(&b.seconds())).copied()
             };
             let found: Vec<Excursion> = (1..=KEPT).map_while(on_the_beat).collect();
-            // A pod that is unlike itself all the time fits every beat.
+            // A pod that is unlike itself all the time fits every beat; what is far shorter is something else.
             let first = found.last()?.start;
-            let between = earlier.iter().filter(|one| one.start >= first).count() - found.len();
+            let alike = 0.5 * found.iter().map(Excursion::seconds).fold(f64::INFINITY, f64::min);
+            let others = earlier.iter().filter(|one| one.start >= first && !found.contains(one));
+            let between = others.filter(|one| one.seconds() >= alike).count();
             (found.len() >= times && between <= found.len()).then_some((period, found))
         })
     }
 }
 
-fn no_worse(now: &Excursion, before: &[Excursion]) -> bool {
+/// Whether a period is that of a clock on the wall.
+fn calendar(period: f64) -> bool {
+    CALENDAR_SECONDS.iter().any(|whole| (period - whole).abs() <= TOLERANCE_SECONDS.1)
+}
+
+/// No signal is higher than it may be by what it was in the rhythm, unless it is as usual: how many requests a pod has while its
+/// job runs makes the job no worse, nor that there are none. A pod that does nothing at all shows it in its CPU.
+fn no_worse(now: &Excursion, before: &[Excursion], usual: &[Option<(f64, f64)>; SIGNALS]) -> bool {
     let longest = before.iter().map(Excursion::seconds).fold(0.0, f64::max);
     if now.seconds() > LONGER * longest + LONGER_SECONDS {
         return false;
@@ -124,8 +180,10 @@ fn no_worse(now: &Excursion, before: &[Excursion]) -> bool {
         let highest = known().map(|(high, _)| high).reduce(f32::max);
         let lowest = known().map(|(_, low)| low).reduce(f32::min);
         let size = |value: f32| f64::from(value) + TRIFLE[signal];
-        let (Some(highest), Some(lowest)) = (highest, lowest) else { return false };
-        size(high) <= WORSE[signal] * size(highest) && size(lowest) <= WORSE[signal] * size(low)
+        let as_usual = |value: f32| usual[signal].is_some_and(|(low, high)| (low..=high).contains(&f64::from(value)));
+        let no_higher = highest.is_some_and(|highest| size(high) <= WORSE[signal] * size(highest));
+        let no_lower = signal != CPU || lowest.is_some_and(|lowest| size(lowest) <= WORSE[signal] * size(low));
+        (no_higher || as_usual(high)) && (no_lower || as_usual(low))
     })
 }
 
@@ -138,6 +196,9 @@ mod tests {
     const DAY: f64 = 24.0 * HOUR;
     const NOW: f64 = 1.795e9;
 
+    /// What is usual of the pod below, in which each signal but CPU stays where it is.
+    const USUAL: [Option<(f64, f64)>; SIGNALS] = [Some((0.1, 0.3)), None, None, None];
+
     fn values(cpu: f64) -> [Option<f64>; SIGNALS] {
         [Some(cpu), Some(2e8), None, Some(1e5)]
     }
@@ -145,7 +206,7 @@ mod tests {
     /// An excursion of `seconds` in steps of 15 s; what its last sample gave.
     fn excursion(past: &mut Recurrence, start: f64, seconds: f64, cpu: f64) -> Option<f64> {
         let steps = (seconds / 15.0) as usize;
-        (0..=steps).map(|i| past.excursion(start + 15.0 * i as f64, &values(cpu))).last().flatten()
+        (0..=steps).map(|i| past.excursion(start + 15.0 * i as f64, &values(cpu), &USUAL)).last().flatten()
     }
 
     fn hourly(times: u32) -> Recurrence {
@@ -164,11 +225,37 @@ mod tests {
     }
 
     #[test]
-    fn what_came_two_nights_is_excused_in_the_third() {
+    fn what_came_last_night_or_a_week_ago_is_excused() {
+        for period in CALENDAR_SECONDS {
+            let mut past = Recurrence::default();
+            assert_eq!(excursion(&mut past, NOW, 1200.0, 1.0), None);
+            assert!(excursion(&mut past, NOW + period + 120.0, 1200.0, 1.0).is_some());
+            assert_eq!(excursion(&mut past, NOW + 1.4 * period, 1200.0, 1.0), None, "another time");
+        }
+    }
+
+    #[test]
+    fn blips_do_not_drive_out_what_came_last_night() {
         let mut past = Recurrence::default();
-        assert_eq!(excursion(&mut past, NOW, 1200.0, 1.0), None);
-        assert_eq!(excursion(&mut past, NOW + DAY + 120.0, 1200.0, 1.0), None);
-        assert!(excursion(&mut past, NOW + 2.0 * DAY - 60.0, 1200.0, 1.0).is_some());
+        excursion(&mut past, NOW, 1200.0, 1.0);
+        (1..23).for_each(|hour| {
+            excursion(&mut past, NOW + 3400.0 * f64::from(hour), 15.0, 0.8);
+        });
+        assert!(excursion(&mut past, NOW + DAY, 1200.0, 1.0).is_some());
+    }
+
+    #[test]
+    fn a_signal_that_is_as_usual_makes_a_job_no_worse() {
+        let past = hourly(3);
+        let at = NOW + 3.0 * HOUR;
+        let busy = [Some(1.0), Some(2e8), None, Some(4e5)];
+        let usual = [USUAL[0], USUAL[1], None, Some((5e4, 5e5))];
+        let second = |usual| {
+            let mut past = past.clone();
+            [0.0, 15.0].map(|after| past.excursion(at + after, &busy, usual).is_some())
+        };
+        assert_eq!(second(&USUAL), [true, false], "one reading of traffic is none");
+        assert_eq!(second(&usual), [true, true]);
     }
 
     #[test]
@@ -225,9 +312,10 @@ mod tests {
             let (mut past, mut at) = (Recurrence::default(), NOW);
             for (i, (dt, value)) in steps.into_iter().enumerate() {
                 at += dt;
-                let period = past.excursion(at, &[value; SIGNALS]);
+                let period = past.excursion(at, &[value; SIGNALS], &[None; SIGNALS]);
                 prop_assert!(past.past.len() <= KEPT);
-                prop_assert!(period.is_none_or(|p| i >= TIMES_DAILY && p >= LEAST_PERIOD_SECONDS));
+                let least = |period| if calendar(period) { 1 } else { TIMES_DAILY };
+                prop_assert!(period.is_none_or(|period| i >= least(period) && period >= LEAST_PERIOD_SECONDS));
             }
         }
     }

@@ -30,8 +30,8 @@ const BASELINES: usize = 1000;
 const ROLLOUT_SECONDS: f64 = 600.0;
 /// A learnt feature is named if it has at least this share of the surprise.
 const NAMED_SHARE: f64 = 0.15;
-/// A learnt probability under this is no reason for anything.
-const NAMED_PROBABILITY: f64 = 0.1;
+/// A learnt probability under this is no reason for anything; load that brings the score there is unlike the pod.
+pub(crate) const NAMED_PROBABILITY: f64 = 0.1;
 
 /// What the operator of an exporter chooses.
 #[derive(Clone, Copy, Debug)]
@@ -180,7 +180,7 @@ impl Scorer {
         let measured = either_known(series.learnt(), series.suspected_metrics()).filter(|_| !silent);
         let custom = series.custom();
         let mut reasons = rules::reasons(facts, &sample.measures, custom, seconds);
-        let excuse = series.excuse(sample, load(measured, &reasons), line);
+        let excuse = series.excuse(sample, load(measured, &reasons));
         if let Some(habit) = excuse {
             reasons = rules::reasons(facts, &sample.measures, custom.excused_by(habit), seconds);
         }

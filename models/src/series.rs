@@ -17,6 +17,7 @@ use crate::report::{HISTORY, HistoryPoint};
 use crate::rules::{self, Custom, Habit, RESTART_WINDOW_SECONDS};
 use crate::sample::PodSample;
 use crate::saturation::either;
+use crate::scorer::NAMED_PROBABILITY;
 use crate::trend::Trend;
 
 /// Fresh samples until the learnt part speaks of a pod that nothing is known of.
@@ -148,7 +149,7 @@ impl Series {
     }
 
     /// Why load that brings the score to `load` is no news, if that is none; asked once for each sample.
-    pub(crate) fn excuse(&mut self, sample: &PodSample, load: f64, line: f64) -> Option<Habit> {
+    pub(crate) fn excuse(&mut self, sample: &PodSample, load: f64) -> Option<Habit> {
         if sample.facts.is_batch() {
             return Some(Habit::Batch);
         }
@@ -156,7 +157,8 @@ impl Series {
             return Some(Habit::WhileStarting);
         }
         let values = features::signals(sample).values.map(|v| (!v.is_nan()).then_some(v));
-        let period = (load >= line).then(|| self.recurrence.excursion(sample.at, &values)).flatten()?;
+        let unlike = load >= NAMED_PROBABILITY;
+        let period = unlike.then(|| self.recurrence.excursion(sample.at, &values, &self.seen.expected)).flatten()?;
         Some(Habit::Every(period.round() as u32))
     }
 

@@ -40,6 +40,8 @@ struct Sample {
     /// Which of the [`Window`]s it lies in.
     window: Option<usize>,
     calm: bool,
+    /// Calm by the source's word, though it looks just like a fault.
+    doubtful: bool,
 }
 
 /// The samples of one fault in its pod: first and last time.
@@ -76,12 +78,19 @@ impl Labelled {
                 let calm = test.is_calm(at);
                 let known = calm || own.iter().any(|window| window.distance(at) <= near);
                 if window.is_some() || (known && !test.day.disturbed(name, at, |fault| !sought(fault))) {
-                    all.samples.push(Sample { score, pod, at, window: window.map(|i| before + i), calm });
+                    let (window, doubtful) = (window.map(|i| before + i), test.day.doubtful(name, at));
+                    all.samples.push(Sample { score, pod, at, window, calm, doubtful });
                 }
             }
         }
         all.samples.sort_by(|a, b| b.score.total_cmp(&a.score));
         all
+    }
+
+    /// The same without what looks just like a fault that nobody labelled.
+    pub(crate) fn without_doubtful(mut self) -> Labelled {
+        self.samples.retain(|sample| !sample.doubtful);
+        self
     }
 
     /// Score and whether it is of a fault, the highest score first.
@@ -172,6 +181,7 @@ mod tests {
             at: at(i),
             window: window.contains(&i).then_some(0),
             calm: true,
+            doubtful: false,
         };
         let mut samples: Vec<Sample> = scores.iter().enumerate().map(sample).collect();
         samples.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -186,7 +196,7 @@ mod tests {
         let faults = vec![fault(1190.0, "sought"), fault(2990.0, "other")];
         let pods = vec!["a".to_owned(), "b".to_owned()];
         let calm = vec![6000.0..12_000.0];
-        let day = Day { name: "made", interval: 60.0, pods, ticks: Vec::new(), faults, calm };
+        let day = Day { name: "made", interval: 60.0, pods, ticks: Vec::new(), faults, calm, unlabelled: Vec::new() };
         let minutes: PodScores = (0..200).map(|i| (60.0 * f64::from(i), 0.1)).collect();
         let all = Labelled::of(&Test::whole(&day), &[minutes.clone(), minutes], |fault| fault.kind == "sought");
         // Two samples of the fault, three on either side, and a hundred calm ones of each pod.

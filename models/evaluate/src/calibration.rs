@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::area::Labelled;
 
+/// Scores from here on are looked at by themselves: nearly all of the time is far under it, and none under it is a reason for
+/// anything.
+pub(crate) const SUSPICION: f64 = 0.1;
 /// Scores are recorded in steps of this.
 const STEP: f64 = 1e-3;
 
@@ -70,6 +73,15 @@ pub(crate) fn error(bins: &[Cell]) -> Option<f64> {
     (total > 0).then(|| sum / total as f64)
 }
 
+/// The error that so many samples are expected to show by chance alone if each score were just the share of faults: the mean
+/// distance of a binomial share from its mean, by the normal distribution. Samples of one fault come together, so the truth is higher.
+pub(crate) fn chance(bins: &[Cell]) -> Option<f64> {
+    let total: usize = bins.iter().map(|bin| bin.samples).sum();
+    let deviation = |bin: &Cell| (bin.samples as f64 * bin.score * (1.0 - bin.score)).max(0.0).sqrt();
+    let sum: f64 = bins.iter().map(deviation).sum();
+    (total > 0).then(|| std::f64::consts::FRAC_2_PI.sqrt() * sum / total as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +105,14 @@ mod tests {
         let found = error(&[cell(0.5, 10, 2), Cell::default(), cell(0.9, 30, 30)]).unwrap();
         assert!((found - 0.15).abs() < 1e-12, "{found}");
         assert_eq!(error(&[Cell::default()]), None);
+    }
+
+    #[test]
+    fn few_samples_are_off_by_chance() {
+        // Of twenty at 0.5 the share is off by 0.0892 in the mean, of many hardly.
+        let off = |samples| chance(&[cell(0.5, samples, 0), Cell::default()]).unwrap();
+        assert!((off(20) - 0.0892).abs() < 1e-4 && off(20_000) < 0.003, "{}", off(20));
+        assert_eq!(chance(&[Cell::default()]), None);
     }
 
     #[test]

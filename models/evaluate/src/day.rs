@@ -28,6 +28,8 @@ pub(crate) struct Day {
     pub(crate) faults: Vec<Fault>,
     /// Time known to be free of faults, as Unix seconds.
     pub(crate) calm: Vec<Range<f64>>,
+    /// What in it looks just like an injected fault, though the source says nothing of it; calm all the same, unless asked.
+    pub(crate) unlabelled: Vec<Fault>,
 }
 
 /// What all pods showed at one time.
@@ -51,6 +53,10 @@ impl Fault {
     pub(crate) fn window(&self, interval: f64, at: f64) -> bool {
         at > self.start && at <= self.end + interval
     }
+
+    fn covers(&self, pod: &str, at: f64) -> bool {
+        self.pod == pod && at > self.start && at <= self.end + SETTLING_SECONDS
+    }
 }
 
 impl Day {
@@ -69,7 +75,10 @@ impl Day {
         let (session, calm) = (span(&disturbed)?, vec![span(&normal)?]);
         let mut faults = faults(&folder.join("labels.csv"))?;
         faults.retain(|fault| session.contains(&fault.start));
-        Ok(Day::new(application.0, 60.0, disturbed.into_iter().chain(normal).collect(), faults, calm))
+        let day = Day::new(application.0, 60.0, disturbed.into_iter().chain(normal).collect(), faults, calm);
+        let mut unlabelled = self::faults(&folder.join("unlabelled.csv"))?;
+        unlabelled.retain(|fault| day.pods.contains(&fault.pod));
+        Ok(Day { unlabelled, ..day })
     }
 
     /// The recording of a real cluster.
@@ -93,13 +102,17 @@ impl Day {
     fn new(name: &'static str, interval: f64, ticks: Vec<Tick>, faults: Vec<Fault>, calm: Vec<Range<f64>>) -> Day {
         let names = ticks.iter().flat_map(|tick| &tick.samples).map(|sample| sample.facts.name.clone());
         let pods = names.collect::<BTreeSet<_>>().into_iter().collect();
-        Day { name, interval, pods, ticks, faults, calm }
+        Day { name, interval, pods, ticks, faults, calm, unlabelled: Vec::new() }
     }
 
     /// Whether a pod is under one of these faults at this time, or settles after it.
     pub(crate) fn disturbed(&self, pod: &str, at: f64, of: impl Fn(&Fault) -> bool) -> bool {
-        let covers = |fault: &Fault| at > fault.start && at <= fault.end + SETTLING_SECONDS;
-        self.faults.iter().any(|fault| fault.pod == pod && covers(fault) && of(fault))
+        self.faults.iter().any(|fault| fault.covers(pod, at) && of(fault))
+    }
+
+    /// Whether a pod shows what looks just like a fault at this time, or settles after it.
+    pub(crate) fn doubtful(&self, pod: &str, at: f64) -> bool {
+        self.unlabelled.iter().any(|fault| fault.covers(pod, at))
     }
 
     /// Where each pod stands in [`Day::pods`].

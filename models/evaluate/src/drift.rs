@@ -27,6 +27,8 @@ const RUNS: usize = 5;
 const JOB: f64 = 0.35;
 const LEAK: f64 = 0.45;
 const LOAD: f64 = 3.0;
+/// Load may bring a pod up to this share of its limit: beyond it, the pod is short of CPU, which is a fault.
+const ROOM: f64 = 0.6;
 
 /// When something is done, and when that is a fault.
 type Times = (Vec<Range<f64>>, Option<Range<f64>>);
@@ -53,7 +55,7 @@ const FAULTS: [Pattern; 2] = [
 const NO_FAULTS: [Pattern; 2] = [
     Pattern {
         name: "drifting load",
-        matters: Typical::has_traffic,
+        matters: |t| t.has_traffic() && LOAD * t.cpu <= ROOM * t.cpu_limit,
         change: |m, _, gone| {
             let factor = 1.0 + (LOAD - 1.0) * (std::f64::consts::PI * gone).sin().powi(2);
             for rate in [&mut m.cpu_cores, &mut m.receive_bytes_per_second, &mut m.transmit_bytes_per_second] {
@@ -96,7 +98,7 @@ fn stuck(start: f64, _: f64) -> Times {
 /// The calm time of a day with a fault in each pod that one of them matters in; there is no calm time in it.
 pub(crate) fn slow_faults(day: &Day, seed: u64) -> Day {
     let (ticks, faults) = disturb(day, &FAULTS, seed);
-    Day { ticks, faults, calm: Vec::new(), pods: day.pods.clone(), ..*day }
+    Day { ticks, faults, calm: Vec::new(), unlabelled: Vec::new(), pods: day.pods.clone(), ..*day }
 }
 
 /// The calm time of a day with what looks odd and is none of a fault, in as many pods as it matters in: it is calm from the
@@ -104,7 +106,8 @@ pub(crate) fn slow_faults(day: &Day, seed: u64) -> Day {
 pub(crate) fn no_faults(day: &Day, seed: u64) -> Day {
     let (ticks, faults) = disturb(day, &NO_FAULTS, seed);
     let span = span(day);
-    Day { ticks, faults, calm: vec![span.start + 4.0 * HOUR..span.end], pods: day.pods.clone(), ..*day }
+    let calm = vec![span.start + 4.0 * HOUR..span.end];
+    Day { ticks, faults, calm, unlabelled: Vec::new(), pods: day.pods.clone(), ..*day }
 }
 
 fn disturb(day: &Day, patterns: &[Pattern], seed: u64) -> (Vec<Tick>, Vec<Fault>) {

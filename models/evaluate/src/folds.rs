@@ -14,7 +14,7 @@ use crate::drift::{no_faults, slow_faults};
 use crate::judge::{Test, judge, line_for};
 use crate::naming::{self, Named};
 use crate::record::{Fold, Outcome, Scheme};
-use crate::scores::{self, LINE, Scored};
+use crate::scores::{self, LINE, Said, Scored};
 use crate::synthetic::disturb;
 
 /// Every detector but the one that ships gets the line at which it cries this often a pod-day in the calm training time.
@@ -171,7 +171,7 @@ pub(crate) struct Networks {
 /// What a model made of a test.
 pub(crate) struct Measured {
     outcomes: Vec<Outcome>,
-    calibration: Vec<Cell>,
+    calibration: [Vec<Cell>; 2],
     named: Vec<Named>,
 }
 
@@ -222,23 +222,30 @@ impl<'a> Split<'a> {
     /// # Errors
     /// If the model cannot be loaded or run.
     pub(crate) fn model(&self, onnx: &[u8]) -> Result<Measured> {
-        let mut named = Vec::new();
+        let (mut named, mut words) = (Vec::new(), Vec::new());
         let guard = Scored::of(self.days(), |day| {
-            let (scores, causes) = scores::by_scorer(day, onnx)?;
+            let Said { scores, causes, words: own } = scores::by_scorer(day, onnx)?;
+            words.extend(day.pods.iter().cloned().zip(own));
             let faults = self.tests.iter().filter(|test| std::ptr::eq(test.day, day)).flat_map(|test| &test.faults);
             let sought = faults.filter(|fault| self.scheme.seeks(&fault.kind));
             named.extend(sought.filter_map(|fault| naming::named(day, fault, &scores, &causes)));
             Ok(scores)
         })?;
         let network = Scored::of(self.days(), |day| scores::by_network(day, onnx))?;
-        let outcomes = vec![
-            self.at_line(GUARD, LINE, &guard),
-            self.in_budget(GUARD_IN_BUDGET, &guard),
-            self.in_budget(NETWORK, &network),
-        ];
         let real = matches!(self.scheme, Scheme::Time | Scheme::Application);
-        let labelled: Vec<Labelled> = if real { self.labelled(&guard).collect() } else { Vec::new() };
-        Ok(Measured { outcomes, calibration: calibration::cells(labelled.iter()), named })
+        let mut served = self.at_line(GUARD, LINE, &guard);
+        for alert in served.false_alerts.iter_mut().filter(|_| real) {
+            let own = words.iter().filter(|(pod, _)| *pod == alert.pod).flat_map(|(_, own): &(_, Vec<_>)| own);
+            let told =
+                own.filter(|(at, _)| (at - alert.at).abs() < 1.0).map(|(_, text): &(_, String)| text.clone()).next();
+            alert.told = told.unwrap_or_default();
+        }
+        let outcomes = vec![served, self.in_budget(GUARD_IN_BUDGET, &guard), self.in_budget(NETWORK, &network)];
+        let labelled = || self.labelled(&guard).filter(|_| real);
+        let all: Vec<Labelled> = labelled().collect();
+        let without: Vec<Labelled> = labelled().map(Labelled::without_doubtful).collect();
+        let calibration = [all, without].map(|tests| calibration::cells(tests.iter()));
+        Ok(Measured { outcomes, calibration, named })
     }
 
     /// What all networks of a trial make of the test, side by side.
@@ -262,7 +269,9 @@ impl<'a> Split<'a> {
     pub(crate) fn fold(&self, losses: Vec<f64>, measured: Measured, baselines: &[(&str, Scored)]) -> Fold {
         let Measured { mut outcomes, calibration, named } = measured;
         outcomes.extend(self.baselines(baselines));
-        Fold { name: self.name.clone(), scheme: self.scheme, losses, outcomes, calibration, named }
+        let [calibration, calibration_without] = calibration;
+        let (name, scheme) = (self.name.clone(), self.scheme);
+        Fold { name, scheme, losses, outcomes, calibration, calibration_without, named }
     }
 
     fn in_budget(&self, name: &str, scored: &Scored) -> Outcome {
@@ -278,7 +287,8 @@ impl<'a> Split<'a> {
             false_alerts: Vec::new(),
             false_seconds: 0.0,
             calm_seconds: 0.0,
-            area: self.area(scored),
+            area: Area::mean(self.labelled(scored).filter_map(|test| test.area())),
+            area_without: self.area_without(scored),
         };
         for test in &self.tests {
             let one = judge(test, scored.day(test.day), name, line);
@@ -290,8 +300,11 @@ impl<'a> Split<'a> {
         all
     }
 
-    fn area(&self, scored: &Scored) -> Option<Area> {
-        Area::mean(self.labelled(scored).filter_map(|test| test.area()))
+    /// Without what looks just like a fault; none where nothing does.
+    fn area_without(&self, scored: &Scored) -> Option<Area> {
+        let doubtful = self.tests.iter().any(|test| !test.day.unlabelled.is_empty());
+        let tests = self.labelled(scored).map(Labelled::without_doubtful);
+        doubtful.then(|| Area::mean(tests.filter_map(|test| test.area()))).flatten()
     }
 
     fn labelled(&self, scored: &Scored) -> impl Iterator<Item = Labelled> {

@@ -48,7 +48,8 @@ pub(crate) fn calm(day: &Day, scores: &[PodScores], calm: &[Range<f64>], line: f
                 time += day.interval;
                 over_time += if over { day.interval } else { 0.0 };
                 if over && !before {
-                    risen.push(FalseAlert { pod: name.clone(), at });
+                    let unlabelled = day.doubtful(name, at);
+                    risen.push(FalseAlert { pod: name.clone(), at, told: String::new(), unlabelled });
                 }
             }
             before = over;
@@ -61,7 +62,16 @@ pub(crate) fn calm(day: &Day, scores: &[PodScores], calm: &[Range<f64>], line: f
 pub(crate) fn judge(test: &Test, scores: &[PodScores], detector: &str, line: f64) -> Outcome {
     let (false_alerts, false_seconds, calm_seconds) = calm(test.day, scores, &test.calm, line);
     let faults = test.faults.iter().map(|fault| found(test.day, scores, fault, line)).collect();
-    Outcome { detector: detector.to_owned(), line, faults, false_alerts, false_seconds, calm_seconds, area: None }
+    Outcome {
+        detector: detector.to_owned(),
+        line,
+        faults,
+        false_alerts,
+        false_seconds,
+        calm_seconds,
+        area: None,
+        area_without: None,
+    }
 }
 
 /// A fault counts as found if its pod is under alert in its window.
@@ -118,7 +128,15 @@ mod tests {
 
     fn day(pods: usize) -> Day {
         let pods = (0..pods).map(|i| format!("pod-{i}")).collect();
-        Day { name: "made", interval: 60.0, pods, ticks: Vec::new(), faults: Vec::new(), calm: Vec::new() }
+        Day {
+            name: "made",
+            interval: 60.0,
+            pods,
+            ticks: Vec::new(),
+            faults: Vec::new(),
+            calm: Vec::new(),
+            unlabelled: Vec::new(),
+        }
     }
 
     fn minutes(scores: &[f64]) -> Vec<(f64, f64)> {

@@ -119,7 +119,8 @@ mod tests {
                 (areas(found).unwrap() / areas(recorded).unwrap() - 1.0).abs() < 1e-3,
                 "{found:?} {recorded:?}, {AGAIN}"
             );
-            let recorded = Outcome { line: found.line, area: found.area, ..recorded.clone() };
+            let (area, area_without) = (found.area, found.area_without);
+            let recorded = Outcome { line: found.line, area, area_without, ..recorded.clone() };
             assert_eq!(*found, recorded, "{AGAIN}");
         }
     }

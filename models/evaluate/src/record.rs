@@ -26,6 +26,8 @@ pub(crate) struct Fold {
     pub(crate) outcomes: Vec<Outcome>,
     /// Scores of the product beside the truth; on real days only, for how common synthetic faults are is not chance.
     pub(crate) calibration: Vec<Cell>,
+    /// The same without what looks just like a fault in calm time.
+    pub(crate) calibration_without: Vec<Cell>,
     /// What the product named as the reason of each sought fault.
     pub(crate) named: Vec<Named>,
 }
@@ -71,6 +73,9 @@ pub(crate) struct Outcome {
     pub(crate) calm_seconds: f64,
     /// How well its scores set faults apart, whatever the line; the mean of the fold's tests.
     pub(crate) area: Option<Area>,
+    /// The same without what looks just like a fault in calm time; none if there is nothing that does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) area_without: Option<Area>,
 }
 
 /// One fault with what became of it.
@@ -93,4 +98,10 @@ pub(crate) struct FalseAlert {
     pub(crate) pod: String,
     /// Unix seconds.
     pub(crate) at: f64,
+    /// What the product said then; of other detectors, nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) told: String,
+    /// The pod shows what looks just like a fault then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) unlabelled: bool,
 }

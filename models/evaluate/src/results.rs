@@ -2,6 +2,7 @@
 
 mod aims;
 mod calibration;
+mod doubtful;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -37,6 +38,7 @@ pub(crate) fn render(record: &Record) -> String {
         }
     }
     calibration::render(&mut page, record);
+    doubtful::render(&mut page, record);
     page
 }
 
@@ -80,8 +82,8 @@ const SCHEMES: [(Scheme, &str, &str); 5] = [
         Scheme::Memory,
         "Where memory must matter",
         "As before, on the same background: memory that leaks for three hours, and a job that runs on where it ended five times before, which are \
-         faults; beside them days with jobs that come back each 40 minutes and load that drifts, which are none, and in which false alerts are \
-         counted from the fourth hour on. A job that runs on counts as found if its pod is under alert after the job should have ended, even if the \
+         faults; beside them days with jobs that come back each 40 minutes and load that drifts (as long as the pod has CPU left for it), which \
+         are none, and in which false alerts are counted from the fourth hour on. A job that runs on counts as found if its pod is under alert after the job should have ended, even if the \
          alert rose when it began: who cries at every run shows in the false alerts. All baselines but the CPU rule have a past to compare with, and so do the features of both \
          networks: what the network has over the same without memory is its recurrence alone.",
     ),
@@ -247,6 +249,7 @@ fn pooled(record: &Record, scheme: Scheme, detector: &str) -> Outcome {
         false_seconds: 0.0,
         calm_seconds: 0.0,
         area: Area::mean(outcomes.iter().filter_map(|outcome| outcome.area)),
+        area_without: Area::mean(outcomes.iter().filter_map(|outcome| outcome.area_without.or(outcome.area))),
     };
     for outcome in outcomes {
         all.faults.extend_from_slice(&outcome.faults);

@@ -73,24 +73,39 @@ fn by_detector(day: &Day, (_, make): Make) -> Scores {
     scores
 }
 
+/// What the product says of a day.
+pub(crate) struct Said {
+    pub(crate) scores: Scores,
+    /// The causes that it names, sample by sample.
+    pub(crate) causes: Vec<PodCauses>,
+    /// Its first reason in words, for each pod and time at which the score is over the line.
+    pub(crate) words: Vec<Vec<(f64, String)>>,
+}
+
 /// The score that ships: network, saturation and facts, as `guard-exporter` mixes them; and the reasons that it gives.
 ///
 /// # Errors
 /// If the model cannot be loaded.
-pub(crate) fn by_scorer(day: &Day, onnx: &[u8]) -> Result<(Scores, Vec<PodCauses>)> {
+pub(crate) fn by_scorer(day: &Day, onnx: &[u8]) -> Result<Said> {
     let index = day.index();
     let settings = Settings { threshold: LINE, interval_seconds: day.interval };
     let mut node = Scorer::new(settings, Some(Engine::load(onnx)?.into()));
-    let (mut scores, mut causes) = (vec![Vec::new(); day.pods.len()], vec![Vec::new(); day.pods.len()]);
+    let pods = day.pods.len();
+    let mut said =
+        Said { scores: vec![Vec::new(); pods], causes: vec![Vec::new(); pods], words: vec![Vec::new(); pods] };
     for tick in &day.ticks {
         let at = Timestamp::from_second(tick.at as i64).context("a time out of range")?;
         for report in node.tick(at, &tick.samples) {
             let pod = index[report.name.as_str()];
-            scores[pod].push((tick.at, report.score.unwrap_or(0.0)));
-            causes[pod].push(report.reasons.iter().map(|reason| reason.cause).collect());
+            let score = report.score.unwrap_or(0.0);
+            said.scores[pod].push((tick.at, score));
+            said.causes[pod].push(report.reasons.iter().map(|reason| reason.cause).collect());
+            if let Some(first) = report.reasons.first().filter(|_| score >= LINE) {
+                said.words[pod].push((tick.at, first.text.clone()));
+            }
         }
     }
-    Ok((scores, causes))
+    Ok(said)
 }
 
 /// The network's probability alone, without any rule.
@@ -166,7 +181,15 @@ mod tests {
         let tick = |i| Tick { at: 60.0 * f64::from(i), samples: vec![sample(60.0 * f64::from(i))] };
         let ticks = (0..40).map(tick).collect();
         let pods = vec!["pod".to_owned()];
-        let day = Day { name: "made", interval: 60.0, pods, ticks, faults: Vec::new(), calm: Vec::new() };
+        let day = Day {
+            name: "made",
+            interval: 60.0,
+            pods,
+            ticks,
+            faults: Vec::new(),
+            calm: Vec::new(),
+            unlabelled: Vec::new(),
+        };
         let scores = by_windows(&day, SHIPPED).unwrap().remove(0);
         assert_eq!(scores.len(), 40);
         assert_eq!(scores.iter().position(|(_, score)| *score > 0.0), Some(WINDOW - 1));

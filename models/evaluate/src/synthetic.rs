@@ -46,7 +46,7 @@ const KINDS: [Kind; 7] = [
 
 /// Medians of a pod in calm time; NaN is unknown.
 pub(crate) struct Typical {
-    cpu: f64,
+    pub(crate) cpu: f64,
     pub(crate) cpu_limit: f64,
     memory: f64,
     pub(crate) memory_limit: f64,
@@ -104,7 +104,7 @@ pub(crate) fn disturb(day: &Day, seed: u64) -> Day {
         put(&mut ticks, pod, kind.2, &typical, &(start..start + length));
         faults.push(Fault { start, end: start + length, pod: pod.clone(), kind: kind.0.to_owned() });
     }
-    Day { name: day.name, interval: day.interval, pods: day.pods.clone(), ticks, faults, calm: Vec::new() }
+    Day { ticks, faults, calm: Vec::new(), unlabelled: Vec::new(), pods: day.pods.clone(), ..*day }
 }
 
 /// From the first to the last calm time of a day.
@@ -169,6 +169,7 @@ pub(crate) mod tests {
             pods: pods.clone(),
             faults: Vec::new(),
             calm: vec![0.0..60.0 * f64::from(minutes)],
+            unlabelled: Vec::new(),
         }
     }
 

@@ -67,7 +67,9 @@ The whole table, with the method: [RESULTS.md](RESULTS.md).
 
 - Delays on the network show hardly at all in a pod's own CPU, memory and traffic: promise nothing there.
 - Faults inside an application (wrong answers, exceptions) do not show in these signals either.
-- A nightly job may alarm on its first two nights; from the third on, what comes back at equal intervals is excused. A week is not remembered.
+- A job alarms the first time: it is excused from the second night (or week) on, or from the fourth run at other equal intervals. One that
+  runs on is told of once it has taken half as long again as ever before, and a minute.
+- A pod that fails each night at the same time, no worse than the night before, is excused just so: it is told of once.
 - Few data: two applications of 2022 and 2023 and one small cluster. The intervals say how little that is.
 - What stands between the network and an alert (when a jump is believed, what counts as coming back) was chosen with these
   very figures in sight, on two seeds: expect somewhat more false alerts elsewhere.

@@ -102,20 +102,30 @@ fn sample(points: &[Point], count: usize, draw: &mut Draw) -> Vec<Point> {
 }
 
 fn grow(points: &mut [Point], known: &[usize], height: u32, draw: &mut Draw) -> Node {
-    let range = |d: usize| {
-        points.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), p| (low.min(p[d]), high.max(p[d])))
-    };
-    let spread: Vec<(usize, (f64, f64))> =
-        known.iter().map(|&d| (d, range(d))).filter(|(_, (low, high))| high > low).collect();
-    if height == 0 || points.len() < 2 || spread.is_empty() {
+    if height == 0 || points.len() < 2 {
         return Node::Leaf(points.len());
     }
-    let (dimension, (low, high)) = draw.pick(&spread);
+    let Some((dimension, low, high)) = spread(points, known, draw) else { return Node::Leaf(points.len()) };
     let at = draw.uniform(low, high);
     let below = partition(points, |point| point[dimension] < at);
     let (left, right) = points.split_at_mut(below);
     let (below, above) = (grow(left, known, height - 1, draw), grow(right, known, height - 1, draw));
     Node::Cut { dimension, at, below: Box::new(below), above: Box::new(above) }
+}
+
+/// One of the dimensions in which the points differ, each as likely, with their range in it. Ranges are what planting
+/// costs: they are looked at only until one will do.
+fn spread(points: &[Point], known: &[usize], draw: &mut Draw) -> Option<(usize, f64, f64)> {
+    let mut left = known.to_vec();
+    while !left.is_empty() {
+        let d = left.swap_remove(draw.integer(0, left.len()));
+        let both = |(low, high): (f64, f64), p: &Point| (low.min(p[d]), high.max(p[d]));
+        let (low, high) = points.iter().fold((f64::INFINITY, f64::NEG_INFINITY), both);
+        if high > low {
+            return Some((d, low, high));
+        }
+    }
+    None
 }
 
 /// Moves what `is_first` says to the front and gives how many they are.

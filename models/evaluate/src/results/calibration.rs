@@ -3,14 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::{line, share};
-use crate::calibration::{Cell, bins, error, merged};
+use crate::calibration::{Cell, SUSPICION, bins, chance, error, merged};
 use crate::intervals::wilson;
 use crate::naming::Named;
-use crate::record::{Record, Scheme};
+use crate::record::{Fold, Record, Scheme};
 
 const BINS: usize = 10;
-/// Scores from here on are looked at by themselves: nearly all of the time is far under it.
-const SUSPICION: f64 = 0.1;
 /// Places that a list shows at a glance.
 pub(super) const FIRST: usize = 2;
 
@@ -48,8 +46,17 @@ pub(super) fn render(page: &mut String, record: &Record) {
 
 /// Scores and truth of all folds of a scheme.
 pub(super) fn cells(record: &Record, scheme: Scheme) -> Vec<Cell> {
+    of(record, scheme, |fold| &fold.calibration)
+}
+
+/// The same without what looks like faults that nobody labelled.
+pub(super) fn cells_without(record: &Record, scheme: Scheme) -> Vec<Cell> {
+    of(record, scheme, |fold| &fold.calibration_without)
+}
+
+fn of(record: &Record, scheme: Scheme, cells: fn(&Fold) -> &Vec<Cell>) -> Vec<Cell> {
     let folds = record.folds.iter().filter(|fold| fold.scheme == scheme);
-    merged(folds.flat_map(|fold| fold.calibration.iter().copied()))
+    merged(folds.flat_map(|fold| cells(fold).iter().copied()))
 }
 
 /// Expected calibration error.
@@ -72,10 +79,12 @@ fn calibration(page: &mut String, title: &str, cells: &[Cell]) {
     line(
         page,
         &format!(
-            "\n{title}: expected calibration error {} over all samples, {} over those with a score of {SUSPICION} or more.\n\n\
+            "\n{title}: expected calibration error {} over all samples, {} over those with a score of {SUSPICION} or more, where about {} \
+             would be left to chance if every score were true.\n\n\
              | samples | bin | samples in it | mean score | of a fault |\n| --- | --- | --- | --- | --- |",
             figure(cells),
             figure(&suspicious),
+            chance(&bins(&suspicious, BINS)).map_or("-".to_owned(), |error| format!("{error:.3}")),
         ),
     );
     for (what, cells) in [("all", cells), ("0.1 and more", &suspicious)] {
