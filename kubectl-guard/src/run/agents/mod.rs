@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use guard_model::report::NodeReport;
 use jiff::Timestamp;
@@ -35,6 +36,8 @@ use word::Word;
 
 /// Proposals that are not looked at yet; a program that makes more is not listened to.
 const MOST_ASKS: usize = 16;
+/// Whoever has closed its input and is about to end has ended by then.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What was proposed by programs, until it is looked at.
 #[derive(Default)]
@@ -124,17 +127,26 @@ impl Agent<'_> {
     /// Talks with the program until it ends, or has to be ended; says why.
     async fn talk(self, process: Process, streams: Streams) -> String {
         self.shared.log.info(Part::Agents, &format!("{self} runs: process {}", process.id()));
+        let (spoken, stderr) = (self.listen(streams.stdout), self.overhear(streams.stderr));
+        let mut heard = std::pin::pin!(async { tokio::try_join!(spoken, stderr) });
         let why = tokio::select! {
-            why = self.tell(streams.stdin) => Some(why),
-            why = self.listen(streams.stdout) => why,
-            why = self.overhear(streams.stderr) => Some(why),
+            why = self.tell(streams.stdin) => match why {
+                Some(why) => Some(why),
+                // Who ends closes everything at once: its last words and its exit code tell more than that nobody reads.
+                None => match timeout(LAST_WORDS, &mut heard).await {
+                    Ok(heard) => heard.err(),
+                    Err(_) => Some("it does not read what it is told, and was ended".to_owned()),
+                },
+            },
+            heard = &mut heard => heard.err(),
         };
         let ended = process.end().await;
         why.unwrap_or(ended)
     }
 
-    /// Tells of what begins, changes and ends; of what lasts already, too.
-    async fn tell(self, mut to: ChildStdin) -> String {
+    /// Tells of what begins, changes and ends; of what lasts already, too. Ends with why nothing more can be told; `None` if
+    /// its input is closed.
+    async fn tell(self, mut to: ChildStdin) -> Option<String> {
         let mut reports = self.shared.reports.subscribe();
         let (mut book, mut told, mut mutes) = (Book::default(), Told::default(), Vec::new());
         loop {
@@ -153,15 +165,19 @@ impl Agent<'_> {
         }
     }
 
-    async fn give(self, to: &mut ChildStdin, insight: &Insight) -> Result<(), String> {
-        let line = serde_json::to_string(insight).map_err(|error| format!("an incident is no JSON: {error}"))? + "\n";
+    /// Writes a line. What ends the telling is as in [`Agent::tell`].
+    async fn give(self, to: &mut ChildStdin, insight: &Insight) -> Result<(), Option<String>> {
+        let json = serde_json::to_string(insight).map_err(|error| Some(format!("an incident is no JSON: {error}")))?;
+        let line = json + "\n";
         let written = async {
             to.write_all(line.as_bytes()).await?;
             to.flush().await
         };
         match timeout(self.program.timeout, written).await {
-            Err(_) => Err(format!("it did not read what it was told within {:?}, and was ended", self.program.timeout)),
-            Ok(Err(_)) => Err("it does not read what it is told, and was ended".to_owned()),
+            Err(_) => {
+                Err(Some(format!("it did not read what it was told within {:?}, and was ended", self.program.timeout)))
+            }
+            Ok(Err(_)) => Err(None),
             Ok(Ok(())) => {
                 self.shared.state.agent(self.name, |agent| agent.told += 1);
                 Ok(())
@@ -169,13 +185,11 @@ impl Agent<'_> {
         }
     }
 
-    /// Hears what it says, until it ends, or says too much.
-    async fn listen(self, from: tokio::process::ChildStdout) -> Option<String> {
+    /// Hears what it says, until it ends, or says too much, which is an error in words.
+    async fn listen(self, from: tokio::process::ChildStdout) -> Result<(), String> {
         let (mut lines, mut rate) = (Lines::of(from), Rate::default());
         while let Ok(Some(line)) = lines.next().await {
-            if let Err(too_much) = rate.take(&line) {
-                return Some(too_much);
-            }
+            rate.take(&line)?;
             match rate.keeps() {
                 Some(true) => self.hear(line),
                 Some(false) => {
@@ -187,23 +201,20 @@ impl Agent<'_> {
                 None => {}
             }
         }
-        None
+        Ok(())
     }
 
-    /// What it writes to stderr is of interest when looking for its faults.
-    async fn overhear(self, from: tokio::process::ChildStderr) -> String {
+    /// What it writes to stderr is of interest when looking for its faults. Ends as [`Agent::listen`] does.
+    async fn overhear(self, from: tokio::process::ChildStderr) -> Result<(), String> {
         let (mut lines, mut rate) = (Lines::of(from), Rate::default());
         while let Ok(Some(line)) = lines.next().await {
-            if let Err(too_much) = rate.take(&line) {
-                return too_much;
-            }
+            rate.take(&line)?;
             if let (Some(true), Line::Text(text)) = (rate.keeps(), line) {
                 let text = word::fit(&String::from_utf8_lossy(&text));
                 self.shared.log.info(Part::Agents, &format!("{self} on stderr: {text}"));
             }
         }
-        // Who has closed stderr may still speak.
-        std::future::pending().await
+        Ok(())
     }
 
     fn hear(self, line: Line) {
