@@ -95,6 +95,7 @@ pub(crate) fn example() -> Snapshot {
         severity: Severity::None,
         since: None,
         reasons: Vec::new(),
+        began: None,
         learning_left: 0,
         muted: None,
         deploy: false,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use guard_model::alert::Alert;
 use guard_model::cause::Reason;
-use guard_model::incident::Anomaly;
+use guard_model::incident::{Anomaly, highest};
 use guard_model::mute::Silence;
 use guard_model::report::{NodeReport, PodReport, Severity, State};
 use guard_model::rules::{self, Custom};
@@ -48,6 +48,8 @@ pub struct Row {
     pub since: Option<Timestamp>,
     /// Why, the strongest first.
     pub reasons: Vec<Reason>,
+    /// What led when it went over its line, where that was seen.
+    pub began: Option<Reason>,
     /// Why there is no score, or what it rests on.
     pub note: Option<String>,
     /// One to three words: what may help.
@@ -74,6 +76,7 @@ impl Row {
     /// The anomaly that it tells of, if it tells of one; `deploy` if it is part of a rollout.
     pub fn anomaly(&self, deploy: bool) -> Option<Anomaly> {
         let since = self.since.filter(|_| self.is_anomalous())?;
+        let lead = self.began.as_ref().or(self.reasons.first());
         Some(Anomaly {
             namespace: self.namespace.clone(),
             pod: self.name.clone(),
@@ -81,9 +84,9 @@ impl Row {
             node: self.node.clone(),
             since,
             until: None,
-            cause: self.reasons.first().map(|reason| reason.cause),
-            reason: self.reason().to_owned(),
-            score: self.score.unwrap_or(0.0),
+            cause: lead.map(|reason| reason.cause),
+            reason: lead.map_or_else(|| self.reason(), |reason| reason.text.as_str()).to_owned(),
+            score: highest(self.score, self.began.as_ref()),
             deploy,
         })
     }
@@ -203,6 +206,7 @@ fn scored(pod: &PodFacts, report: &PodReport) -> Row {
         since: report.since,
         fix: fix(report.state, &report.reasons, pod.workload.as_ref()),
         reasons: report.reasons.clone(),
+        began: report.began.clone(),
         note,
         ..bare(pod)
     }
@@ -218,7 +222,8 @@ fn muted(silence: Option<&Silence>) -> String {
 
 /// A pod that no exporter scores: what Kubernetes itself states still counts.
 fn by_facts(pod: &PodFacts, why: String, line: f64, now: Timestamp) -> Row {
-    let reasons = rules::reasons(pod, &Measures::default(), Custom::default(), rules::seconds(now));
+    let seconds = rules::seconds(now);
+    let reasons = rules::reasons(pod, &Measures::default(), Custom::of_status(pod, seconds), seconds);
     let score = reasons.first().map(|reason| reason.score);
     let mut alert = Alert::default();
     alert.step(now, score, pod.opt_out.threshold.unwrap_or(line), &reasons);
@@ -253,6 +258,7 @@ fn bare(pod: &PodFacts) -> Row {
         severity: Severity::None,
         since: None,
         reasons: Vec::new(),
+        began: None,
         note: None,
         fix: None,
         containers_ready: pod.containers_ready,

@@ -211,7 +211,7 @@ pub(crate) fn sanitised(mut report: NodeReport) -> NodeReport {
             clean(&mut silence.reason);
             clean(&mut silence.by);
         }
-        pod.reasons.iter_mut().for_each(|reason| clean(&mut reason.text));
+        pod.reasons.iter_mut().chain(&mut pod.began).for_each(|reason| clean(&mut reason.text));
         for feature in &mut pod.features {
             clean(&mut feature.name);
             clean(&mut feature.unit);

@@ -17,6 +17,8 @@ const CRITICAL: f64 = 0.95;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
     since: Option<Timestamp>,
+    #[serde(default)]
+    began: Option<Reason>,
     critical: bool,
     calm: u32,
 }
@@ -27,6 +29,7 @@ impl Alert {
         let Some(score) = score else { return };
         if score >= line {
             self.since.get_or_insert(at);
+            self.began = self.began.take().or_else(|| reasons.first().cloned());
             self.critical |= is_critical(score, reasons);
             self.calm = 0;
         } else if score < line * FALL_SHARE && self.since.is_some() {
@@ -42,6 +45,11 @@ impl Alert {
     /// Since when the pod has been over its line.
     pub fn since(&self) -> Option<Timestamp> {
         self.since
+    }
+
+    /// What led then: it names the incident, whatever else is wrong with the pod later.
+    pub fn began(&self) -> Option<&Reason> {
+        self.began.as_ref()
     }
 
     /// How bad it has been since then.
@@ -88,6 +96,22 @@ mod tests {
     fn stays_critical_until_the_incident_is_over() {
         use Severity::{Critical, None, Warning};
         assert_eq!(run(&[0.8, 0.96, 0.75, 0.1, 0.1]), [Warning, Critical, Critical, Critical, None]);
+    }
+
+    #[test]
+    fn what_began_it_is_kept_until_it_is_over() {
+        let mut alert = Alert::default();
+        let mut step = |second, score, cause| {
+            let reasons = [Reason { cause, score, text: String::new() }];
+            alert.step(Timestamp::from_second(second).unwrap(), Some(score), 0.7, &reasons);
+            alert.began().map(|began| began.cause)
+        };
+        assert_eq!(step(0, 0.1, Cause::Memory), None);
+        assert_eq!(step(1, 0.9, Cause::Memory), Some(Cause::Memory));
+        assert_eq!(step(2, 0.9, Cause::OomKilled), Some(Cause::Memory));
+        assert_eq!(step(3, 0.0, Cause::Cpu), Some(Cause::Memory));
+        assert_eq!(step(4, 0.0, Cause::Cpu), None);
+        assert_eq!(step(5, 0.8, Cause::Cpu), Some(Cause::Cpu));
     }
 
     #[test]

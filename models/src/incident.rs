@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::cause::Cause;
+use crate::cause::{Cause, Reason};
 use crate::features::hex;
 use crate::report::{PodReport, State};
 use crate::workload::Workload;
@@ -249,7 +249,7 @@ impl Tracker {
 /// The anomaly that a report tells of, if it tells of one.
 pub fn anomaly(node: Option<&str>, report: &PodReport) -> Option<Anomaly> {
     let since = report.since.filter(|_| report.state == State::Anomalous)?;
-    let lead = report.reasons.first();
+    let lead = report.began.as_ref().or(report.reasons.first());
     Some(Anomaly {
         namespace: report.namespace.clone(),
         pod: report.name.clone(),
@@ -259,9 +259,14 @@ pub fn anomaly(node: Option<&str>, report: &PodReport) -> Option<Anomaly> {
         until: None,
         cause: lead.map(|reason| reason.cause),
         reason: lead.map(|reason| reason.text.clone()).unwrap_or_default(),
-        score: report.score.unwrap_or(0.0),
+        score: highest(report.score, report.began.as_ref()),
         deploy: report.deploy,
     })
+}
+
+/// The highest score that is known of an anomaly: this of now, or that of what began it.
+pub fn highest(now: Option<f64>, began: Option<&Reason>) -> f64 {
+    now.unwrap_or(0.0).max(began.map_or(0.0, |began| began.score))
 }
 
 #[cfg(test)]

@@ -127,6 +127,9 @@ pub struct PodReport {
     /// Why, the strongest first; empty if nothing stands out.
     #[serde(default, deserialize_with = "known_reasons")]
     pub reasons: Vec<Reason>,
+    /// What led when it went over its line; `None` if it is under it, or if nobody saw that.
+    #[serde(default, deserialize_with = "known_reason", skip_serializing_if = "Option::is_none")]
+    pub began: Option<Reason>,
     /// Samples still needed until the learnt part speaks; 0 when it does, or if the writer does not say.
     #[serde(default)]
     pub learning_left: u32,
@@ -192,15 +195,26 @@ pub struct HistoryPoint {
 
 /// The reasons whose cause this version has a name for: a newer writer may know more of them.
 fn known_reasons<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Reason>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Told {
-        Known(Reason),
-        Unknown(serde::de::IgnoredAny),
-    }
     let told: Vec<Told> = Vec::deserialize(deserializer)?;
-    let known = |told| if let Told::Known(reason) = told { Some(reason) } else { None };
-    Ok(told.into_iter().filter_map(known).collect())
+    Ok(told.into_iter().filter_map(Told::known).collect())
+}
+
+/// The same for the one that began it.
+fn known_reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Reason>, D::Error> {
+    Ok(Option::<Told>::deserialize(deserializer)?.and_then(Told::known))
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Told {
+    Known(Reason),
+    Unknown(serde::de::IgnoredAny),
+}
+
+impl Told {
+    fn known(self) -> Option<Reason> {
+        if let Told::Known(reason) = self { Some(reason) } else { None }
+    }
 }
 
 #[cfg(test)]

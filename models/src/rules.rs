@@ -53,6 +53,11 @@ impl Habit {
 }
 
 impl Custom {
+    /// What the pod's status alone says of its past, where nobody has watched it; `now` in seconds of Unix time.
+    pub fn of_status(facts: &PodFacts, now: f64) -> Self {
+        Self { recent_restarts: restarts_told(facts, now).count() as u32, ..Self::default() }
+    }
+
     /// The same with all load excused that this habit explains. Batch work may take its CPU, but its memory limit kills
     /// it like any other.
     #[must_use]
@@ -72,6 +77,22 @@ impl Custom {
 
 /// Restarts are counted over this long: the kubelet's back-off reaches five minutes, so a loop shows twice.
 pub const RESTART_WINDOW_SECONDS: f64 = 600.0;
+
+/// When the restarts were that the pod's status tells of, in seconds of Unix time and in order: those at most
+/// [`RESTART_WINDOW_SECONDS`] ago. A status holds how many there were since the pod was made, and when the last was: of a
+/// young pod all are recent, the earlier ones no older than the pod; of an old one only the last is known.
+pub(crate) fn restarts_told(facts: &PodFacts, now: f64) -> impl Iterator<Item = f64> + use<> {
+    let recent = |at: &f64| now - at <= RESTART_WINDOW_SECONDS;
+    let last = facts.terminated.as_ref().and_then(|end| end.finished_at).map(seconds);
+    let created = facts.created.map(seconds).filter(recent);
+    let last = last.filter(recent).or(created).filter(|_| facts.restarts > 0);
+    let earlier = created.map_or(0, |_| facts.restarts.saturating_sub(1));
+    let earlier = std::iter::repeat_n(created.unwrap_or(now), earlier.min(RESTARTS_KEPT as u32) as usize);
+    earlier.chain(last)
+}
+
+/// More restarts than this say nothing new.
+pub(crate) const RESTARTS_KEPT: usize = 8;
 
 /// A growth of less than this share of the limit is no matter.
 const LEAST_RISE: f64 = 0.1;
@@ -377,6 +398,21 @@ mod tests {
         };
         assert_eq!(of(1), Some((Cause::Restarted, 0.6)));
         assert_eq!(of(2), Some((Cause::CrashLoop, 0.9)));
+    }
+
+    #[test]
+    fn a_status_tells_of_recent_restarts() {
+        let told = |restarts, created, end: Option<i64>| {
+            let terminated = end.map(|ago| ended("Error", 1, ago));
+            let facts = PodFacts { restarts, created: before(created), terminated, ..running() };
+            restarts_told(&facts, NOW).map(|at| (NOW - at) as i64).collect::<Vec<i64>>()
+        };
+        assert_eq!(told(0, 30, None), []);
+        assert_eq!(told(3, 30, Some(5)), [30, 30, 5], "a young pod's are all recent");
+        assert_eq!(told(2, 30, None), [30, 30]);
+        assert_eq!(told(3, 7200, Some(5)), [5], "of an old pod's only the last is known");
+        assert_eq!(told(3, 7200, Some(3600)), []);
+        assert_eq!(told(u32::MAX, 30, Some(5)).len(), RESTARTS_KEPT + 1);
     }
 
     #[test]

@@ -221,6 +221,7 @@ impl Scorer {
             severity: series.alert.severity(),
             since: series.alert.since(),
             reasons,
+            began: series.alert.began().cloned(),
             learning_left: series.learning_left,
             muted: facts.muted.clone(),
             deploy: series.rollout && age < ROLLOUT_SECONDS,

@@ -14,7 +14,7 @@ use crate::level::{Level, START_SECONDS};
 use crate::metric::Metric;
 use crate::recurrence::Recurrence;
 use crate::report::{HISTORY, HistoryPoint};
-use crate::rules::{self, Custom, Habit, RESTART_WINDOW_SECONDS};
+use crate::rules::{self, Custom, Habit, RESTART_WINDOW_SECONDS, RESTARTS_KEPT};
 use crate::sample::PodSample;
 use crate::saturation::either;
 use crate::scorer::NAMED_PROBABILITY;
@@ -114,15 +114,17 @@ impl Series {
 
     /// Counts restarts and watches levels; before the rules are asked.
     pub(crate) fn observe(&mut self, now: f64, sample: &PodSample) {
-        // The restarts of a pod first seen now happened before our time: its state tells of them.
-        let before = self.restarts.replace(sample.facts.restarts).unwrap_or(sample.facts.restarts);
-        for _ in before..sample.facts.restarts.min(before.saturating_add(8)) {
-            self.restarted_at.push_back(now);
+        let restarts = sample.facts.restarts;
+        match self.restarts.replace(restarts) {
+            Some(before) => {
+                let new = restarts.saturating_sub(before).min(RESTARTS_KEPT as u32);
+                self.restarted_at.extend((0..new).map(|_| now));
+            }
+            // Those before the pod was first seen are known from its status alone.
+            None => self.restarted_at.extend(rules::restarts_told(&sample.facts, now)),
         }
-        while self.restarted_at.front().is_some_and(|at| now - at > RESTART_WINDOW_SECONDS) {
-            self.restarted_at.pop_front();
-        }
-        self.restarted_at.truncate(8);
+        self.restarted_at.retain(|at| now - at <= RESTART_WINDOW_SECONDS);
+        self.restarted_at.truncate(RESTARTS_KEPT);
         if sample.fresh {
             self.last_fresh = Some(now);
             self.cpu_level.step(sample.at, sample.measures.cpu_limit_share);
@@ -208,7 +210,7 @@ impl Series {
         }
         self.recurrence.fit();
         self.history.truncate(HISTORY);
-        self.restarted_at.truncate(8);
+        self.restarted_at.truncate(RESTARTS_KEPT);
     }
 
     /// What a new pod of the same workload may start from.

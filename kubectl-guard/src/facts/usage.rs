@@ -104,6 +104,7 @@ mod tests {
             severity: Severity::None,
             since: None,
             reasons: Vec::new(),
+            began: None,
             learning_left: 0,
             muted: None,
             deploy: false,

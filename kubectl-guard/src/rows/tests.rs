@@ -41,6 +41,7 @@ pub(crate) fn report(name: &str, score: Option<f64>, state: State) -> PodReport 
         severity: if over { Severity::Warning } else { Severity::None },
         since: over.then(|| "2026-11-22T14:37:40Z".parse().unwrap()),
         reasons: if over { vec![Reason { cause: Cause::Transmit, score: 0.9, text: text.into() }] } else { Vec::new() },
+        began: None,
         learning_left: if state == State::Learning { 17 } else { 0 },
         muted: None,
         deploy: false,

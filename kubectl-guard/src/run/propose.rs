@@ -394,6 +394,7 @@ mod tests {
             severity: Severity::Critical,
             since: None,
             reasons: Vec::new(),
+            began: None,
             learning_left: 0,
             muted: None,
             deploy: false,

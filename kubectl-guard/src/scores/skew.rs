@@ -60,6 +60,7 @@ fn what_a_newer_exporter_says_more_is_left_out() {
     let report = read(NEWER);
     let causes: Vec<Cause> = report.pods[0].reasons.iter().map(|reason| reason.cause).collect();
     assert_eq!((report.pods[0].state, causes), (State::Anomalous, vec![Cause::Memory]));
+    assert_eq!(report.pods[0].began, None);
     let (page, warnings) = shown(NEWER);
     insta::assert_snapshot!(page);
     let [skew] = warnings.as_slice() else { panic!("{warnings:?}") };

@@ -186,6 +186,7 @@ mod tests {
             severity: Severity::None,
             since: None,
             reasons: cause.map(|cause| Reason { cause, score: 0.9, text: String::new() }).into_iter().collect(),
+            began: None,
             learning_left: 0,
             muted: None,
             deploy: true,

@@ -261,6 +261,7 @@ fn the_plugin_tells_that_scores_are_missing(cluster: &Cluster) -> Result<()> {
 pub(crate) fn a_real_prometheus_scrapes_with_its_token(cluster: &mut Cluster) -> Result<()> {
     let folder = cluster.folder().join("prometheus");
     let mut prometheus = beside(cluster, "prometheus")?;
+    let _leftovers = Leftovers(cluster.admin());
     // A fact, so that nothing has to be learnt first.
     cluster.admin().apply(&broken().to_string())?;
     wait::until("the score of the broken pod", Duration::from_mins(2), || {
@@ -295,8 +296,23 @@ pub(crate) fn a_real_prometheus_scrapes_with_its_token(cluster: &mut Cluster) ->
     wait::until("nothing to be left of the pod", Duration::from_mins(1), || {
         Ok((!is_of_broken("guard_pod_state")? && !is_of_broken("ALERTS")?).then_some(()))
     })?;
-    let left = ["clusterrolebinding/test-reader", "clusterrolebinding/test-reader-views", "clusterrole/test-reader"];
-    cluster.admin().kubectl(&[&["delete"][..], &left].concat())?;
-    cluster.admin().kubectl(&["delete", "-n", "default", "pod/prometheus", "service/prometheus"])?;
     Ok(())
+}
+
+/// Takes away what this test made, passed or not: the rights of nobody and a pod that stays pending would fail others.
+struct Leftovers(Person);
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        let roles = ["clusterrolebinding/test-reader", "clusterrolebinding/test-reader-views", "clusterrole/test-reader"];
+        let things = ["pod/prometheus", "service/prometheus", "deployment/stuck", "pod/broken"];
+        let delete = |words: &[&str], names: &[&str]| {
+            let words = [&["delete", "--ignore-not-found"][..], words, names].concat();
+            if let Err(problem) = self.0.kubectl(&words) {
+                eprintln!("left behind: {problem:#}");
+            }
+        };
+        delete(&[], &roles);
+        delete(&["-n", "default"], &things);
+    }
 }

@@ -234,6 +234,7 @@ fn report(state: State, score: f64) -> NodeReport {
         severity: Severity::None,
         since: None,
         reasons: vec![Reason { cause: Cause::Memory, score, text: "1.2 GiB, expected 200 to 300 MiB".into() }],
+        began: None,
         learning_left: 0,
         muted: None,
         deploy: false,

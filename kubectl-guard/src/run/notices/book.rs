@@ -170,6 +170,20 @@ mod tests {
     }
 
     #[test]
+    fn whoever_begins_to_look_while_it_lasts_finds_the_same_incident() {
+        let (mut book, mut begun_anew) = (Book::default(), Book::default());
+        book.take(&seen(0, &[("cart-1", Some(0))]), &[]);
+        let mut reports = seen(30, &[("cart-1", Some(0))]);
+        // It has calmed down, and is not over yet: what began it is all that is left to tell.
+        let pod = &mut reports[0].pods[0];
+        (pod.score, pod.began) = (Some(0.0), pod.reasons.pop());
+        begun_anew.take(&reports, &[]);
+        let [first, again] = [&book, &begun_anew].map(|book| book.due(SINK).began.remove(0));
+        assert_eq!((first.id, first.fingerprint), (again.id, again.fingerprint));
+        assert_eq!((again.pods[0].score, &*again.pods[0].reason), (0.9, "memory grows"));
+    }
+
+    #[test]
     fn what_was_not_delivered_is_due_still_and_what_nobody_heard_of_ends_unheard() {
         let mut book = Book::default();
         book.take(&seen(0, &[("cart-1", Some(0))]), &[]);

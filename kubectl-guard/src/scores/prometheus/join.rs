@@ -11,7 +11,7 @@ use guard_model::cause::Reason;
 use guard_model::explain::{self, SIGNAL_CAUSES};
 use guard_model::features::SIGNALS;
 use guard_model::report::{FeatureView, KubeletState, ModelInfo, NodeReport, PodReport, State, VERSION};
-use guard_model::rules::{self, Custom, RESTART_WINDOW_SECONDS};
+use guard_model::rules::{self, Custom};
 use guard_model::sample::{Measures, Phase, PodFacts};
 use jiff::Timestamp;
 
@@ -224,8 +224,8 @@ fn state(word: &str) -> Option<State> {
 }
 
 fn pod(fact: &PodFacts, state: State, figures: &Figures, line: f64, now: Timestamp) -> PodReport {
-    let custom = Custom { recent_restarts: recent_restarts(fact, now), ..Custom::default() };
-    let mut reasons = rules::reasons(fact, &Measures::default(), custom, rules::seconds(now));
+    let seconds = rules::seconds(now);
+    let mut reasons = rules::reasons(fact, &Measures::default(), Custom::of_status(fact, seconds), seconds);
     let line = fact.opt_out.threshold.unwrap_or(line);
     if state == State::Anomalous && reasons.first().is_none_or(|fact| fact.score < line) {
         reasons.splice(0..0, learnt(figures));
@@ -245,6 +245,7 @@ fn pod(fact: &PodFacts, state: State, figures: &Figures, line: f64, now: Timesta
         severity: alert.severity(),
         since: figures.since,
         reasons,
+        began: None,
         learning_left: 0,
         muted: None,
         deploy: false,
@@ -253,17 +254,6 @@ fn pod(fact: &PodFacts, state: State, figures: &Figures, line: f64, now: Timesta
         restarts: fact.restarts,
         features: features(figures),
         history: Vec::new(),
-    }
-}
-
-/// At least so many restarts are recent: a status holds how many there were since the pod was made, and when the last was.
-fn recent_restarts(fact: &PodFacts, now: Timestamp) -> u32 {
-    let is_recent = |at: Timestamp| now.duration_since(at).as_secs_f64() < RESTART_WINDOW_SECONDS;
-    let last = fact.terminated.as_ref().and_then(|end| end.finished_at);
-    match (fact.created, last) {
-        (Some(created), _) if is_recent(created) => fact.restarts,
-        (_, Some(last)) if is_recent(last) => fact.restarts.min(1),
-        _ => 0,
     }
 }
 
