@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::plan::{Plan, TargetName, Verdict, render};
 use crate::scores::Source;
+use crate::sink::Sink;
 
 mod queue;
 mod turns;
@@ -85,13 +86,20 @@ pub struct ClusterDesk {
     journal: Option<Journal>,
     screen: Screen,
     turns: Turns,
+    shared: Option<(Sink, bool)>,
 }
 
 impl ClusterDesk {
     /// A desk whose scores are read from `source`, each time anew. Desks that share `turns` carry out one plan at a time.
     pub fn new(connection: Connection, source: impl Into<Arc<Source>>, screen: Screen, turns: Turns) -> Self {
         let journal = Journal::of_user(|name| std::env::var_os(name)).ok();
-        Self { connection, source: source.into(), journal, screen, turns }
+        Self { connection, source: source.into(), journal, screen, turns, shared: None }
+    }
+
+    /// The same desk, whose journal is told there as well; if the flag says so, nothing is changed that could not be.
+    #[must_use]
+    pub fn telling(self, sink: Option<(Sink, bool)>) -> Self {
+        Self { shared: sink, ..self }
     }
 
     /// A connection to the target's namespace, which is where its scores are looked for.
@@ -104,7 +112,8 @@ impl ClusterDesk {
     }
 
     fn reach<'a>(&'a self, connection: &'a Connection, console: &'a Console) -> Reach<'a> {
-        Reach { connection, source: &self.source, journal: self.journal.as_ref(), console }
+        let (journal, shared) = (self.journal.as_ref(), self.shared.as_ref());
+        Reach { connection, source: &self.source, journal, shared, console }
     }
 }
 

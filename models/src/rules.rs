@@ -407,11 +407,11 @@ mod tests {
             let facts = PodFacts { restarts, created: before(created), terminated, ..running() };
             restarts_told(&facts, NOW).map(|at| (NOW - at) as i64).collect::<Vec<i64>>()
         };
-        assert_eq!(told(0, 30, None), []);
+        assert_eq!(told(0, 30, None), [0; 0]);
         assert_eq!(told(3, 30, Some(5)), [30, 30, 5], "a young pod's are all recent");
         assert_eq!(told(2, 30, None), [30, 30]);
         assert_eq!(told(3, 7200, Some(5)), [5], "of an old pod's only the last is known");
-        assert_eq!(told(3, 7200, Some(3600)), []);
+        assert_eq!(told(3, 7200, Some(3600)), [0; 0]);
         assert_eq!(told(u32::MAX, 30, Some(5)).len(), RESTARTS_KEPT + 1);
     }
 

@@ -39,7 +39,6 @@ mod share;
 pub mod shown;
 pub mod undo;
 
-use announce::Events;
 use resume::CutOff;
 use session::Session;
 use share::Shared;
@@ -292,17 +291,11 @@ pub async fn run(args: &FixArgs, kube: &KubeFlags, console: &Console) -> Result<
     let from_environment = std::env::var("K8S_NAMESPACE").ok();
     let typed = kube.namespace.as_ref().filter(|namespace| Some(*namespace) != from_environment.as_ref());
     let named = (target.is_some() || cut.is_some()) && typed == Some(&connection.namespace);
+    let scores = Scores { all_namespaces: args.all_namespaces, ..Scores::of(source, &connection, console) };
     let mut session = Session {
-        connection: &connection,
-        console,
-        journal,
-        scores: Scores { all_namespaces: args.all_namespaces, ..Scores::of(source, &connection, console) },
-        now: Timestamp::now,
-        undoing: None,
         expected: args.plan.clone().zip(expected.clone()),
-        resumes: None,
-        events: Events::default(),
         shared: shared.map(Shared::from),
+        ..Session::new(&connection, console, journal, scores)
     };
     match cut {
         Some(cut) => Box::pin(session.take_up(args, cut, named)).await,
@@ -330,18 +323,8 @@ pub async fn proposal(
     wish: &Wish,
     scores: impl ScoreSource,
 ) -> Result<Proposal, Error> {
-    let mut session = Session {
-        connection,
-        console,
-        journal: Journal::of_user(|name| std::env::var_os(name)),
-        scores,
-        now: Timestamp::now,
-        undoing: None,
-        expected: None,
-        resumes: None,
-        events: Events::default(),
-        shared: None,
-    };
+    let journal = Journal::of_user(|name| std::env::var_os(name));
+    let mut session = Session::new(connection, console, journal, scores);
     Ok(Box::pin(session.proposed(namespace, target, wish)).await?.1)
 }
 

@@ -5,19 +5,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::cli::KubeFlags;
+use crate::cli::{KubeFlags, SinkFlags};
 use crate::config::flags::ConfigFlags;
 use crate::config::{Config, ConfigError, Merged, Origin};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
-use crate::desk::{GRACE, Turns};
+use crate::desk::GRACE;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::run::log::Log;
-use crate::run::state::Shown;
 use crate::run::steer::Steering;
 use crate::run::supervise::{Pauses, Want, supervise};
 use crate::run::{Part, Shared, agents, collect, explain, notices, parts, propose, score, serve};
@@ -52,6 +50,8 @@ pub struct RunArgs {
     tui: bool,
     #[command(flatten)]
     flags: ConfigFlags,
+    #[command(flatten)]
+    sink: SinkFlags,
     /// Refused: what is proposed here waits for `fix`
     #[arg(long, visible_alias = "yes", hide = true)]
     auto_approve: bool,
@@ -70,6 +70,7 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
         return order::run(order, console).await;
     }
     refuse(args)?;
+    let sink = args.sink.shared()?;
     if args.tui {
         screen::check(kube)?;
     }
@@ -89,17 +90,7 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
     let log = Log::open(console, &config.log)?;
     #[cfg(unix)]
     let control = order::listen(args.socket.as_deref()).await?;
-    let shared = Shared {
-        log,
-        state: Shown::new(Timestamp::now()),
-        reports: watch::Sender::default(),
-        told: tokio::sync::Mutex::default(),
-        turns: Turns::default(),
-        asks: agents::Asks::default(),
-        opinions: tokio::sync::Mutex::default(),
-        connection: connection.as_ref(),
-        console,
-    };
+    let shared = Shared { sink, ..Shared::new(log, connection.as_ref(), console) };
     introduce(&shared, &config, &merged, &parts);
     let watched = kept.as_ref().map(|(_, kept)| screen::watch(&shared, &config, kept));
     let (want, wanted) = watch::channel(Want::Run(Arc::new(config)));

@@ -9,7 +9,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use crate::approve::Screen;
-use crate::cli::{KubeFlags, Selection, SourceFlags};
+use crate::cli::{KubeFlags, Selection, SinkFlags, SourceFlags};
 use crate::commands::demo;
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
@@ -47,6 +47,8 @@ pub struct UiArgs {
     selection: Selection,
     #[command(flatten)]
     source: SourceFlags,
+    #[command(flatten)]
+    sink: SinkFlags,
 }
 
 fn loopback(text: &str) -> Result<Ipv4Addr, String> {
@@ -75,6 +77,7 @@ pub async fn run(args: &UiArgs, kube: &KubeFlags, console: &Console) -> Result<E
             let why = args.read_only.then_some("this dashboard was started with --read-only");
             let source = Arc::clone(&cluster.source);
             let desk = ClusterDesk::new(cluster.connection.clone(), source, Screen::Dashboard, turns.clone());
+            let desk = desk.telling(args.sink.shared()?);
             Approvals::new(desk, queue.clone(), why)
         }
         None => Approvals::none("this is a recorded incident: there is nothing to approve"),

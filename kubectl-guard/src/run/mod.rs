@@ -11,12 +11,16 @@
 use std::sync::Arc;
 
 use guard_model::report::NodeReport;
+use jiff::Timestamp;
 use tokio::sync::watch;
 
+use crate::approve::Screen;
 use crate::config::{self, AgentMode, Config};
 use crate::connect::Connection;
 use crate::console::Console;
-use crate::desk::Turns;
+use crate::desk::{ClusterDesk, Turns};
+use crate::scores::{Source, portforward};
+use crate::sink::Sink;
 
 pub mod agents;
 pub mod collect;
@@ -129,6 +133,33 @@ pub struct Shared<'a> {
     pub connection: Option<&'a Connection>,
     /// For the parts of `fix` that are used here.
     pub console: &'a Console,
+    /// Where the journal of what is approved here is told as well, and whether nothing may be changed without it.
+    pub sink: Option<(Sink, bool)>,
+}
+
+impl<'a> Shared<'a> {
+    /// What is shared when nothing has run yet.
+    pub fn new(log: log::Log<'a>, connection: Option<&'a Connection>, console: &'a Console) -> Self {
+        Self {
+            log,
+            state: state::Shown::new(Timestamp::now()),
+            reports: watch::Sender::default(),
+            told: tokio::sync::Mutex::default(),
+            turns: Turns::default(),
+            asks: agents::Asks::default(),
+            opinions: tokio::sync::Mutex::default(),
+            connection,
+            console,
+            sink: None,
+        }
+    }
+
+    /// A desk of this run. Scores behind an approval are the exporter's, read anew: those of the run come from a table that
+    /// anybody may write.
+    pub fn desk(&self, connection: &Connection, screen: Screen) -> ClusterDesk {
+        let source = Source::Exporters { namespace: portforward::NAMESPACE.to_owned() };
+        ClusterDesk::new(connection.clone(), source, screen, self.turns.clone()).telling(self.sink.clone())
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::connect::Connection;
 use crate::desk::ClusterDesk;
 use crate::error::Error;
-use crate::scores::{Scores, Source, portforward};
+use crate::scores::Scores;
 use crate::ui::approvals::Approvals;
 use crate::ui::door::Door;
 use crate::ui::look::Look;
@@ -33,11 +33,8 @@ pub struct Dashboard {
 
 impl Dashboard {
     /// A dashboard of the cluster and the proposals of this run.
-    ///
-    /// Scores behind an approval are the exporter's, read anew: those of the run come from a table that anybody may write.
     pub fn new(port: u16, read_only: bool, connection: &Connection, shared: &Shared<'_>) -> Self {
-        let source = Source::Exporters { namespace: portforward::NAMESPACE.to_owned() };
-        let desk = ClusterDesk::new(connection.clone(), source, Screen::Dashboard, shared.turns.clone());
+        let desk = shared.desk(connection, Screen::Dashboard);
         let approvals = Approvals::new(desk, shared.state.queue().clone(), None);
         Self { port, read_only, approvals: Arc::new(approvals) }
     }

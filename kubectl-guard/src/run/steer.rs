@@ -120,14 +120,10 @@ impl<'a, L: Fn() -> Result<Merged, ConfigError>> Steering<'a, L> {
 mod tests {
     use std::cell::Cell;
 
-    use jiff::Timestamp;
-
     use super::*;
     use crate::config::load;
     use crate::console::capture::console;
-    use crate::run::agents::Asks;
     use crate::run::log::Log;
-    use crate::run::state::Shown;
 
     #[test]
     fn a_reload_is_taken_or_refused_as_a_whole_also_while_it_is_paused() {
@@ -137,17 +133,7 @@ mod tests {
         let merged = read().unwrap();
         let config = Arc::new(Config::of(&merged).unwrap());
         let log = Log::open(&console, &config.log).unwrap();
-        let shared = Shared {
-            log,
-            state: Shown::new(Timestamp::UNIX_EPOCH),
-            reports: watch::Sender::default(),
-            told: tokio::sync::Mutex::default(),
-            turns: crate::desk::Turns::default(),
-            asks: Asks::default(),
-            opinions: tokio::sync::Mutex::default(),
-            connection: None,
-            console: &console,
-        };
+        let shared = Shared::new(log, None, &console);
         let (want, wanted) = watch::channel(Want::Run(config));
         let steering = Steering::new(&shared, want, merged, read);
         assert_eq!(steering.reload().unwrap(), "the configuration is what it was");

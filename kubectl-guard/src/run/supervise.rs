@@ -125,9 +125,8 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::console::capture::console;
-    use crate::run::agents::Asks;
     use crate::run::log::Log;
-    use crate::run::state::{PartState, Shown};
+    use crate::run::state::PartState;
 
     fn config() -> Arc<Config> {
         Arc::new(Config::of(&config::load(&[], |_| None, &[]).unwrap()).unwrap())
@@ -152,13 +151,7 @@ mod tests {
         let (console, streams) = console(80);
         let config = config();
         let log = Log::open(&console, &config.log).unwrap();
-        let state = Shown::new(Timestamp::now());
-        let reports = watch::Sender::default();
-        let told = tokio::sync::Mutex::default();
-        let turns = crate::desk::Turns::default();
-        let asks = Asks::default();
-        let opinions = tokio::sync::Mutex::default();
-        let shared = Shared { log, state, reports, told, turns, asks, opinions, connection: None, console: &console };
+        let shared = Shared::new(log, None, &console);
         let (send, receive) = watch::channel(Want::Run(config));
         let scene = async {
             scene(&shared, &send).await;

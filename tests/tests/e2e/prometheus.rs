@@ -304,12 +304,13 @@ struct Leftovers(Person);
 
 impl Drop for Leftovers {
     fn drop(&mut self) {
-        let roles = ["clusterrolebinding/test-reader", "clusterrolebinding/test-reader-views", "clusterrole/test-reader"];
+        let roles =
+            ["clusterrolebinding/test-reader", "clusterrolebinding/test-reader-views", "clusterrole/test-reader"];
         let things = ["pod/prometheus", "service/prometheus", "deployment/stuck", "pod/broken"];
         let delete = |words: &[&str], names: &[&str]| {
             let words = [&["delete", "--ignore-not-found"][..], words, names].concat();
             if let Err(problem) = self.0.kubectl(&words) {
-                eprintln!("left behind: {problem:#}");
+                guard_tests::suite::note(&format!("left behind: {problem:#}"));
             }
         };
         delete(&[], &roles);

@@ -113,6 +113,9 @@ impl<S: ScoreSource> Session<'_, S> {
         let lead = cut.lead()?;
         let what = lead.action.on(&lead.target);
         if cut.is_done() {
+            if !dry {
+                self.share_again(id).await;
+            }
             self.console.note(&format!("{what}: was carried out whole (plan {id}); there is nothing left to do"));
             return Ok(Exit::Done);
         }

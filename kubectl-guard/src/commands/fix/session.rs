@@ -52,6 +52,29 @@ pub(super) struct Case {
     identity: String,
 }
 
+impl<'a, S> Session<'a, S> {
+    /// A session that takes nothing back or up, follows no file, and tells nobody but the journal.
+    pub(super) fn new(
+        connection: &'a Connection,
+        console: &'a Console,
+        journal: Result<Journal, JournalError>,
+        scores: S,
+    ) -> Self {
+        Self {
+            connection,
+            console,
+            journal,
+            scores,
+            now: Timestamp::now,
+            undoing: None,
+            expected: None,
+            resumes: None,
+            events: Events::default(),
+            shared: None,
+        }
+    }
+}
+
 impl<S: ScoreSource> Session<'_, S> {
     pub(super) async fn run(&mut self, args: &FixArgs, target: Option<TargetName>, named: bool) -> Result<Exit, Error> {
         let reports = self.reports(target.is_some()).await?;

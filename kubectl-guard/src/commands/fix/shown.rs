@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use super::announce::Events;
 use super::session::Session;
+use super::share::Shared;
 use super::{FixArgs, Scores};
 use crate::approve::{NotApproved, Screen};
 use crate::audit::{Journal, JournalError};
@@ -18,6 +16,7 @@ use crate::exit::Exit;
 use crate::plan::TargetName;
 use crate::propose::{Proposal, Wish};
 use crate::scores::Source;
+use crate::sink::Sink;
 use crate::verify::ScoreSource;
 
 /// How long the scores may take to say what came of it: that of the command line.
@@ -31,6 +30,8 @@ pub struct Reach<'a> {
     pub source: &'a Arc<Source>,
     /// Where the journal is, if there is a place for it.
     pub journal: Option<&'a Journal>,
+    /// Where that is told as well, and whether nothing may be changed without it.
+    pub shared: Option<&'a (Sink, bool)>,
     /// Who is told what happens.
     pub console: &'a Console,
 }
@@ -38,18 +39,10 @@ pub struct Reach<'a> {
 impl<'a> Reach<'a> {
     fn session(&self, namespace: &str) -> Session<'a, Scores<'a>> {
         let scores = Scores::of(Arc::clone(self.source), self.connection, self.console);
-        Session {
-            connection: self.connection,
-            console: self.console,
-            journal: self.journal.cloned().ok_or(JournalError::NoPlace),
-            scores: Scores { all_namespaces: namespace.is_empty(), ..scores },
-            now: Timestamp::now,
-            undoing: None,
-            expected: None,
-            resumes: None,
-            events: Events::default(),
-            shared: None,
-        }
+        let scores = Scores { all_namespaces: namespace.is_empty(), ..scores };
+        let journal = self.journal.cloned().ok_or(JournalError::NoPlace);
+        let shared = self.shared.cloned().map(Shared::from);
+        Session { shared, ..Session::new(self.connection, self.console, journal, scores) }
     }
 
     /// What could be done about this target, from scores read now: only read, nothing asked or recorded.

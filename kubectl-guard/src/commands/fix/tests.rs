@@ -295,18 +295,7 @@ async fn run(cluster: Shared, states: &[(State, f64)], args: FixArgs) -> Run {
 }
 
 fn session<'a>(connection: &'a Connection, console: &'a Console, journal: &Journal, scores: Fake) -> Session<'a, Fake> {
-    Session {
-        connection,
-        console,
-        journal: Ok(journal.clone()),
-        scores,
-        now: Timestamp::now,
-        undoing: None,
-        expected: None,
-        resumes: None,
-        events: Events::default(),
-        shared: None,
-    }
+    Session::new(connection, console, Ok(journal.clone()), scores)
 }
 
 /// A folder of its own, and a connection to the cluster.

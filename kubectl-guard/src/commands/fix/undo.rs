@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::announce::Events;
 use super::session::Session;
 use super::share::Shared;
 use super::{FixArgs, Format, Scores, told};
@@ -108,17 +107,11 @@ pub async fn run(args: &UndoArgs, kube: &KubeFlags, console: &Console) -> Result
     let undoing = undoing(&lines, &args.id, &connection.server)?;
     let target = TargetName { kind: undoing.step.target.kind, name: undoing.step.target.name.clone() };
     let fix = undoing.fix(args);
+    let scores = Scores::of(Source::Exporters { namespace: portforward::NAMESPACE.into() }, &connection, console);
     let mut session = Session {
-        connection: &connection,
-        console,
-        journal: Ok(journal),
-        scores: Scores::of(Source::Exporters { namespace: portforward::NAMESPACE.into() }, &connection, console),
-        now: jiff::Timestamp::now,
         undoing: Some(undoing),
-        expected: None,
-        resumes: None,
-        events: Events::default(),
         shared: args.sink.shared()?.map(Shared::from),
+        ..Session::new(&connection, console, Ok(journal), scores)
     };
     Box::pin(session.run(&fix, Some(target), true)).await
 }

@@ -9,13 +9,11 @@ use crate::audit::Journal;
 use crate::cli::KubeFlags;
 use crate::config::{Config, ConfigError, Merged};
 use crate::console::{Kept, TRACE_REQUESTS_FROM};
-use crate::desk::ClusterDesk;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::run::steer::Steering;
 use crate::run::supervise::Want;
 use crate::run::{Part, Shared};
-use crate::scores::{Source, portforward};
 use crate::tui::drive::{End, Run, drive};
 use crate::tui::screen::Screen;
 use crate::tui::terminal;
@@ -42,8 +40,6 @@ pub(super) fn watch<'a>(shared: &'a Shared<'a>, config: &Config, kept: &Kept) ->
 }
 
 /// Shows the screen until somebody at it wants to end; for ever if there is none to be shown.
-///
-/// Scores behind an approval are the exporter's, read anew: those of the run come from a table that anybody may write.
 pub(super) async fn serve<L: Fn() -> Result<Merged, ConfigError>>(
     watched: Option<Watch<'_>>,
     shared: &Shared<'_>,
@@ -51,10 +47,7 @@ pub(super) async fn serve<L: Fn() -> Result<Merged, ConfigError>>(
     wanted: &Receiver<Want>,
 ) -> Result<Exit, Error> {
     let Some(watched) = watched else { return std::future::pending().await };
-    let desk = shared.connection.map(|connection| {
-        let source = Source::Exporters { namespace: portforward::NAMESPACE.to_owned() };
-        ClusterDesk::new(connection.clone(), source, approve::Screen::Tui, shared.turns.clone())
-    });
+    let desk = shared.connection.map(|connection| shared.desk(connection, approve::Screen::Tui));
     let (held, wires) = terminal::show(Screen { approves: desk.is_some(), ..Screen::default() })?;
     let run = Steered { steering, shared, wanted };
     match drive(watched, shared.reports.subscribe(), desk.as_ref(), &run, wires).await {

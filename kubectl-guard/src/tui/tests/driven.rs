@@ -4,7 +4,6 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::sync::watch;
 
 use super::super::drive::{End, Run, drive};
 use super::super::terminal::Wires;
@@ -12,7 +11,6 @@ use super::super::watch::Watch;
 use super::*;
 use crate::config::{self, Config};
 use crate::console::Console;
-use crate::desk::Turns;
 use crate::desk::fake::FakeDesk;
 use crate::exit::Exit;
 use crate::run::Shared;
@@ -71,17 +69,7 @@ impl Hand {
 async fn staged(run: FakeRun, scene: impl AsyncFn(&Hand, &FakeDesk, &Shared<'_>)) -> (End, Vec<String>) {
     let (console, kept) = Console::kept();
     let config = Config::of(&config::load(&[], |_| None, &[]).unwrap()).unwrap();
-    let shared = Shared {
-        log: RunLog::open(&console, &config.log).unwrap(),
-        state: state::Shown::new(Timestamp::now()),
-        reports: watch::Sender::default(),
-        told: tokio::sync::Mutex::default(),
-        turns: Turns::default(),
-        asks: crate::run::agents::Asks::default(),
-        opinions: tokio::sync::Mutex::default(),
-        connection: None,
-        console: &console,
-    };
+    let shared = Shared::new(RunLog::open(&console, &config.log).unwrap(), None, &console);
     let seen = Watch::new(&shared, &config, kept, None);
     let ((news, heard), (asks, intents)) = (channel(), unbounded_channel());
     let (hand, desk) = (Hand { intents: asks, news: heard }, Arc::new(FakeDesk::default()));
