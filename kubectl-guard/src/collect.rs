@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 
 use guard_model::recording::Tick;
-use guard_model::sample::PodFacts;
+use guard_model::rules;
+use guard_model::sample::{Measures, PodFacts, PodSample};
 use guard_model::table::Row;
 use http::Request as HttpRequest;
 use jiff::Timestamp;
@@ -41,6 +42,12 @@ pub struct Look {
     pub raw: Tick,
     /// What could not be read, a line each.
     pub warnings: Vec<String>,
+}
+
+/// The row of a pod with what was measured of it, if anything was.
+fn row(at: Timestamp, facts: &PodFacts, measures: Measures) -> Row {
+    let (facts, metrics) = (facts.clone(), Vec::new());
+    Row::of(at, &PodSample { at: rules::seconds(at), fresh: true, reset: false, facts, measures, metrics })
 }
 
 /// Looks again and again.

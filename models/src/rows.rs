@@ -53,7 +53,8 @@ impl Rows {
             at: rules::seconds(row.at),
             first: row.at,
             ready: sample.facts.ready,
-            ready_changed: row.at,
+            // Until it is seen to change it may be so since the pod was made.
+            ready_changed: row.created.unwrap_or(row.at),
             restarts: sample.facts.restarts,
             drops: total(&DROPS),
             errors: total(&ERRORS),
@@ -69,10 +70,10 @@ impl Rows {
             if now.at <= before.at {
                 return None;
             }
-            now.follow(before, &mut sample);
+            now.follow(before, row.at, &mut sample);
         }
-        sample.facts.created = Some(now.first);
-        sample.facts.ready_changed = Some(now.ready_changed);
+        sample.facts.created = row.created.or(Some(now.first));
+        sample.facts.ready_changed = row.ready_changed.or(Some(now.ready_changed));
         self.pods.insert(key, now);
         Some(sample)
     }
@@ -84,11 +85,9 @@ impl Rows {
 }
 
 impl Before {
-    fn follow(&mut self, before: &Before, sample: &mut PodSample) {
+    fn follow(&mut self, before: &Before, at: Timestamp, sample: &mut PodSample) {
         self.first = before.first;
-        if self.ready == before.ready {
-            self.ready_changed = before.ready_changed;
-        }
+        self.ready_changed = if self.ready == before.ready { before.ready_changed } else { at };
         sample.reset = self.restarts > before.restarts;
         let pause = self.at - before.at;
         if pause > MAX_PAUSE_SECONDS {
@@ -112,6 +111,7 @@ impl Before {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::Custom;
     use crate::table::Reader;
 
     fn samples(lines: &str) -> Vec<Option<PodSample>> {
@@ -147,6 +147,20 @@ mod tests {
             found,
             [vec![("queue".into(), 7.0)], vec![("requests_total".into(), 10.0)], vec![("queue".into(), 9.0)]]
         );
+    }
+
+    #[test]
+    fn restarts_before_the_first_row_are_known_by_their_times_alone() {
+        let header = "timestamp,namespace,pod,restarts_total,created,terminated_reason,terminated_at\n";
+        let told = |cells: &str| {
+            let table = format!("{header}2026-11-22T13:00:00Z,shop,a,3,{cells}\n");
+            let row = Reader::new(table.as_bytes()).unwrap().next().unwrap().unwrap();
+            let sample = Rows::default().sample(&row).unwrap();
+            Custom::of_status(&sample.facts, sample.at).recent_restarts
+        };
+        assert_eq!(told(",,"), 0, "the pod is as old as it may be");
+        assert_eq!(told("2026-11-22T12:58:00Z,Error,2026-11-22T12:59:50Z"), 3);
+        assert_eq!(told("2026-11-22T10:00:00Z,Error,2026-11-22T12:59:50Z"), 1);
     }
 
     #[test]

@@ -84,8 +84,9 @@ pub const RESTART_WINDOW_SECONDS: f64 = 600.0;
 pub(crate) fn restarts_told(facts: &PodFacts, now: f64) -> impl Iterator<Item = f64> + use<> {
     let recent = |at: &f64| now - at <= RESTART_WINDOW_SECONDS;
     let last = facts.terminated.as_ref().and_then(|end| end.finished_at).map(seconds);
-    let created = facts.created.map(seconds).filter(recent);
-    let last = last.filter(recent).or(created).filter(|_| facts.restarts > 0);
+    let last = last.filter(recent).filter(|_| facts.restarts > 0);
+    // A status without the last end is a table's: it was made before anybody knows.
+    let created = facts.created.map(seconds).filter(recent).filter(|_| last.is_some());
     let earlier = created.map_or(0, |_| facts.restarts.saturating_sub(1));
     let earlier = std::iter::repeat_n(created.unwrap_or(now), earlier.min(RESTARTS_KEPT as u32) as usize);
     earlier.chain(last)
@@ -210,7 +211,9 @@ fn failed(facts: &PodFacts) -> Option<Reason> {
 }
 
 fn not_ready(facts: &PodFacts, now: f64) -> Option<Reason> {
-    if facts.phase != Phase::Running || facts.ready {
+    // The pod of a job is not ready once its work is done, and for a moment still running.
+    let has_ended_well = facts.is_batch() && facts.terminated.as_ref().is_some_and(|end| end.exit_code == 0);
+    if facts.phase != Phase::Running || facts.ready || has_ended_well {
         return None;
     }
     let created = facts.created.map_or(now, seconds);
@@ -294,6 +297,7 @@ pub fn seconds(at: Timestamp) -> f64 {
 mod tests {
     use super::*;
     use crate::sample::{OptOut, Termination};
+    use crate::workload::Workload;
 
     const NOW: f64 = 1_795_356_000.0;
 
@@ -370,6 +374,19 @@ mod tests {
     }
 
     #[test]
+    fn a_job_that_has_done_its_work_need_not_be_ready() {
+        let lost = PodFacts { ready: false, ready_changed: before(5), containers_ready: 0, ..running() };
+        let of = |workload, exit_code| {
+            let terminated = Some(ended("Completed", exit_code, 5));
+            let facts = PodFacts { workload: Some(Workload::new(workload, "tally")), terminated, ..lost.clone() };
+            leading(&facts).map(|(cause, ..)| cause)
+        };
+        assert_eq!(of("Job", 0), None);
+        assert_eq!(of("Job", 1), Some(Cause::NotReady));
+        assert_eq!(of("Deployment", 0), Some(Cause::NotReady));
+    }
+
+    #[test]
     fn what_finishes_or_is_deleted_is_no_anomaly() {
         let crashed = PodFacts { waiting: Some("CrashLoopBackOff".into()), ..running() };
         assert_eq!(leading(&PodFacts { deleting: true, ..crashed.clone() }), None);
@@ -409,7 +426,7 @@ mod tests {
         };
         assert_eq!(told(0, 30, None), [0; 0]);
         assert_eq!(told(3, 30, Some(5)), [30, 30, 5], "a young pod's are all recent");
-        assert_eq!(told(2, 30, None), [30, 30]);
+        assert_eq!(told(2, 30, None), [0; 0], "when the last was nobody knows");
         assert_eq!(told(3, 7200, Some(5)), [5], "of an old pod's only the last is known");
         assert_eq!(told(3, 7200, Some(3600)), [0; 0]);
         assert_eq!(told(u32::MAX, 30, Some(5)).len(), RESTARTS_KEPT + 1);

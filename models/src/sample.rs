@@ -25,7 +25,7 @@ pub enum Phase {
 }
 
 /// How a container last ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Termination {
     /// The container's name.
     pub container: String,

@@ -10,13 +10,13 @@ use csv::StringRecord;
 use jiff::Timestamp;
 
 use crate::rules;
-use crate::sample::{Measures, Phase, PodFacts, PodSample};
+use crate::sample::{Measures, Phase, PodFacts, PodSample, Termination};
 use crate::workload::Workload;
 
 /// Columns that every table has.
 pub const REQUIRED: [&str; 3] = ["timestamp", "namespace", "pod"];
 /// All columns known by name, in the order in which they are written.
-pub const COLUMNS: [&str; 27] = [
+pub const COLUMNS: [&str; 35] = [
     "timestamp",
     "namespace",
     "pod",
@@ -44,6 +44,14 @@ pub const COLUMNS: [&str; 27] = [
     "oom_events_total",
     "processes",
     "events_warning_total",
+    "created",
+    "ready_changed",
+    "waiting_reason",
+    "unschedulable",
+    "terminated_container",
+    "terminated_reason",
+    "terminated_exit_code",
+    "terminated_at",
 ];
 
 /// Why a table cannot be read or written.
@@ -73,7 +81,7 @@ pub enum TableError {
 }
 
 /// One pod at one tick.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
     /// When it was measured.
     pub at: Timestamp,
@@ -87,6 +95,16 @@ pub struct Row {
     pub phase: Option<Phase>,
     /// Its controller.
     pub workload: Option<Workload>,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// Since when it is ready, or not ready.
+    pub ready_changed: Option<Timestamp>,
+    /// What its containers wait for: `CrashLoopBackOff`, `ImagePullBackOff`, ...
+    pub waiting: Option<String>,
+    /// Why the scheduler cannot place it.
+    pub unschedulable: Option<String>,
+    /// How its last container ended.
+    pub terminated: Option<Termination>,
     /// Every numeric cell that is known, by column; always finite.
     pub numbers: BTreeMap<Arc<str>, f64>,
 }
@@ -126,8 +144,17 @@ impl Row {
             node: facts.node.clone(),
             phase: Some(facts.phase),
             workload: facts.workload.clone(),
+            created: facts.created,
+            ready_changed: facts.ready_changed,
+            waiting: facts.waiting.clone(),
+            unschedulable: facts.unschedulable.clone(),
+            terminated: facts.terminated.clone(),
             numbers: known.filter(|(_, value): &(_, f64)| value.is_finite()).collect(),
         }
+    }
+
+    fn ended(&mut self) -> &mut Termination {
+        self.terminated.get_or_insert_default()
     }
 
     /// Adds what is known to a column.
@@ -166,6 +193,11 @@ impl Row {
             containers_ready: ready,
             containers_total: total,
             restarts: count("restarts_total"),
+            created: self.created,
+            ready_changed: self.ready_changed,
+            waiting: self.waiting.clone(),
+            unschedulable: self.unschedulable.clone(),
+            terminated: self.terminated.clone(),
             cpu_limit_cores: limit(measures.cpu_cores, measures.cpu_limit_share),
             memory_limit_bytes: limit(measures.memory_bytes, measures.memory_limit_share),
             ..PodFacts::default()
@@ -206,20 +238,13 @@ impl<R: Read> Reader<R> {
     }
 
     fn row(&self) -> Result<Row, TableError> {
-        let mut row = Row {
-            at: Timestamp::UNIX_EPOCH,
-            namespace: String::new(),
-            pod: String::new(),
-            node: None,
-            phase: None,
-            workload: None,
-            numbers: BTreeMap::new(),
-        };
+        let mut row = Row::default();
         for (name, cell) in self.header.iter().zip(&self.record) {
             let cell = unguard(cell.trim());
             let bad = |wanted| self.bad(name, cell, wanted);
+            let time = || cell.parse().map_err(|_| bad("a time like 2026-11-22T13:12:11Z"));
             match &**name {
-                "timestamp" => row.at = cell.parse().map_err(|_| bad("a time like 2026-11-22T13:12:11Z"))?,
+                "timestamp" => row.at = time()?,
                 "namespace" | "pod" if cell.is_empty() => return Err(bad("a name")),
                 "namespace" => cell.clone_into(&mut row.namespace),
                 "pod" => cell.clone_into(&mut row.pod),
@@ -227,6 +252,16 @@ impl<R: Read> Reader<R> {
                 "node" => row.node = Some(cell.to_owned()),
                 "phase" => row.phase = Some(phase(cell).ok_or_else(|| bad("a pod's phase"))?),
                 "workload" => row.workload = Some(cell.parse().map_err(|_| bad("of the form Kind/name"))?),
+                "created" => row.created = Some(time()?),
+                "ready_changed" => row.ready_changed = Some(time()?),
+                "waiting_reason" => row.waiting = Some(cell.to_owned()),
+                "unschedulable" => row.unschedulable = Some(cell.to_owned()),
+                "terminated_container" => cell.clone_into(&mut row.ended().container),
+                "terminated_reason" => cell.clone_into(&mut row.ended().reason),
+                "terminated_exit_code" => {
+                    row.ended().exit_code = cell.parse().map_err(|_| bad("an exit code"))?;
+                }
+                "terminated_at" => row.ended().finished_at = Some(time()?),
                 _ => {
                     let number: f64 = cell.parse().map_err(|_| bad("a number"))?;
                     if number.is_infinite() {
@@ -306,6 +341,8 @@ impl<W: Write> Writer<W> {
 }
 
 fn cell(row: &Row, column: &str) -> String {
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
+    let ended = |text: &dyn Fn(&Termination) -> String| row.terminated.as_ref().map(text).unwrap_or_default();
     match column {
         "timestamp" => row.at.to_string(),
         "namespace" => guard(&row.namespace),
@@ -313,6 +350,14 @@ fn cell(row: &Row, column: &str) -> String {
         "node" => row.node.as_deref().map(guard).unwrap_or_default(),
         "phase" => row.phase.map(|p| format!("{p:?}")).unwrap_or_default(),
         "workload" => row.workload.as_ref().map(|w| guard(&w.to_string())).unwrap_or_default(),
+        "created" => time(row.created),
+        "ready_changed" => time(row.ready_changed),
+        "waiting_reason" => row.waiting.as_deref().map(guard).unwrap_or_default(),
+        "unschedulable" => row.unschedulable.as_deref().map(guard).unwrap_or_default(),
+        "terminated_container" => ended(&|end| guard(&end.container)),
+        "terminated_reason" => ended(&|end| guard(&end.reason)),
+        "terminated_exit_code" => ended(&|end| end.exit_code.to_string()),
+        "terminated_at" => ended(&|end| time(end.finished_at)),
         _ => row.number(column).map(|v| v.to_string()).unwrap_or_default(),
     }
 }
@@ -391,13 +436,20 @@ mod tests {
     fn a_sample_comes_back_from_its_row() {
         let mut row = read(
             "timestamp,namespace,pod,node,phase,workload,cpu_usage_cores,cpu_usage_ratio,memory_working_set_bytes,\
-             restarts_total,containers_ready,containers_total\n\
-             2026-11-22T13:12:11Z,shop,a,node1,Running,Deployment/a,0.25,0.5,1000000,2,1,1\n",
+             restarts_total,containers_ready,containers_total,created,ready_changed,waiting_reason,unschedulable,terminated_container,\
+             terminated_reason,terminated_exit_code,terminated_at\n\
+             2026-11-22T13:12:11Z,shop,a,node1,Running,Deployment/a,0.25,0.5,1000000,2,1,1,2026-11-22T13:00:00Z,2026-11-22T13:12:01Z,\
+             CrashLoopBackOff,\"0/2 nodes, no room\",main,OOMKilled,137,2026-11-22T13:12:01Z\n",
         )
         .unwrap()
         .remove(0);
         let sample = row.sample();
         assert_eq!(Row::of(row.at, &sample), row);
+        let end = sample.facts.terminated.as_ref().unwrap();
+        assert_eq!((&*end.container, &*end.reason, end.exit_code), ("main", "OOMKilled", 137));
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes, &[]).unwrap().write(&row).unwrap();
+        assert_eq!(read(&String::from_utf8(bytes).unwrap()).unwrap(), [row.clone()]);
         row.set("oom_events_total", Some(f64::NAN));
         assert_eq!(row.number("oom_events_total"), None);
     }

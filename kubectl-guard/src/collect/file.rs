@@ -108,16 +108,12 @@ pub fn unwritable(path: &Path, source: io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::fs;
-
-    use jiff::Timestamp;
 
     use super::*;
 
     fn row(pod: &str) -> Row {
-        let (namespace, pod, numbers) = ("shop".to_owned(), pod.to_owned(), BTreeMap::new());
-        Row { at: Timestamp::UNIX_EPOCH, namespace, pod, node: None, phase: None, workload: None, numbers }
+        Row { namespace: "shop".to_owned(), pod: pod.to_owned(), ..Row::default() }
     }
 
     #[test]

@@ -6,13 +6,13 @@ use futures::StreamExt as _;
 use guard_model::cadvisor::{self, Cadvisor};
 use guard_model::recording::{NodeFiles, Tick};
 use guard_model::rules;
-use guard_model::sample::PodFacts;
+use guard_model::sample::{Measures, PodFacts};
 use guard_model::sampler::Sampler;
 use guard_model::summary::{self, Summary};
 use guard_model::table::Row;
 use jiff::Timestamp;
 
-use super::{Look, encoded, get};
+use super::{Look, encoded, get, row};
 use crate::connect::Connection;
 use crate::error::{Error, Request};
 
@@ -68,7 +68,13 @@ impl Kubelets {
         }
         match refused {
             Some(error) if answered == 0 => Err(error),
-            _ => Ok(look),
+            _ => {
+                // No kubelet knows of them, and what they wait for is told by the API server.
+                look.rows.extend(
+                    pods.iter().filter(|pod| pod.unschedulable.is_some()).map(|pod| row(at, pod, Measures::default())),
+                );
+                Ok(look)
+            }
         }
     }
 

@@ -4,13 +4,12 @@ use std::collections::HashMap;
 
 use guard_model::quantity;
 use guard_model::recording::Tick;
-use guard_model::rules;
-use guard_model::sample::{Measures, Phase, PodFacts, PodSample};
+use guard_model::sample::{Measures, Phase, PodFacts};
 use guard_model::table::Row;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Look, encoded, get};
+use super::{Look, encoded, get, row};
 use crate::cli::Selection;
 use crate::connect::Connection;
 use crate::error::{Error, Request};
@@ -62,11 +61,11 @@ pub(super) async fn look(
         list.items.iter().map(|pod| ((pod.metadata.namespace.as_str(), pod.metadata.name.as_str()), pod)).collect();
     let alive = facts.iter().filter(|facts| facts.phase != Phase::Succeeded);
     let rows =
-        alive.map(|facts| row(at, facts, metrics.get(&(facts.namespace.as_str(), facts.name.as_str())).copied()));
+        alive.map(|facts| used_by(at, facts, metrics.get(&(facts.namespace.as_str(), facts.name.as_str())).copied()));
     Ok(Look { rows: rows.collect(), raw: Tick { at, ..Tick::default() }, warnings: Vec::new() })
 }
 
-fn row(at: Timestamp, facts: &PodFacts, used: Option<&PodMetrics>) -> Row {
+fn used_by(at: Timestamp, facts: &PodFacts, used: Option<&PodMetrics>) -> Row {
     let share = |used: Option<f64>, limit: Option<f64>| Some(used? / limit.filter(|limit| *limit > 0.0)?);
     let (cpu, memory) = (used.and_then(|pod| pod.used("cpu")), used.and_then(|pod| pod.used("memory")));
     let measures = Measures {
@@ -76,15 +75,5 @@ fn row(at: Timestamp, facts: &PodFacts, used: Option<&PodMetrics>) -> Row {
         memory_limit_share: share(memory, facts.memory_limit_bytes),
         ..Measures::default()
     };
-    Row::of(
-        at,
-        &PodSample {
-            at: rules::seconds(at),
-            fresh: true,
-            reset: false,
-            facts: facts.clone(),
-            measures,
-            metrics: Vec::new(),
-        },
-    )
+    row(at, facts, measures)
 }
