@@ -324,8 +324,10 @@ fn etcd(folder: &Path, kube: &Path) -> Command {
 }
 
 fn api_server(folder: &Path, kube: &Path) -> Command {
+    // What people write is kept whole: its preconditions are in its body.
+    let of_people = json!({"level": "Request", "users": PEOPLE, "verbs": ["create", "update", "patch", "delete"]});
     let policy = json!({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
-        "rules": [{"level": "Metadata"}]});
+        "rules": [of_people, {"level": "Metadata"}]});
     let policy_file = folder.join("audit-policy.yaml");
     // Whoever starts it again has written the same; a failure shows when it starts.
     fs::write(&policy_file, policy.to_string()).ok();

@@ -11,6 +11,8 @@ use guard_tests::suite::Needs::{Any, Own};
 use guard_tests::suite::{self, Test};
 use guard_tests::world::{self, Place};
 
+#[path = "e2e/again.rs"]
+mod again;
 #[path = "e2e/cluster.rs"]
 mod cluster;
 #[path = "e2e/collect.rs"]
@@ -31,6 +33,8 @@ mod install;
 mod kills;
 #[path = "e2e/manifests.rs"]
 mod manifests;
+#[path = "e2e/marks.rs"]
+mod marks;
 #[path = "e2e/mutes.rs"]
 mod mutes;
 #[path = "e2e/nodes.rs"]
@@ -111,12 +115,17 @@ const TESTS: &[Test<Cluster>] = &[
         Own,
         sink::a_colleague_takes_back_and_goes_on_with_what_the_sink_tells,
     ),
+    ("a_pod_is_restarted_by_its_identity", Own, marks::a_pod_is_restarted_by_its_identity),
     ("a_stateful_set_and_a_daemon_set_are_rolled_back", Own, rollback::a_stateful_set_and_a_daemon_set_are_rolled_back),
     ("a_scale_heeds_autoscalers_quotas_and_room", Own, scale::a_scale_heeds_autoscalers_quotas_and_room),
     ("a_broken_set_up_is_explained", Own, setups::a_broken_set_up_is_explained),
     ("a_kubelet_that_lies_is_reported", Own, outages::a_kubelet_that_lies_is_reported),
     ("a_broken_model_is_told", Own, outages::a_broken_model_is_told),
-    ("a_fault_that_no_rule_sees_is_found_by_the_model", Own, faults::a_fault_that_no_rule_sees_is_found_by_the_model),
+    (
+        "faults_of_a_short_soak_and_one_that_no_rule_sees_are_found",
+        Own,
+        faults::faults_of_a_short_soak_and_one_that_no_rule_sees_are_found,
+    ),
     ("a_cpu_hog_is_the_top_row", Any, faults::a_cpu_hog_is_the_top_row),
     ("every_panel_shows_a_fault", Own, dashboards::every_panel_shows_a_fault),
     ("a_crash_loop_is_the_top_row", Any, faults::a_crash_loop_is_the_top_row),
@@ -152,6 +161,8 @@ const TESTS: &[Test<Cluster>] = &[
     ("a_killed_exporter_costs_a_warning_at_most", Any, outages::a_killed_exporter_costs_a_warning_at_most),
     ("without_its_kubelet_a_node_is_not_guessed_at", Own, outages::without_its_kubelet_a_node_is_not_guessed_at),
     ("an_api_outage_restarts_no_exporter", Own, outages::an_api_outage_restarts_no_exporter),
+    ("a_killed_mute_install_or_uninstall_is_run_again", Own, again::a_killed_mute_install_or_uninstall_is_run_again),
+    ("every_change_bore_its_marks", Own, marks::every_change_bore_its_marks),
     // The last one: it takes the installation away.
     ("helm_installs_upgrades_and_leaves_nothing", Own, helm::helm_installs_upgrades_and_leaves_nothing),
 ];
@@ -160,6 +171,7 @@ const TESTS: &[Test<Cluster>] = &[
 const KILLS: &[Test<Cluster>] = &[
     ("exporters_run_restricted_on_every_node", Any, install::exporters_run_restricted_on_every_node),
     ("every_write_point_is_survived", Own, kills::every_write_point_is_survived),
+    ("every_command_survives_its_write_points", Own, again::every_command_survives_its_write_points),
 ];
 
 /// As long as somebody says: `tests/run --soak MINUTES`.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::Cluster;
+use guard_tests::suite::note;
 use guard_tests::{load, wait};
 
 use crate::outages::Exporter;
@@ -48,17 +49,24 @@ pub(crate) fn is_found(
 }
 
 /// Ten times the usual traffic, in a pod without limits. The same exporter with a model that says nothing watches the
-/// same node at the same time and must not find it: it is the model that does.
-pub(crate) fn a_fault_that_no_rule_sees_is_found_by_the_model(cluster: &mut Cluster) -> Result<()> {
+/// same node at the same time and must not find it: it is the model that does. It takes minutes to learn the node's pods,
+/// and has the short soak for that.
+pub(crate) fn faults_of_a_short_soak_and_one_that_no_rule_sees_are_found(cluster: &mut Cluster) -> Result<()> {
     let zero = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/golden/zero.onnx");
     let node = crate::outages::node_of(cluster, &load::pod(cluster, "feed")?)?;
     let control = Exporter::start(cluster, "zero", &node, &["--model", zero])?;
+    let start = std::time::Instant::now();
+    let progress = |what: &str| note(&format!("{what} after {} s", start.elapsed().as_secs()));
+    crate::soak::a_short_soak_finds_its_faults(cluster).context("the short soak")?;
     wait_for_calm(cluster)?;
+    progress("all pods are calm");
     control.wait_until("the control to have learnt its pods", Duration::from_mins(7), |report| {
         let pods = report["pods"].as_array()?;
         (!pods.is_empty() && pods.iter().all(|pod| pod["state"] != "learning")).then_some(())
     })?;
+    progress("the control has learnt its pods");
     let victim = is_found(cluster, "feed", "egress", &["transmit"], &[])?;
+    progress("the fault is found");
     let seen = control.wait_until("the control to have measured it", Duration::from_secs(30), |report| {
         let pod = report["pods"].as_array()?.iter().find(|pod| pod["name"] == victim.as_str())?;
         let latest = pod["history"].as_array()?.last()?;

@@ -9,14 +9,21 @@ use std::io::Write as _;
 
 use anyhow::{Context, Result, bail, ensure};
 use guard_tests::cluster::{Cluster, WORK_IMAGE};
-use guard_tests::kills::{Kill, RECORD, plan, record};
+use guard_tests::kills::{Kill, RECORD, Then, plan, record};
 use guard_tests::load;
 use guard_tests::person::{Answer, Person};
 use serde_json::{Value, json};
 
 use crate::nodes::{self, NODE, SELECTOR};
+use crate::sink;
 
 const PERSON: &str = "node-operator";
+
+/// Whoever does it, telling the sink if this kill is about that.
+fn person(cluster: &Cluster, kill: &Kill) -> Person {
+    let person = cluster.person(PERSON);
+    if kill.is_told() { person.with("GUARD_JOURNAL_SINK", &sink::name()) } else { person }
+}
 /// How many workloads are killed before the first is taken up: what may still arrive is waited for once.
 const AT_ONCE: usize = 20;
 
@@ -93,9 +100,9 @@ fn journal(person: &Person) -> Vec<Value> {
 
 /// Does it, and is killed on the way. The id of its plan, if the journal has it.
 fn kill(cluster: &Cluster, kill: &Kill) -> Result<(bool, Option<String>)> {
-    let person = cluster.person(PERSON);
+    let person = person(cluster, kill);
     let known = journal(&person).len();
-    let writer = cluster.person(PERSON).with("GUARD_KILL_AT", &kill.at);
+    let writer = person.clone().with("GUARD_KILL_AT", &kill.at);
     let command = command(kill);
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
     let ended = approve(&person, &writer, &words)?.context("a dry run without a plan")?;
@@ -106,8 +113,8 @@ fn kill(cluster: &Cluster, kill: &Kill) -> Result<(bool, Option<String>)> {
 
 /// Goes on with a plan, or leaves it.
 fn take_up(cluster: &Cluster, kill: &Kill, id: &str) -> Result<()> {
-    let person = cluster.person(PERSON);
-    if !kill.resume {
+    let person = person(cluster, kill);
+    if kill.then == Then::Aborted {
         let left = person.guard(&["fix", "--abort", id])?;
         ensure!(left.code == Some(0), "{left:?}");
         return Ok(());
@@ -136,13 +143,14 @@ struct Taken {
     surely: bool,
 }
 
-/// The changes that the API server took or may have taken. An Event is none: it tells of one.
+/// The changes that the API server took or may have taken. An Event is none, nor is a line for the sink: they tell of one.
 fn taken(cluster: &Cluster, mark: u64) -> Result<Vec<Taken>> {
     let events = cluster.audit_since(mark, PERSON)?;
     let of = |event: &Value| {
         let plan = event["userAgent"].as_str()?.split("plan/").nth(1)?.get(..12)?.to_owned();
         let code = event["responseStatus"]["code"].as_u64()?;
-        let changes = !crate::fix::stores_nothing(event) && event["objectRef"]["resource"] != "events";
+        let tells = ["events", "configmaps"].iter().any(|resource| event["objectRef"]["resource"] == *resource);
+        let changes = !crate::fix::stores_nothing(event) && !tells;
         let may = changes && (code < 300 || code == 504);
         may.then(|| Taken { plan, object: event["objectRef"].to_string(), surely: code < 300 })
     };
@@ -209,7 +217,10 @@ fn is_true(cluster: &Cluster, mark: u64, kill: &Kill, id: Option<&str>) -> Resul
         let changed = holds(kill, &object);
         ensure!(generation == Some(1 + i64::from(changed)), "it was changed twice: {object}");
     }
-    ensure!(!kill.resume || id.is_none() || holds(kill, &object), "it is not as it was to become: {object}");
+    ensure!(
+        kill.then == Then::Aborted || id.is_none() || holds(kill, &object),
+        "it is not as it was to become: {object}"
+    );
     Ok(())
 }
 
@@ -230,9 +241,25 @@ fn holds(kill: &Kill, object: &Value) -> bool {
     }
 }
 
+/// What the sink tells of a plan is what the journal tells.
+fn is_shared(cluster: &Cluster, kill: &Kill, id: &str) -> Result<()> {
+    let person = person(cluster, kill);
+    let told = |words: &[&str]| -> Result<Option<Value>> {
+        let answer = person.guard(&[&["history", "-o", "json"], words].concat())?;
+        let history: Value = serde_json::from_str(&answer.out).with_context(|| format!("{answer:?}"))?;
+        Ok(history.as_array().context("no list")?.iter().find(|entry| entry["id"] == id).cloned())
+    };
+    let (here, there) = (told(&[])?, told(&["--sink"])?);
+    ensure!(here.is_some() && here == there, "here {here:?}, in the sink {there:?}");
+    Ok(())
+}
+
 fn checked(cluster: &Cluster, mark: u64, kill: &Kill, id: Option<&str>) -> Result<()> {
     if let Some(id) = id {
         take_up(cluster, kill, id)?;
+        if kill.is_told() {
+            is_shared(cluster, kill, id)?;
+        }
     }
     is_true(cluster, mark, kill, id)
 }
@@ -264,6 +291,10 @@ fn node(cluster: &Cluster, one: &Kill) -> Result<bool> {
 /// Kills these, notes each that was survived.
 fn go_through(cluster: &Cluster, kills: &[Kill], mut note: impl FnMut(&Kill, bool) -> Result<()>) -> Result<()> {
     nodes::bind(cluster)?;
+    let told = kills.iter().any(Kill::is_told);
+    if told {
+        sink::map(cluster)?;
+    }
     let (of_nodes, of_workloads): (Vec<Kill>, Vec<Kill>) = kills.iter().cloned().partition(Kill::is_node);
     for some in of_workloads.chunks(AT_ONCE) {
         workloads(cluster, some, &mut note)?;
@@ -273,6 +304,9 @@ fn go_through(cluster: &Cluster, kills: &[Kill], mut note: impl FnMut(&Kill, boo
         note(one, killed)?;
     }
     nodes::clean(cluster)?;
+    if told {
+        sink::unmap(cluster)?;
+    }
     let whole = cluster.person(PERSON).guard(&["audit", "verify"])?;
     ensure!(whole.code == Some(0), "{whole:?}");
     Ok(())
@@ -288,13 +322,19 @@ pub(crate) fn a_killed_fix_is_taken_up_and_told_truly(cluster: &mut Cluster) -> 
 
 /// All of them; what the record has already is not done again.
 pub(crate) fn every_write_point_is_survived(cluster: &mut Cluster) -> Result<()> {
+    go_through(cluster, &open(plan())?, note)
+}
+
+/// Those that the record does not have yet.
+pub(crate) fn open(kills: Vec<Kill>) -> Result<Vec<Kill>> {
     let known = record()?;
     let open = |kill: &Kill| !known.iter().any(|(action, at, _)| (action, at) == (&kill.action, &kill.at));
-    let kills: Vec<Kill> = plan().into_iter().filter(open).collect();
-    go_through(cluster, &kills, |kill, killed| {
-        let mut file = fs::OpenOptions::new().append(true).create(true).open(RECORD)?;
-        let end = if killed { "killed" } else { "ended before" };
-        let how = if kill.resume { "resumed" } else { "aborted" };
-        Ok(writeln!(file, "{},{},{end},{how}", kill.action, kill.at)?)
-    })
+    Ok(kills.into_iter().filter(open).collect())
+}
+
+/// Adds what was survived to the record.
+pub(crate) fn note(kill: &Kill, killed: bool) -> Result<()> {
+    let mut file = fs::OpenOptions::new().append(true).create(true).open(RECORD)?;
+    let end = if killed { "killed" } else { "ended before" };
+    Ok(writeln!(file, "{},{},{end},{}", kill.action, kill.at, kill.then.word())?)
 }

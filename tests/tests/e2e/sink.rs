@@ -32,8 +32,18 @@ fn replicas(cluster: &Cluster) -> Result<String> {
     cluster.admin().kubectl(&["-n", load::NAMESPACE, "get", TARGET, "-o", "jsonpath={.spec.replicas}"])
 }
 
+/// How a command line names the sink.
+pub(crate) fn name() -> String {
+    format!("configmap/{MAP}.{}", load::NAMESPACE)
+}
+
+/// Takes away what [`map`] made.
+pub(crate) fn unmap(cluster: &Cluster) -> Result<()> {
+    cluster.admin().kubectl(&["-n", load::NAMESPACE, "delete", "configmap,role,rolebinding", MAP]).map(drop)
+}
+
 /// The ConfigMap, and the right to write it and no other.
-fn map(cluster: &Cluster) -> Result<()> {
+pub(crate) fn map(cluster: &Cluster) -> Result<()> {
     let subjects: Vec<Value> = ["operator", "node-operator"]
         .iter()
         .map(|name| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}))
@@ -86,7 +96,7 @@ pub(crate) fn a_colleague_takes_back_and_goes_on_with_what_the_sink_tells(cluste
     crate::rights::bind(cluster)?;
     crate::nodes::bind(cluster)?;
     deploy(cluster)?;
-    let sink = format!("configmap/{MAP}.{}", load::NAMESPACE);
+    let sink = name();
     let person = |name: &str| cluster.person(name).with("GUARD_JOURNAL_SINK", &sink);
     let (operator, colleague) = (person("operator"), person("node-operator"));
 
@@ -143,5 +153,5 @@ pub(crate) fn a_colleague_takes_back_and_goes_on_with_what_the_sink_tells(cluste
     assert_eq!(lied.code, Some(1), "{lied:?}");
     assert!(lied.err.contains(&format!("{key} is left out: its plan is not the one")), "{}", lied.err);
     admin.kubectl(&["-n", load::NAMESPACE, "delete", "deployment", NAME])?;
-    admin.kubectl(&["-n", load::NAMESPACE, "delete", "configmap,role,rolebinding", MAP]).map(drop)
+    unmap(cluster)
 }

@@ -73,8 +73,9 @@ pub(crate) fn a_short_soak_finds_its_faults(cluster: &mut Cluster) -> Result<()>
     };
     let verdict = carried_out(cluster, &plan)?;
     cluster.admin().kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"])?;
-    ensure!(verdict.told() == (plan.faults.len(), plan.faults.len()), "{:#?}", verdict.faults);
-    ensure!(verdict.false_incidents.is_empty(), "{:#?}", verdict.false_incidents);
+    let is_good = verdict.told() == (plan.faults.len(), plan.faults.len()) && verdict.false_incidents.is_empty();
+    let Record { told, events, .. } = Record::read(&plan.folder)?;
+    ensure!(is_good, "{:#?}\n{told:#?}\n{events:#?}", verdict.faults);
     Ok(())
 }
 

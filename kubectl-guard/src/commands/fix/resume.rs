@@ -112,10 +112,10 @@ impl<S: ScoreSource> Session<'_, S> {
         let id = &cut.plan.id;
         let lead = cut.lead()?;
         let what = lead.action.on(&lead.target);
+        if !dry {
+            self.share_again(id).await;
+        }
         if cut.is_done() {
-            if !dry {
-                self.share_again(id).await;
-            }
             self.console.note(&format!("{what}: was carried out whole (plan {id}); there is nothing left to do"));
             return Ok(Exit::Done);
         }
