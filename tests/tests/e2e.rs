@@ -78,6 +78,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("an_upgrade_leaves_nothing_of_before", Any, install::an_upgrade_leaves_nothing_of_before),
     ("a_certificate_that_ends_soon_is_renewed", Own, install::a_certificate_that_ends_soon_is_renewed),
     ("metrics_are_for_those_who_may", Own, scrape::metrics_are_for_those_who_may),
+    ("a_control_without_a_model_begins_to_learn", Own, faults::a_control_without_a_model_begins_to_learn),
     ("a_real_prometheus_scrapes_with_its_token", Own, prometheus::a_real_prometheus_scrapes_with_its_token),
     ("every_manifest_is_taken_by_a_strict_api_server", Own, manifests::every_manifest_is_taken_by_a_strict_api_server),
     ("every_pod_has_a_row", Any, status::every_pod_has_a_row),
@@ -121,11 +122,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("a_broken_set_up_is_explained", Own, setups::a_broken_set_up_is_explained),
     ("a_kubelet_that_lies_is_reported", Own, outages::a_kubelet_that_lies_is_reported),
     ("a_broken_model_is_told", Own, outages::a_broken_model_is_told),
-    (
-        "faults_of_a_short_soak_and_one_that_no_rule_sees_are_found",
-        Own,
-        faults::faults_of_a_short_soak_and_one_that_no_rule_sees_are_found,
-    ),
+    ("a_fault_that_no_rule_sees_is_found_by_the_model", Own, faults::a_fault_that_no_rule_sees_is_found_by_the_model),
     ("a_cpu_hog_is_the_top_row", Any, faults::a_cpu_hog_is_the_top_row),
     ("every_panel_shows_a_fault", Own, dashboards::every_panel_shows_a_fault),
     ("a_crash_loop_is_the_top_row", Any, faults::a_crash_loop_is_the_top_row),
@@ -163,6 +160,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("an_api_outage_restarts_no_exporter", Own, outages::an_api_outage_restarts_no_exporter),
     ("a_killed_mute_install_or_uninstall_is_run_again", Own, again::a_killed_mute_install_or_uninstall_is_run_again),
     ("every_change_bore_its_marks", Own, marks::every_change_bore_its_marks),
+    ("a_short_soak_finds_its_faults", Own, soak::a_short_soak_finds_its_faults),
     // The last one: it takes the installation away.
     ("helm_installs_upgrades_and_leaves_nothing", Own, helm::helm_installs_upgrades_and_leaves_nothing),
 ];
