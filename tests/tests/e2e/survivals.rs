@@ -71,7 +71,8 @@ pub(crate) fn etcd_is_compacted(cluster: &mut Cluster) -> Result<()> {
         let before = restarts(cluster)?;
         let name = format!("late-{number}");
         let admin = cluster.admin();
-        admin.kubectl(&["-n", load::NAMESPACE, "annotate", "pods", "--all", &format!("compacted={number}")])?;
+        let mark = format!("compacted={number}");
+        admin.kubectl(&["-n", load::NAMESPACE, "annotate", "pods", "--all", "--overwrite", &mark])?;
         cluster.own()?.stop_api_server();
         compact()?;
         cluster.own()?.start_api_server()?;
