@@ -231,6 +231,10 @@ impl From<crate::apply::ApplyError> for Error {
     fn from(error: crate::apply::ApplyError) -> Self {
         match error {
             crate::apply::ApplyError::Forbidden { need, message } => need.denied(&message),
+            // A login that ended between the check and the write.
+            crate::apply::ApplyError::Refused { target, code: 401, .. } => {
+                Error::Unauthenticated { doing: format!("write {target}") }
+            }
             other => Error::Write(other),
         }
     }

@@ -1,6 +1,5 @@
 //! A control plane with an audit log, two nodes, and the people who work with them.
 
-use std::any::Any;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -53,8 +52,6 @@ pub struct Own {
     kube: PathBuf,
     /// `node1` with a certificate that nobody can verify, `node2` with one that the cluster's authority signed.
     pub nodes: Vec<Node>,
-    /// What one test starts beside the cluster and a later one takes, as it needs minutes to be ready.
-    pub beside: Option<Box<dyn Any>>,
     // In the order in which they are to be stopped.
     scheduler: Service,
     controllers: Service,
@@ -84,7 +81,6 @@ impl Cluster {
             controllers: Service::start(controllers(&folder, &kube), &folder.join("controllers.log"))?,
             scheduler: Service::start(scheduler(&folder, &kube), &folder.join("scheduler.log"))?,
             nodes: Vec::new(),
-            beside: None,
             folder: folder.clone(),
             kube,
         };

@@ -78,7 +78,6 @@ const TESTS: &[Test<Cluster>] = &[
     ("an_upgrade_leaves_nothing_of_before", Any, install::an_upgrade_leaves_nothing_of_before),
     ("a_certificate_that_ends_soon_is_renewed", Own, install::a_certificate_that_ends_soon_is_renewed),
     ("metrics_are_for_those_who_may", Own, scrape::metrics_are_for_those_who_may),
-    ("a_control_without_a_model_begins_to_learn", Own, faults::a_control_without_a_model_begins_to_learn),
     ("a_real_prometheus_scrapes_with_its_token", Own, prometheus::a_real_prometheus_scrapes_with_its_token),
     ("every_manifest_is_taken_by_a_strict_api_server", Own, manifests::every_manifest_is_taken_by_a_strict_api_server),
     ("every_pod_has_a_row", Any, status::every_pod_has_a_row),

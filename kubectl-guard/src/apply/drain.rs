@@ -86,10 +86,14 @@ impl Until {
 }
 
 /// Writes every step after the first of an approved drain; one end for each, in the order of the steps. `client` only looks.
+///
+/// Whoever waits (for a budget, or for its pod to end) holds up nobody behind it, but takes one of [`AT_ONCE`] places.
 pub async fn drain(client: &Client, approved: &ApprovedPlan, until: &Until, witness: &impl Witness) -> Vec<PodEnd> {
     let steps = 1..approved.plan().steps.len();
-    let each = steps.map(|step| one(client, approved, step, until.clone(), witness));
-    stream::iter(each).buffered(AT_ONCE).collect().await
+    let each = steps.map(|step| async move { (step, one(client, approved, step, until.clone(), witness).await) });
+    let mut ends: Vec<(usize, PodEnd)> = stream::iter(each).buffer_unordered(AT_ONCE).collect().await;
+    ends.sort_by_key(|(step, _)| *step);
+    ends.into_iter().map(|(_, end)| end).collect()
 }
 
 async fn one(

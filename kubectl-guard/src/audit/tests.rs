@@ -337,6 +337,23 @@ fn writes_of_other_journals_accuse_nobody() {
 }
 
 #[test]
+fn a_colleague_who_goes_on_with_a_plan_accuses_nobody() {
+    let (whole, _) = two_plans();
+    let other = Anchor { chain: "ab".repeat(8), head: "cd".repeat(32) };
+    let findings = |path: &str| {
+        let mut heads = Heads::default();
+        let event = serde_json::json!({"verb": "patch", "requestURI": path, "user": {"username": "bob"},
+            "requestReceivedTimestamp": later(9),
+            "userAgent": format!("kubectl-guard/0.1.0 (linux/x86_64) {}", other.user_agent("p1"))});
+        heads.line(event.to_string().as_bytes());
+        compare(&check(&journal_of(&whole)), &heads)
+    };
+    let told = findings("/api/v1/namespaces/ops/configmaps/guard-journal?fieldManager=kubectl-guard");
+    assert!(!told.accuse() && told.others == [("ab".repeat(8), 1)].into(), "{told:?}");
+    assert!(findings("/apis/apps/v1/namespaces/shop/deployments/web").accuse(), "what the plan was for");
+}
+
+#[test]
 fn a_plan_that_was_cut_off_is_not_called_done() {
     let intent = || Event::intent(&approve(resources_plan(true), Way::Ask, now(), &Typist("web")).unwrap(), None);
     let line = |event| Line { version: VERSION, at: now(), plan_id: "p1".into(), event, prev: None };

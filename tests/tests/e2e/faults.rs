@@ -48,45 +48,21 @@ pub(crate) fn is_found(
     Ok(victim)
 }
 
-/// The node of a pod of `feed`, and an exporter with a model that says nothing that watches it.
-type Control = (String, Exporter);
-
-fn node_of_feed(cluster: &Cluster) -> Result<String> {
-    crate::outages::node_of(cluster, &load::pod(cluster, "feed")?)
-}
-
-fn control(cluster: &Cluster) -> Result<Control> {
-    let zero = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/golden/zero.onnx");
-    let node = node_of_feed(cluster)?;
-    let exporter = Exporter::start(cluster, "zero", &node, &["--model", zero])?;
-    Ok((node, exporter))
-}
-
-/// It takes minutes to learn, and other tests run meanwhile.
-pub(crate) fn a_control_without_a_model_begins_to_learn(cluster: &mut Cluster) -> Result<()> {
-    let control = control(cluster)?;
-    cluster.own()?.beside = Some(Box::new(control));
-    Ok(())
-}
-
 /// Ten times the usual traffic, in a pod without limits. The same exporter with a model that says nothing watches the
 /// same node at the same time and must not find it: it is the model that does.
 pub(crate) fn a_fault_that_no_rule_sees_is_found_by_the_model(cluster: &mut Cluster) -> Result<()> {
-    let begun = cluster.own()?.beside.take().and_then(|kept| kept.downcast::<Control>().ok());
-    let node = node_of_feed(cluster)?;
-    let (_, control) = match begun.filter(|begun| begun.0 == node) {
-        Some(begun) => *begun,
-        None => control(cluster)?,
-    };
+    let zero = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/golden/zero.onnx");
+    let node = crate::outages::node_of(cluster, &load::pod(cluster, "feed")?)?;
+    let control = Exporter::start(cluster, "zero", &node, &["--model", zero])?;
     let start = std::time::Instant::now();
     let progress = |what: &str| note(&format!("{what} after {} s", start.elapsed().as_secs()));
-    wait_for_calm(cluster)?;
-    progress("all pods are calm");
     control.wait_until("the control to have learnt its pods", Duration::from_mins(7), |report| {
         let pods = report["pods"].as_array()?;
         (!pods.is_empty() && pods.iter().all(|pod| pod["state"] != "learning")).then_some(())
     })?;
     progress("the control has learnt its pods");
+    wait_for_calm(cluster)?;
+    progress("all pods are calm");
     let victim = is_found(cluster, "feed", "egress", &["transmit"], &[])?;
     progress("the fault is found");
     let seen = control.wait_until("the control to have measured it", Duration::from_secs(30), |report| {

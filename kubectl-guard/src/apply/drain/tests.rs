@@ -11,6 +11,13 @@ use crate::plan::examples::{Typist, drain_plan, now};
 
 /// An API server that answers evictions by this function, given their count; a pod is gone after it was taken.
 fn server(answer: impl Fn(usize) -> (u16, &'static str) + Send + Sync + 'static) -> (Client, Arc<Mutex<Vec<String>>>) {
+    server_of(move |count, _| answer(count))
+}
+
+/// The same, given the path of the eviction too.
+fn server_of(
+    answer: impl Fn(usize, &str) -> (u16, &'static str) + Send + Sync + 'static,
+) -> (Client, Arc<Mutex<Vec<String>>>) {
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
     let (log, answer) = (Arc::clone(&seen), Arc::new(answer));
     let service = tower::service_fn(move |request: Request<Body>| {
@@ -18,8 +25,9 @@ fn server(answer: impl Fn(usize) -> (u16, &'static str) + Send + Sync + 'static)
         async move {
             let (code, body) = if request.method() == Method::POST {
                 let mut log = log.lock().unwrap();
-                log.push(request.uri().path().to_owned());
-                answer(log.len())
+                let path = request.uri().path().to_owned();
+                log.push(path.clone());
+                answer(log.len(), &path)
             } else {
                 (404, "{}")
             };
@@ -109,6 +117,26 @@ async fn a_budget_that_never_allows_ends_with_the_time_and_says_so() {
             "{end:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_pod_that_waits_for_its_budget_holds_up_nobody() {
+    let (client, _) = server_of(|_, path| if path.contains("/web-a/") { (429, BUDGET) } else { (201, "{}") });
+    let mut plan = drain_plan(DrainOptions::default());
+    let others: Vec<Step> = (0..3 * AT_ONCE)
+        .map(|number| {
+            let mut step = plan.steps[2].clone();
+            step.target.name = format!("other-{number}");
+            step
+        })
+        .collect();
+    plan.steps.extend(others);
+    let approved = approve(plan, Way::Ask, now(), &Typist("n1")).unwrap();
+    let (_stop, stopped) = watch::channel(false);
+    let until = Until::new(Duration::from_millis(500), stopped);
+    let ends = drain(&client, &approved, &until, &Notes::of(&client)).await;
+    assert!(matches!(&ends[0], PodEnd::Stays(why) if why.contains("spent")), "{:?}", ends[0]);
+    assert_eq!(ends[1..], vec![PodEnd::Gone; 3 * AT_ONCE + 1]);
 }
 
 #[tokio::test]

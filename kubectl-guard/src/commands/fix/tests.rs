@@ -34,6 +34,8 @@ struct Cluster {
     /// Raised by whoever changes the Deployment behind our back, at the so-manyth read of it.
     changes_at_read: Option<usize>,
     refuses_dry_run: bool,
+    /// The login ends right before the write.
+    expires: bool,
     /// Whoever fixes may not make Events.
     no_events: bool,
     /// Node n1 is short of memory; true if it is cordoned already.
@@ -54,6 +56,7 @@ fn cluster(change: impl FnOnce(&mut Cluster)) -> Shared {
         autoscaler: false,
         changes_at_read: None,
         refuses_dry_run: false,
+        expires: false,
         no_events: false,
         pressure: None,
         reads: 0,
@@ -111,6 +114,7 @@ impl Cluster {
             }
             ("PATCH", DEPLOYMENT) if self.refuses_dry_run => failure(422, "denied by a webhook"),
             ("PATCH", DEPLOYMENT) if query.contains("dryRun=All") => (200, self.deployment()),
+            ("PATCH", DEPLOYMENT) if self.expires => failure(401, "Unauthorized"),
             ("PATCH", DEPLOYMENT) => {
                 self.version += 1;
                 (200, self.deployment())
@@ -552,6 +556,29 @@ async fn what_was_cut_off_is_looked_up_and_the_rest_approved_anew() {
     insta::assert_snapshot!(aborted.output.err.text().replace(&id, "ID"));
     let entry = entries(&aborted.journal.read().unwrap()).remove(0);
     assert_eq!(entry.closed, Some(crate::audit::Closed::Aborted));
+}
+
+/// Nothing is done twice and nothing is left unsaid: what was not written is recorded so, and gone on with after a new login.
+#[tokio::test]
+async fn a_login_that_ends_before_the_write_is_told_and_the_plan_gone_on_with() {
+    let shared = cluster(|cluster| cluster.expires = true);
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal.jsonl");
+    let again = |args| run_with(Arc::clone(&shared), Fake::of(SICK), args, |_| journal.clone());
+    let refused = again(yes()).await;
+    assert_eq!(refused.exit(), Exit::NotPermitted);
+    let told = refused.result.as_ref().unwrap_err().to_string();
+    assert_eq!(told, "cannot write deployment/web: the API server does not accept these credentials");
+    let lines = refused.journal.read().unwrap();
+    assert!(matches!(&lines[1].event, Event::Outcome { step: 0, outcome: StepOutcome::NotDone { .. } }), "{lines:?}");
+
+    shared.lock().unwrap().expires = false;
+    let resume = FixArgs { resume: Some(lines[0].plan_id.clone()), timeout: Duration::ZERO, ..args() };
+    let shown = again(FixArgs { dry_run: dry(DryRun::Client).dry_run, ..resume.clone() }).await.output.out.text();
+    let digest = shown.lines().find_map(|line| line.strip_prefix("Digest ")).unwrap().to_owned();
+    let resumed = again(FixArgs { approve: Some(digest), ..resume }).await;
+    assert_eq!(resumed.exit(), Exit::Done, "{:?}", resumed.result);
+    assert_eq!(resumed.writes().len(), 2, "the one that was refused, and the one that was taken");
 }
 
 #[tokio::test]

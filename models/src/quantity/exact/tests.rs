@@ -106,6 +106,12 @@ fn equal_is_what_has_the_same_value() {
     assert_eq!(quantity("1.5").in_ones(), 2, "rounded up");
 }
 
+#[test]
+fn what_no_binary_suffix_fits_is_written_out_as_kubernetes_does() {
+    assert_eq!(quantity("62.5Ki").to_string(), "64000");
+    assert_eq!(quantity("64000").to_string(), "64k");
+}
+
 fn texts() -> impl Strategy<Value = String> {
     let suffix = prop::sample::select(vec!["n", "u", "m", "", "k", "M", "G", "Ki", "Mi", "Gi", "e3", "E-2"]);
     ("[+-]?[0-9]{1,9}(\\.[0-9]{0,6})?", suffix).prop_map(|(number, suffix)| format!("{number}{suffix}"))
@@ -117,7 +123,10 @@ proptest! {
         let read = quantity(&text);
         let printed = read.to_string();
         prop_assert_eq!(quantity(&printed), read, "{} -> {}", text, printed);
-        prop_assert_eq!(quantity(&printed).to_string(), printed.clone(), "the canonical form is its own");
+        // A whole number without a suffix does not tell any more that it was written with a binary one.
+        let again = quantity(&printed).to_string();
+        prop_assert!(again == printed || !printed.ends_with(|last: char| last.is_alphabetic()), "{} {}", printed, again);
+        prop_assert_eq!(quantity(&again).to_string(), again.clone(), "the canonical form is its own");
         prop_assert!(!printed.contains(['.', '+']), "{}", printed);
     }
 
