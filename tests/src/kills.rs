@@ -81,22 +81,20 @@ impl fmt::Display for Kill {
     }
 }
 
+/// Before and after each of so many writes of a kind.
+fn around(point: &'static str, times: usize) -> impl Iterator<Item = String> {
+    (1..=times).flat_map(move |n| ["before", "after"].map(|when| format!("{point}.{when}:{n}")))
+}
+
 /// All kills of `fix`. The journal has a line before and after each write, and an Event tells of it.
 pub fn plan() -> Vec<Kill> {
     let moments = |(action, writes): (&'static str, usize)| {
-        let journal = (1..=2 * writes).flat_map(|n| ["before", "after"].map(|when| format!("journal.{when}:{n}")));
-        let steps = (1..=writes).flat_map(|n| ["before", "after"].map(|when| format!("step.{when}:{n}")));
+        let (journal, steps) = (around("journal", 2 * writes), around("step", writes));
         let under_way = (1..=writes).flat_map(|n| ON_THE_WAY.map(|ms| format!("step.before:{n}:{ms}")));
         journal.chain(steps).chain(under_way).map(move |at| (action, at)).collect::<Vec<_>>()
     };
-    let events = |(action, writes): (&'static str, usize)| {
-        let at = (1..=writes).flat_map(|n| ["before", "after"].map(|when| format!("event.{when}:{n}")));
-        at.map(move |at| (action, at)).collect::<Vec<_>>()
-    };
-    let sink = |(action, times): (&'static str, usize)| {
-        let at = (1..=times).flat_map(|n| ["before", "after"].map(|when| format!("sink.{when}:{n}")));
-        at.map(move |at| (action, at)).collect::<Vec<_>>()
-    };
+    let events = |(action, writes): (&'static str, usize)| around("event", writes).map(move |at| (action, at));
+    let sink = |(action, times): (&'static str, usize)| around("sink", times).map(move |at| (action, at));
     let all = ACTIONS.into_iter().flat_map(moments).chain(ACTIONS.into_iter().flat_map(events));
     let all = all.chain(TOLD.into_iter().flat_map(sink)).enumerate();
     // Two of three are gone on with.
@@ -107,10 +105,9 @@ pub fn plan() -> Vec<Kill> {
 /// All kills of [`COMMANDS`].
 pub fn commands() -> Vec<Kill> {
     let moments = |(command, point, writes): (&'static str, &'static str, usize)| {
-        let writes = (1..=writes).flat_map(move |n| ["before", "after"].map(|when| format!("{point}.{when}:{n}")));
-        let recorded = ["journal.before:1", "journal.after:1"].map(str::to_owned);
+        let writes = around(point, writes);
         let under_way = ON_THE_WAY.map(|ms| format!("{point}.before:1:{ms}"));
-        let mute = recorded.into_iter().chain(under_way).filter(move |_| point == "mutes");
+        let mute = around("journal", 1).chain(under_way).filter(move |_| point == "mutes");
         writes.chain(mute).map(move |at| (command, at))
     };
     let all = COMMANDS.into_iter().flat_map(moments).enumerate();

@@ -107,15 +107,14 @@ pub fn compare(chain: &Chain, heads: &Heads) -> Findings {
     let mut findings = Findings::default();
     for seen in &heads.seen {
         let told = format!("plan {}: {}", seen.plan_id, seen.what);
+        let known = plans.contains(seen.plan_id.as_str());
         if hashes.contains(seen.anchor.head.as_str()) {
             findings.held += 1;
-        } else if plans.contains(seen.plan_id.as_str()) && !(seen.tells && own != Some(seen.anchor.chain.as_str())) {
+        } else if own != Some(seen.anchor.chain.as_str()) && (seen.tells || !known) {
             // Who goes on with a plan from another machine tells the shared journal under its id, and does nothing else so.
-            findings.rewritten.push(told);
-        } else if own != Some(seen.anchor.chain.as_str()) {
             *findings.others.entry(seen.anchor.chain.clone()).or_default() += 1;
-        } else if seen.at.zip(last).is_some_and(|(at, last)| at < last) {
-            // Younger lines are there, and the one before this write is not.
+        } else if known || seen.at.zip(last).is_some_and(|(at, last)| at < last) {
+            // Its plan or younger lines are there, and the line before this write is not.
             findings.rewritten.push(told);
         } else {
             findings.cut.push(told);

@@ -20,6 +20,11 @@ pub(crate) fn stores_nothing(event: &Value) -> bool {
         || event["requestURI"].as_str().is_some_and(|uri| uri.contains("dryRun=All"))
 }
 
+/// True for what tells of a change: an Event, a line of a shared journal, a mute.
+pub(crate) fn tells(event: &Value) -> bool {
+    ["events", "configmaps"].iter().any(|resource| event["objectRef"]["resource"] == *resource)
+}
+
 /// What these requests stored, in order: each change has an Event behind it that tells of it.
 pub(crate) fn stored(events: &[Value]) -> Vec<String> {
     let stored = events.iter().filter(|event| !stores_nothing(event)).map(|event| &event["objectRef"]);

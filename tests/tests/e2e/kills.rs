@@ -14,6 +14,7 @@ use guard_tests::load;
 use guard_tests::person::{Answer, Person};
 use serde_json::{Value, json};
 
+use crate::fix::{stores_nothing, tells};
 use crate::nodes::{self, NODE, SELECTOR};
 use crate::sink;
 
@@ -149,8 +150,7 @@ fn taken(cluster: &Cluster, mark: u64) -> Result<Vec<Taken>> {
     let of = |event: &Value| {
         let plan = event["userAgent"].as_str()?.split("plan/").nth(1)?.get(..12)?.to_owned();
         let code = event["responseStatus"]["code"].as_u64()?;
-        let tells = ["events", "configmaps"].iter().any(|resource| event["objectRef"]["resource"] == *resource);
-        let changes = !crate::fix::stores_nothing(event) && !tells;
+        let changes = !stores_nothing(event) && !tells(event);
         let may = changes && (code < 300 || code == 504);
         may.then(|| Taken { plan, object: event["objectRef"].to_string(), surely: code < 300 })
     };

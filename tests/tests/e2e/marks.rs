@@ -10,7 +10,7 @@ use guard_tests::person::Person;
 use guard_tests::{load, wait};
 use serde_json::{Value, json};
 
-use crate::fix::{stored, stores_nothing};
+use crate::fix::{stored, stores_nothing, tells};
 use crate::resources::approve;
 
 const SET: &str = "clerk";
@@ -46,7 +46,6 @@ fn kind(event: &Value) -> String {
 
 /// Changes of objects that plans were for: Events, journal and mutes tell of them.
 fn changes(events: &[Value]) -> impl Iterator<Item = &Value> {
-    let tells = |event: &Value| ["events", "configmaps"].iter().any(|of| event["objectRef"]["resource"] == *of);
     let of_a_plan = |event: &Value| event["userAgent"].as_str().is_some_and(|agent| agent.contains(" plan/"));
     events.iter().filter(move |event| of_a_plan(event) && !stores_nothing(event) && !tells(event))
 }
