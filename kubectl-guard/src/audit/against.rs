@@ -12,6 +12,9 @@ use super::anchor::{Anchor, name_of_chain};
 use super::chain::Chain;
 use crate::sanitise;
 
+/// How a write of the mutes ends: nobody tells a shared journal there.
+const MUTES: &str = "/configmaps/guard-mutes";
+
 /// What is read of an event of `audit.k8s.io`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -40,7 +43,7 @@ struct Seen {
     plan_id: String,
     at: Option<Timestamp>,
     what: String,
-    /// It told a shared journal, and changed nothing that a plan is for.
+    /// It can have told a shared journal, and changed nothing that a plan or a mute is for.
     tells: bool,
 }
 
@@ -72,8 +75,8 @@ impl Heads {
         if self.seen.iter().any(|seen| seen.anchor == anchor && seen.what == what) {
             return;
         }
-        let (plan_id, at, tells) =
-            (sanitise::line(plan_id), event.request_received_timestamp, path.contains("/configmaps/"));
+        let tells = path.contains("/configmaps/") && !path.ends_with(MUTES);
+        let (plan_id, at) = (sanitise::line(plan_id), event.request_received_timestamp);
         self.seen.push(Seen { anchor, plan_id, at, what, tells });
     }
 }
@@ -102,7 +105,9 @@ impl Findings {
 pub fn compare(chain: &Chain, heads: &Heads) -> Findings {
     let hashes: HashSet<&str> = chain.hashes.iter().map(String::as_str).collect();
     let plans: HashSet<&str> = chain.plans.iter().map(String::as_str).collect();
-    let own = chain.hashes.first().map(|first| name_of_chain(first));
+    // Its first line names a journal. If that line is another one now, whatever head is still held gives the name away.
+    let mut own: HashSet<&str> = chain.hashes.first().map(|first| name_of_chain(first)).into_iter().collect();
+    own.extend(heads.seen.iter().map(|seen| &seen.anchor).filter(|at| hashes.contains(&*at.head)).map(|at| &*at.chain));
     let last = chain.span.map(|(_, last)| last);
     let mut findings = Findings::default();
     for seen in &heads.seen {
@@ -110,7 +115,7 @@ pub fn compare(chain: &Chain, heads: &Heads) -> Findings {
         let known = plans.contains(seen.plan_id.as_str());
         if hashes.contains(seen.anchor.head.as_str()) {
             findings.held += 1;
-        } else if own != Some(seen.anchor.chain.as_str()) && (seen.tells || !known) {
+        } else if !own.contains(seen.anchor.chain.as_str()) && (seen.tells || !known) {
             // Who goes on with a plan from another machine tells the shared journal under its id, and does nothing else so.
             *findings.others.entry(seen.anchor.chain.clone()).or_default() += 1;
         } else if known || seen.at.zip(last).is_some_and(|(at, last)| at < last) {

@@ -342,15 +342,34 @@ fn a_colleague_who_goes_on_with_a_plan_accuses_nobody() {
     let other = Anchor { chain: "ab".repeat(8), head: "cd".repeat(32) };
     let findings = |path: &str| {
         let mut heads = Heads::default();
-        let event = serde_json::json!({"verb": "patch", "requestURI": path, "user": {"username": "bob"},
-            "requestReceivedTimestamp": later(9),
-            "userAgent": format!("kubectl-guard/0.1.0 (linux/x86_64) {}", other.user_agent("p1"))});
-        heads.line(event.to_string().as_bytes());
+        heads.line(&written(path, "p1", &other));
         compare(&check(&journal_of(&whole)), &heads)
     };
     let told = findings("/api/v1/namespaces/ops/configmaps/guard-journal?fieldManager=kubectl-guard");
     assert!(!told.accuse() && told.others == [("ab".repeat(8), 1)].into(), "{told:?}");
     assert!(findings("/apis/apps/v1/namespaces/shop/deployments/web").accuse(), "what the plan was for");
+    assert!(findings("/api/v1/namespaces/guard-system/configmaps/guard-mutes").accuse(), "a mute of that id");
+}
+
+/// A patch as the audit log holds it.
+fn written(path: &str, plan: &str, at: &Anchor) -> Vec<u8> {
+    let event = serde_json::json!({"verb": "patch", "requestURI": path, "user": {"username": "bob"},
+        "requestReceivedTimestamp": later(9),
+        "userAgent": format!("kubectl-guard/0.1.0 (linux/x86_64) {}", at.user_agent(plan))});
+    event.to_string().into_bytes()
+}
+
+#[test]
+fn an_edited_first_line_does_not_make_it_another_journal() {
+    let (whole, [first, second]) = two_plans();
+    let mut heads = Heads::default();
+    let sink = "/api/v1/namespaces/ops/configmaps/guard-journal";
+    heads.line(&written(sink, "p1", &first));
+    heads.line(&written(sink, "p2", &second));
+    let edited = check(&journal_of(&edited(whole, 1, "alice", "bobby")));
+    assert!(edited.flaw.is_some());
+    let findings = compare(&edited, &heads);
+    assert_eq!((findings.held, findings.rewritten.len(), findings.others.len()), (1, 1, 0), "{findings:?}");
 }
 
 #[test]
