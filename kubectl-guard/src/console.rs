@@ -11,9 +11,13 @@ use crate::error::Error;
 use crate::exit::Exit;
 
 mod kept;
+mod live;
 mod progress;
 
+use indicatif::{MultiProgress, ProgressDrawTarget};
+
 pub use kept::Kept;
+pub use live::Live;
 pub use progress::Progress;
 
 /// Columns of an output that is no terminal: wide enough for a log, and the same everywhere.
@@ -56,6 +60,8 @@ pub struct Console {
     out: Stream,
     err: Stream,
     asks: bool,
+    /// What stands at the foot of stderr: lines go above it.
+    live: Mutex<Option<MultiProgress>>,
 }
 
 /// What one of the two streams can do.
@@ -86,6 +92,7 @@ impl Console {
             out: Stream::of(io::stdout().is_terminal()),
             err: Stream::of(io::stderr().is_terminal()),
             asks: io::stdin().is_terminal() && io::stderr().is_terminal(),
+            live: Mutex::default(),
         }
     }
 
@@ -99,6 +106,7 @@ impl Console {
             out: stream,
             err: stream,
             asks: false,
+            live: Mutex::default(),
         }
     }
 
@@ -124,8 +132,12 @@ impl Console {
 
     /// Writes a line to stderr. It cannot fail: there is nowhere left to complain.
     pub fn note(&self, text: &str) {
-        let mut stderr = lock(&self.stderr);
-        drop(writeln!(stderr, "{text}"));
+        let say = || drop(writeln!(lock(&self.stderr), "{text}"));
+        let live = lock(&self.live).clone();
+        match live {
+            Some(live) => live.suspend(say),
+            None => say(),
+        }
     }
 
     /// Writes a warning to stderr.
@@ -197,6 +209,11 @@ impl Console {
     /// A progress bar on stderr that shows itself after `patience`, and only on a terminal.
     pub fn progress(&self, steps: usize, what: &str, patience: Duration) -> Progress {
         Progress::new(self.err.terminal.then_some(patience), steps, what)
+    }
+
+    /// A table on stderr of what is under way, if it is a terminal; `noun` is the head of the column of names.
+    pub fn live<'n>(&self, noun: &'n str, names: impl Iterator<Item = &'n str>) -> Live<'_> {
+        Live::new(self, self.err.terminal.then(ProgressDrawTarget::stderr), noun, names)
     }
 
     /// Shows what clap has to say: help and version on stdout, complaints on stderr.
@@ -300,6 +317,7 @@ pub(crate) mod capture {
             out: stream,
             err: stream,
             asks: false,
+            live: Mutex::default(),
         };
         (console, captured)
     }

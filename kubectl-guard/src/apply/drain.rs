@@ -1,6 +1,7 @@
 //! The evictions of an approved drain: a few at a time, each recorded before and after, repeated only where the API server
 //! said that it wrote nothing, and watched until the pod has gone.
 
+use std::fmt;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
@@ -36,8 +37,34 @@ pub trait Witness {
     fn about_to(&self, step: usize) -> Result<Client, String>;
     /// What it came to.
     fn came_to(&self, step: usize, outcome: &StepOutcome);
-    /// A line for whoever watches.
-    fn tell(&self, line: &str);
+    /// Where its pod is now.
+    fn tell(&self, step: usize, stage: &Stage);
+}
+
+/// Where a pod is on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Its eviction is asked for.
+    Evicting,
+    /// It was not taken, and will be asked for again: for what it waits.
+    Waits(String),
+    /// It was taken: the pod has its grace period.
+    Ending,
+    /// It has come to this.
+    Ended(PodEnd),
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stage::Evicting => f.write_str("evicting"),
+            Stage::Waits(what) => write!(f, "waits {what}"),
+            Stage::Ending => f.write_str("ending"),
+            Stage::Ended(PodEnd::Gone) => f.write_str("gone"),
+            Stage::Ended(PodEnd::Ending) => f.write_str("evicted, and still ending"),
+            Stage::Ended(PodEnd::Stays(why)) => f.write_str(why),
+        }
+    }
 }
 
 /// How it ended for one pod.
@@ -111,13 +138,16 @@ async fn one(
         Ok(writer) => writer,
         Err(why) => return PodEnd::Stays(why),
     };
+    witness.tell(index, &Stage::Evicting);
     let (outcome, end) = evict(&writer, approved, index, step, &mut until, witness).await;
     witness.came_to(index, &outcome);
-    let end = match end {
-        Some(end) => end,
-        None => gone(client, step, &mut until).await,
+    let end = if let Some(end) = end {
+        end
+    } else {
+        witness.tell(index, &Stage::Ending);
+        gone(client, step, &mut until).await
     };
-    witness.tell(&format!("{}: {}", path(step), words(&end)));
+    witness.tell(index, &Stage::Ended(end.clone()));
     end
 }
 
@@ -133,16 +163,16 @@ async fn evict(
     let mut budget_wait = BUDGET_WAIT.0;
     let stays = |why: String| (StepOutcome::NotDone { why: why.clone() }, Some(PodEnd::Stays(why)));
     loop {
-        let (wait, why) = match write(client, approved, index).await {
+        let (wait, what) = match write(client, approved, index).await {
             Ok(outcome) => return (outcome, None),
             Err(ApplyError::Budget { message, .. }) => {
                 let wait = budget_wait;
                 budget_wait = (wait * 2).min(BUDGET_WAIT.1);
-                (wait, format!("waits for its disruption budget: {message}"))
+                (wait, format!("for its disruption budget: {message}"))
             }
             Err(ApplyError::Overloaded { retry_after, .. }) => {
                 let seconds = retry_after.unwrap_or(OVERLOAD_WAIT.0).clamp(OVERLOAD_WAIT.0, OVERLOAD_WAIT.1);
-                (Duration::from_secs(seconds), "waits: the API server is overloaded".to_owned())
+                (Duration::from_secs(seconds), "for the API server, which is overloaded".to_owned())
             }
             // Missing, or another pod by now: what was to go has gone.
             Err(ApplyError::Stale { message, .. }) if look(client, step).await == Some(false) => {
@@ -154,10 +184,11 @@ async fn evict(
             }
             Err(error) => return stays(error.to_string()),
         };
-        witness.tell(&format!("{}: {why}", path(step)));
+        let waits = Stage::Waits(what);
+        witness.tell(index, &waits);
         until.pause(wait).await;
         if let Some(over) = until.why() {
-            return stays(format!("{over}, and it still {why}"));
+            return stays(format!("{over}, and it still {waits}"));
         }
     }
 }
@@ -182,18 +213,6 @@ async fn look(client: &Client, step: &Step) -> Option<bool> {
     }
     let pod: Value = answer.code.is_success().then(|| serde_json::from_slice(&answer.body).ok())??;
     pod.pointer("/metadata/uid").and_then(Value::as_str).map(|uid| uid == step.target.uid)
-}
-
-fn path(step: &Step) -> String {
-    format!("{}/{}", step.target.namespace, step.target.name)
-}
-
-fn words(end: &PodEnd) -> &str {
-    match end {
-        PodEnd::Gone => "gone",
-        PodEnd::Ending => "evicted, and still ending",
-        PodEnd::Stays(why) => why,
-    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 pub use announce::announce;
 pub use answer::StepOutcome;
-pub use drain::{PodEnd, Until, Witness, drain};
+pub use drain::{PodEnd, Stage, Until, Witness, drain};
 
 use crate::approve::ApprovedPlan;
 use crate::exit::Exit;

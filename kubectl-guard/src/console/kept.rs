@@ -77,6 +77,7 @@ impl Console {
             out: stream,
             err: stream,
             asks: false,
+            live: Mutex::default(),
         };
         (console, kept)
     }

@@ -62,8 +62,8 @@ impl Witness for Notes {
         self.lines.lock().unwrap().push(format!("came to {step}: {}", if done { "done" } else { "not done" }));
     }
 
-    fn tell(&self, line: &str) {
-        self.lines.lock().unwrap().push(line.to_owned());
+    fn tell(&self, step: usize, stage: &Stage) {
+        self.lines.lock().unwrap().push(format!("{step}: {stage}"));
     }
 }
 
@@ -84,9 +84,8 @@ async fn each_pod_is_evicted_once_recorded_before_and_after_and_seen_to_go() {
     seen.sort();
     assert_eq!(seen, ["web-a", "web-b"].map(|pod| format!("/api/v1/namespaces/shop/pods/{pod}/eviction")));
     let lines = notes.lines.lock().unwrap();
-    let place = |line: &str| lines.iter().position(|other| other == line).unwrap();
-    assert!(place("about to 1") < place("came to 1: done"));
-    assert!(place("came to 1: done") < place("shop/web-a: gone"));
+    let of_first: Vec<&str> = lines.iter().map(String::as_str).filter(|line| line.contains('1')).collect();
+    assert_eq!(of_first, ["about to 1", "1: evicting", "came to 1: done", "1: ending", "1: gone"]);
 }
 
 #[tokio::test]
@@ -101,7 +100,8 @@ async fn a_spent_budget_is_asked_again_and_an_overloaded_server_is_told_from_it(
     assert_eq!(seen.lock().unwrap().len(), 7);
     let lines = notes.lines.lock().unwrap().join("\n");
     assert!(
-        lines.contains("waits for its disruption budget: spent") && lines.contains("the API server is overloaded"),
+        lines.contains("waits for its disruption budget: spent")
+            && lines.contains("waits for the API server, which is overloaded"),
         "{lines}"
     );
     assert_eq!(lines.matches("about to").count(), 2, "one intent a pod: {lines}");

@@ -1,6 +1,8 @@
 //! The second half of a drain: the node is cordoned, now its pods go, and what is said about it is what happened.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Client;
@@ -8,44 +10,34 @@ use tokio::sync::watch;
 
 use super::FixArgs;
 use super::session::Session;
-use crate::apply::{self, PodEnd, StepOutcome, Until, Witness};
+use crate::apply::{self, PodEnd, Stage, StepOutcome, Until, Witness};
 use crate::approve::ApprovedPlan;
 use crate::audit::{Anchor, Event, Journal, JournalError};
 use crate::connect::Connection;
-use crate::console::Console;
+use crate::console::{Console, Live};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::plan::Action;
+use crate::plan::{Action, Step};
 
 impl<S> Session<'_, S> {
     /// Evicts, waits, and says what came of it: done only if every pod has gone and none has come.
     pub(super) async fn drain(&self, args: &FixArgs, approved: &ApprovedPlan) -> Result<Exit, Error> {
         let Ok(journal) = &self.journal else { return Err(JournalError::NoPlace.into()) };
+        let names: Vec<String> = approved.plan().steps.iter().map(pod).collect();
         let recorder = Recorder {
             connection: self.connection,
             journal,
             console: self.console,
             plan: &approved.plan().id,
             now: self.now,
+            live: self.console.live("POD", names.iter().skip(1).map(String::as_str)),
+            pods: &names,
             told: Mutex::default(),
             outcomes: Mutex::default(),
         };
-        let (stop, stopped) = watch::channel(false);
-        let until = Until::new(args.timeout, stopped);
-        let drain = apply::drain(&self.connection.client, approved, &until, &recorder);
-        tokio::pin!(drain);
-        let ends = loop {
-            tokio::select! {
-                ends = &mut drain => break ends,
-                // What is under way is seen to its answer: nothing new is sent.
-                Ok(()) = tokio::signal::ctrl_c(), if !*stop.borrow() => {
-                    self.console.note("stopping: no more pods are evicted");
-                    stop.send_replace(true);
-                }
-            }
-        };
-        let interrupted = *stop.borrow();
-        let outcomes = std::mem::take(&mut *held(&recorder.outcomes));
+        recorder.count(&HashMap::new());
+        let (ends, interrupted) = self.evict(approved, args.timeout, &recorder).await;
+        let outcomes = recorder.end();
         if let Some((_, _, anchor)) = outcomes.last() {
             self.share(&approved.plan().id, anchor).await;
         }
@@ -68,10 +60,28 @@ impl<S> Session<'_, S> {
         Ok(if interrupted { Exit::Interrupted } else { Exit::Partial })
     }
 
+    /// Every pod's end, and whether somebody stopped it.
+    async fn evict(&self, approved: &ApprovedPlan, limit: Duration, recorder: &Recorder<'_>) -> (Vec<PodEnd>, bool) {
+        let (stop, stopped) = watch::channel(false);
+        let until = Until::new(limit, stopped);
+        let drain = apply::drain(&self.connection.client, approved, &until, recorder);
+        tokio::pin!(drain);
+        loop {
+            tokio::select! {
+                ends = &mut drain => return (ends, *stop.borrow()),
+                // What is under way is seen to its answer: nothing new is sent.
+                Ok(()) = tokio::signal::ctrl_c(), if !*stop.borrow() => {
+                    self.console.note("stopping: no more pods are evicted");
+                    stop.send_replace(true);
+                }
+            }
+        }
+    }
+
     fn report(&self, approved: &ApprovedPlan, ends: &[PodEnd]) {
         let (mut gone, mut left) = (0_usize, Vec::new());
         for (step, end) in approved.plan().steps.iter().skip(1).zip(ends) {
-            let pod = format!("{}/{}", step.target.namespace, step.target.name);
+            let pod = pod(step);
             match end {
                 PodEnd::Gone => gone += 1,
                 PodEnd::Ending => left.push(format!("{pod} was evicted and is still ending")),
@@ -97,6 +107,11 @@ impl<S> Session<'_, S> {
     }
 }
 
+/// The pod of a step as people read it.
+fn pod(step: &Step) -> String {
+    format!("{}/{}", step.target.namespace, step.target.name)
+}
+
 /// What it holds, whoever has panicked with it.
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -109,9 +124,29 @@ struct Recorder<'a> {
     console: &'a Console,
     plan: &'a str,
     now: fn() -> Timestamp,
-    told: Mutex<String>,
+    live: Live<'a>,
+    /// Their names, by step.
+    pods: &'a [String],
+    /// What was told last of each step.
+    told: Mutex<HashMap<usize, Stage>>,
     /// What each step came to, and where the journal stood when it was recorded.
     outcomes: Mutex<Vec<(usize, StepOutcome, Anchor)>>,
+}
+
+impl Recorder<'_> {
+    /// What came of each step; the table is gone from the terminal.
+    fn end(self) -> Vec<(usize, StepOutcome, Anchor)> {
+        self.outcomes.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, told: &HashMap<usize, Stage>) {
+        let pods = self.pods.len().saturating_sub(1);
+        let ended = told.values().filter(|stage| matches!(stage, Stage::Ended(_))).count();
+        let gone = told.values().filter(|stage| **stage == Stage::Ended(PodEnd::Gone)).count();
+        let under_way = told.len() - ended;
+        let to_come = pods.saturating_sub(told.len());
+        self.live.foot(&format!("{gone} of {pods} pods have gone, {under_way} under way, {to_come} to come"));
+    }
 }
 
 impl Witness for Recorder<'_> {
@@ -137,11 +172,22 @@ impl Witness for Recorder<'_> {
         }
     }
 
-    fn tell(&self, line: &str) {
+    /// A pod that is under way has a row, if there is a terminal; what holds it up otherwise, and how it ended, has a line.
+    fn tell(&self, step: usize, stage: &Stage) {
         let mut told = held(&self.told);
-        if *told != line {
-            self.console.note(line);
-            line.clone_into(&mut told);
+        if told.insert(step, stage.clone()).as_ref() == Some(stage) {
+            return;
         }
+        let name = self.pods.get(step).map_or("", String::as_str);
+        let ended = matches!(stage, Stage::Ended(_));
+        if ended {
+            self.live.end(step);
+        } else {
+            self.live.row(step, name, &stage.to_string());
+        }
+        if ended || (matches!(stage, Stage::Waits(_)) && !self.live.is_shown()) {
+            self.console.note(&format!("{name}: {stage}"));
+        }
+        self.count(&told);
     }
 }
