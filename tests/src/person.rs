@@ -121,6 +121,15 @@ impl Person {
         self.type_command("kubectl", &words, "")
     }
 
+    /// Types a line into a shell in the root of the repository, whatever comes of it.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn shell(&self, line: &str) -> Result<Answer> {
+        let line = format!("cd '{}' && {line}", concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        self.type_command("/bin/sh", &["-c", &line], "")
+    }
+
     /// A program in this person's environment, not yet started.
     pub fn command(&self, program: &str) -> Command {
         let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.commands.display());

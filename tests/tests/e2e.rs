@@ -45,6 +45,8 @@ mod outages;
 mod plans;
 #[path = "e2e/prometheus.rs"]
 mod prometheus;
+#[path = "e2e/readme.rs"]
+mod readme;
 #[path = "e2e/resources.rs"]
 mod resources;
 #[path = "e2e/rights.rs"]
@@ -160,8 +162,9 @@ const TESTS: &[Test<Cluster>] = &[
     ("a_killed_mute_install_or_uninstall_is_run_again", Own, again::a_killed_mute_install_or_uninstall_is_run_again),
     ("every_change_bore_its_marks", Own, marks::every_change_bore_its_marks),
     ("a_short_soak_finds_its_faults", Own, soak::a_short_soak_finds_its_faults),
-    // The last one: it takes the installation away.
+    // The last ones: they take the installation away.
     ("helm_installs_upgrades_and_leaves_nothing", Own, helm::helm_installs_upgrades_and_leaves_nothing),
+    ("the_readmes_installation_works_to_the_letter", Own, readme::the_readmes_installation_works_to_the_letter),
 ];
 
 /// Longer than anybody waits for the others: `tests/run --kills`.

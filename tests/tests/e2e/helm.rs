@@ -24,7 +24,7 @@ fn left(admin: &Person) -> Result<String> {
 }
 
 /// Waits until nothing is: what is deleted may take a moment to go.
-fn until_nothing_is_left(admin: &Person) -> Result<()> {
+pub(crate) fn until_nothing_is_left(admin: &Person) -> Result<()> {
     wait::until("nothing of ours to be left", Duration::from_mins(1), || {
         let left = left(admin)?;
         ensure!(left.is_empty(), "{left}");
@@ -44,14 +44,19 @@ fn helm(admin: &Person, command: &str, more: &[&str]) -> Result<String> {
     admin.helm(&words)
 }
 
-pub(crate) fn helm_installs_upgrades_and_leaves_nothing(cluster: &mut Cluster) -> Result<()> {
-    let admin = cluster.admin();
+/// Takes away what `install` and other tests have put there, down to the namespace.
+pub(crate) fn clear(admin: &Person) -> Result<()> {
     let gone = admin.guard(&["uninstall", "--yes"])?;
     ensure!(gone.code == Some(0), "{gone:?}");
-    until_nothing_is_left(&admin)?;
+    until_nothing_is_left(admin)?;
     // It stays for what other tests have put there, and says so.
     admin.kubectl(&["delete", "namespace", "guard-system", "--ignore-not-found", "--timeout=3m"])?;
+    Ok(())
+}
 
+pub(crate) fn helm_installs_upgrades_and_leaves_nothing(cluster: &mut Cluster) -> Result<()> {
+    let admin = cluster.admin();
+    clear(&admin)?;
     let image = format!("image={EXPORTER_IMAGE}");
     let choices = ["--set", &image, "--set", "imagePullPolicy=Never", "--set", "kubeletInsecureTLS=true"];
     let said = helm(&admin, "upgrade", &choices)?;
