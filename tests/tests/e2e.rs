@@ -13,6 +13,8 @@ use guard_tests::world::{self, Place};
 
 #[path = "e2e/again.rs"]
 mod again;
+#[path = "e2e/alerts.rs"]
+mod alerts;
 #[path = "e2e/cluster.rs"]
 mod cluster;
 #[path = "e2e/collect.rs"]

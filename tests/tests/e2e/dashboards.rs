@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::prometheus::{self, query};
 use crate::status::wait_for_calm;
-use crate::{faults, outages};
+use crate::{alerts, faults, outages};
 
 /// The values that a person would choose to look at the pod; of the others all, as a board starts.
 fn choose(board: &Board, wanted: &BTreeMap<&str, String>) -> Result<BTreeMap<String, String>> {
@@ -65,5 +65,6 @@ pub(crate) fn every_panel_shows_a_fault(cluster: &mut Cluster) -> Result<()> {
         boards.iter().try_for_each(|board| check(board, &wanted))?;
         Ok(Some(()))
     })?;
-    load::fault(cluster, &victim, "none", Duration::ZERO)
+    // The fix ends the fault with its pod.
+    alerts::one_fires_and_resolves_after_the_fix(cluster, &victim, "deployment/resize")
 }

@@ -56,7 +56,7 @@ const FIX: [&str; 5] = ["fix", "deployment/mail", "-n", load::NAMESPACE, "--acti
 
 /// Reads a dry run and gives its digest back. A crash loop changes its Deployment's status now and then, which makes a
 /// plan stale: then it is read again, as a person would.
-fn approve_what_is_shown(operator: &Person, fix: &[&str], timeout: &str) -> Result<Answer> {
+pub(crate) fn approve_what_is_shown(operator: &Person, fix: &[&str], timeout: &str) -> Result<Answer> {
     for _ in 0..5 {
         let shown = operator.guard(&[fix, &["--dry-run"]].concat())?;
         ensure!(shown.out.contains("restartedAt"), "no diff: {shown:?}");

@@ -31,8 +31,8 @@ fn targets(cluster: &Cluster) -> Result<String> {
     Ok(format!("    static_configs:\n{}", targets.concat()))
 }
 
-/// The shipped configuration with what differs here: where the files are, and the discovery, which Debian's Prometheus is
-/// built without.
+/// The shipped configuration and rules with what differs here: where the files are, the discovery, which Debian's Prometheus is
+/// built without, and the time, which is shorter.
 fn configure(cluster: &Cluster, folder: &Path) -> Result<()> {
     let mut text = fs::read_to_string(scrape::manifest("prometheus.yml"))?;
     let (before, discovery) = text.split_once("    kubernetes_sd_configs:\n").context("no discovery")?;
@@ -48,7 +48,9 @@ fn configure(cluster: &Cluster, folder: &Path) -> Result<()> {
         text = text.replace(from, &to);
     }
     fs::write(folder.join("prometheus.yml"), text)?;
-    fs::copy(scrape::manifest("rules.yml"), folder.join("rules.yml"))?;
+    let rules = fs::read_to_string(scrape::manifest("rules.yml"))?;
+    ensure!(rules.contains("for: 2m"), "rules.yml has no alert for 2m");
+    fs::write(folder.join("rules.yml"), rules.replace("for: 2m", "for: 30s"))?;
     fs::write(folder.join("ca.crt"), scrape::authority(cluster)?)?;
     Ok(fs::write(folder.join("token"), scrape::token(cluster, "scraper")?)?)
 }

@@ -1,0 +1,49 @@
+//! The alerts that ship, while a pod misbehaves and after it was fixed.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use guard_tests::cluster::Cluster;
+use guard_tests::{load, wait};
+
+use crate::fix::approve_what_is_shown;
+use crate::prometheus::query;
+
+/// Of a pod, a workload or a node; what is only pending has not lasted yet.
+const FIRING: &str = r#"ALERTS{alertname=~"Guard(Pod|Workload|Node)Anomalous",alertstate="firing"}"#;
+
+/// Whom such alerts name: now, or (with a range such as `[10m]`) at any time in it.
+fn named(range: &str) -> Result<BTreeSet<String>> {
+    let alerts = match range {
+        "" => query(FIRING)?,
+        range => query(&format!("last_over_time({FIRING}{range})"))?,
+    };
+    let labels = ["pod", "workload", "node"];
+    alerts
+        .iter()
+        .map(|alert| {
+            let name = labels.iter().find_map(|label| alert["metric"][*label].as_str());
+            name.map(str::to_owned).with_context(|| format!("an alert that names nobody: {alert}"))
+        })
+        .collect()
+}
+
+/// The alert fires for the pod that has a fault, for no other, and not any more once `fix` has replaced the pod.
+pub(crate) fn one_fires_and_resolves_after_the_fix(cluster: &Cluster, victim: &str, workload: &str) -> Result<()> {
+    wait::until(&format!("the alert of {victim} to fire"), Duration::from_secs(90), || {
+        let named = named("")?;
+        ensure!(named.contains(victim), "firing for {named:?}");
+        Ok(Some(()))
+    })?;
+    let fix = ["fix", workload, "-n", load::NAMESPACE, "--action=restart"];
+    let fixed = approve_what_is_shown(&cluster.person("operator"), &fix, "--timeout=0")?;
+    ensure!(fixed.code == Some(0), "{fixed:?}");
+    wait::until(&format!("the alert of {victim} to resolve"), Duration::from_mins(2), || {
+        let named = named("")?;
+        ensure!(named.is_empty(), "firing for {named:?}");
+        Ok(Some(()))
+    })?;
+    assert_eq!(named("[15m]")?, [victim.to_owned()].into(), "who was accused meanwhile");
+    Ok(())
+}
