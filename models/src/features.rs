@@ -13,6 +13,8 @@ use crate::sample::PodSample;
 pub const SIGNALS: usize = 4;
 /// The place of CPU among them.
 pub const CPU: usize = 0;
+/// Memory's.
+pub const MEMORY: usize = 1;
 /// Names of the signals, in their order everywhere.
 pub const NAMES: [&str; SIGNALS] = ["cpu", "memory", "receive", "transmit"];
 /// Width of the network's input.

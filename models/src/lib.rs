@@ -17,6 +17,7 @@ pub mod detector;
 pub mod engine;
 pub mod explain;
 pub mod features;
+mod hush;
 pub mod incident;
 mod level;
 mod limits;

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::confirm::confirmed;
+use crate::confirm::{Doubt, confirmed};
 use crate::features::Running;
 use crate::robust;
 use crate::series::LEARNING;
@@ -100,7 +100,7 @@ impl Metric {
     pub(crate) fn suspicion(&self) -> Option<f64> {
         // The first few count as one.
         let seen = self.running.samples() + (FIRST - 1) as f64;
-        (seen > f64::from(LEARNING)).then(|| confirmed(self.probability, self.before, 0.0))
+        (seen > f64::from(LEARNING)).then(|| confirmed(self.probability, Doubt::after(self.before)))
     }
 
     /// What a new pod of the same workload starts from.

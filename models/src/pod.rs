@@ -53,7 +53,7 @@ pub fn facts(pod: &Pod) -> PodFacts {
         workload: workload(meta),
         revision: label(meta, "pod-template-hash").or_else(|| label(meta, "controller-revision-hash")),
         mirror: annotation(meta, "kubernetes.io/config.mirror").is_some(),
-        phase: phase(status.phase.as_deref()),
+        phase: phase(status, ready),
         created: meta.creation_timestamp.as_ref().map(timestamp),
         deleting: meta.deletion_timestamp.is_some(),
         ready: ready.is_some_and(|c| c.status == "True"),
@@ -91,12 +91,13 @@ fn all_statuses(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
     ordinary.iter().chain(status.init_container_statuses.as_deref().unwrap_or_default())
 }
 
-fn phase(text: Option<&str>) -> Phase {
-    match text {
-        Some("Pending") => Phase::Pending,
-        Some("Running") => Phase::Running,
-        Some("Succeeded") => Phase::Succeeded,
-        Some("Failed") => Phase::Failed,
+/// The phase; of a pod that has ended, what its condition Ready says, which the kubelet writes a moment before the phase.
+fn phase(status: &PodStatus, ready: Option<&PodCondition>) -> Phase {
+    match (ready.and_then(|ready| ready.reason.as_deref()), status.phase.as_deref()) {
+        (Some("PodCompleted"), _) | (_, Some("Succeeded")) => Phase::Succeeded,
+        (Some("PodFailed"), _) | (_, Some("Failed")) => Phase::Failed,
+        (_, Some("Pending")) => Phase::Pending,
+        (_, Some("Running")) => Phase::Running,
         _ => Phase::Unknown,
     }
 }
@@ -266,6 +267,21 @@ mod tests {
         });
         let end = facts.terminated.unwrap();
         assert_eq!((end.reason.as_str(), end.exit_code, end.container.as_str()), ("OOMKilled", 137, "main"));
+    }
+
+    #[test]
+    fn a_pod_has_ended_as_soon_as_its_readiness_says_so() {
+        let phase = |reason: &str| {
+            cart(|pod| {
+                let conditions = pod["status"]["conditions"].as_array_mut().unwrap();
+                let ready = conditions.iter_mut().find(|condition| condition["type"] == "Ready").unwrap();
+                (ready["status"], ready["reason"]) = (json!("False"), json!(reason));
+            })
+            .phase
+        };
+        assert_eq!(phase("ContainersNotReady"), Phase::Running);
+        assert_eq!(phase("PodCompleted"), Phase::Succeeded);
+        assert_eq!(phase("PodFailed"), Phase::Failed);
     }
 
     #[test]

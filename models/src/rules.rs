@@ -211,9 +211,7 @@ fn failed(facts: &PodFacts) -> Option<Reason> {
 }
 
 fn not_ready(facts: &PodFacts, now: f64) -> Option<Reason> {
-    // The pod of a job is not ready once its work is done, and for a moment still running.
-    let has_ended_well = facts.is_batch() && facts.terminated.as_ref().is_some_and(|end| end.exit_code == 0);
-    if facts.phase != Phase::Running || facts.ready || has_ended_well {
+    if facts.phase != Phase::Running || facts.ready {
         return None;
     }
     let created = facts.created.map_or(now, seconds);
@@ -297,7 +295,6 @@ pub fn seconds(at: Timestamp) -> f64 {
 mod tests {
     use super::*;
     use crate::sample::{OptOut, Termination};
-    use crate::workload::Workload;
 
     const NOW: f64 = 1_795_356_000.0;
 
@@ -371,19 +368,6 @@ mod tests {
         let facts = PodFacts { ready: false, ready_changed: before(5), containers_ready: 0, ..running() };
         let (cause, score, text) = leading(&facts).unwrap();
         assert_eq!((cause, score, text.as_str()), (Cause::NotReady, 0.75, "not ready for 5s, 0 of 1 containers"));
-    }
-
-    #[test]
-    fn a_job_that_has_done_its_work_need_not_be_ready() {
-        let lost = PodFacts { ready: false, ready_changed: before(5), containers_ready: 0, ..running() };
-        let of = |workload, exit_code| {
-            let terminated = Some(ended("Completed", exit_code, 5));
-            let facts = PodFacts { workload: Some(Workload::new(workload, "tally")), terminated, ..lost.clone() };
-            leading(&facts).map(|(cause, ..)| cause)
-        };
-        assert_eq!(of("Job", 0), None);
-        assert_eq!(of("Job", 1), Some(Cause::NotReady));
-        assert_eq!(of("Deployment", 0), Some(Cause::NotReady));
     }
 
     #[test]

@@ -164,8 +164,8 @@ impl Scorer {
         for (i, features) in &self.batch.rows {
             let Some(series) = self.series.get_mut(&samples[*i].facts.uid) else { continue };
             let furthest = features.residual.iter().map(|scales| f64::from(scales.abs())).fold(0.0, f64::max);
-            series.suspect(robust::probability(furthest));
-            series.seen = seen(&samples[*i], series, features, None);
+            let sample = &samples[*i];
+            series.suspect(robust::probability(furthest), sample.at, seen(sample, series, features, None));
         }
     }
 
@@ -210,7 +210,6 @@ impl Scorer {
             () if series.learning_left > 0 && facts.phase != Phase::Failed => State::Learning,
             () => State::Ok,
         };
-        let age = facts.created.map_or(f64::INFINITY, |at| seconds - rules::seconds(at));
         PodReport {
             namespace: facts.namespace.clone(),
             name: facts.name.clone(),
@@ -224,7 +223,7 @@ impl Scorer {
             began: series.alert.began().cloned(),
             learning_left: series.learning_left,
             muted: facts.muted.clone(),
-            deploy: series.rollout && age < ROLLOUT_SECONDS,
+            deploy: series.rollout && series.age < ROLLOUT_SECONDS,
             containers_ready: facts.containers_ready,
             containers_total: facts.containers_total,
             restarts: facts.restarts,
@@ -261,8 +260,8 @@ fn take(batch: &Batch, all: &mut HashMap<String, Series>, samples: &[PodSample],
         next.mean.copy_from_slice(&outputs.mean[row * SIGNALS..][..SIGNALS]);
         next.log_variance.copy_from_slice(&outputs.log_variance[row * SIGNALS..][..SIGNALS]);
         let last = series.forecast.replace(next);
-        series.suspect(f64::from(outputs.probability[row]));
-        series.seen = seen(sample, series, features, last.as_ref());
+        let seen = seen(sample, series, features, last.as_ref());
+        series.suspect(f64::from(outputs.probability[row]), sample.at, seen);
     }
 }
 

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
-use crate::confirm::confirmed;
+use crate::confirm::{Doubt, confirmed};
 use crate::engine::HIDDEN;
 use crate::explain::Forecast;
-use crate::features::{self, CPU, Normaliser, SIGNALS};
+use crate::features::{self, CPU, MEMORY, Normaliser, SIGNALS};
+use crate::hush::Hush;
 use crate::level::{Level, START_SECONDS};
 use crate::metric::Metric;
 use crate::recurrence::Recurrence;
@@ -71,12 +72,17 @@ pub(crate) struct Series {
     pub(crate) memory_level: Level,
     memory_trend: Trend,
     #[serde(default)]
+    hush: Hush,
+    #[serde(default)]
     recurrence: Recurrence,
     /// Metrics of the user's own, by name.
     #[serde(default)]
     pub(crate) metrics: BTreeMap<String, Metric>,
     pub(crate) history: VecDeque<HistoryPoint>,
     pub(crate) last_fresh: Option<f64>,
+    /// Of the pod, in seconds.
+    #[serde(skip)]
+    pub(crate) age: f64,
     /// Its template differs from the one its workload's baseline was learnt from.
     pub(crate) rollout: bool,
     restarts: Option<u32>,
@@ -102,10 +108,12 @@ impl Series {
             cpu_level: baseline.map(|b| b.cpu_level.inherited()).unwrap_or_default(),
             memory_level: baseline.map(|b| b.memory_level.inherited()).unwrap_or_default(),
             memory_trend: Trend::default(),
+            hush: Hush::default(),
             recurrence: baseline.map(|b| b.recurrence.clone()).unwrap_or_default(),
             metrics: baseline.map(|b| b.metrics.iter().map(heir).collect()).unwrap_or_default(),
             history: VecDeque::new(),
             last_fresh: None,
+            age: 0.0,
             rollout: baseline.is_some_and(other_template),
             restarts: None,
             restarted_at: VecDeque::new(),
@@ -114,6 +122,7 @@ impl Series {
 
     /// Counts restarts and watches levels; before the rules are asked.
     pub(crate) fn observe(&mut self, now: f64, sample: &PodSample) {
+        self.age = sample.facts.created.map_or(f64::INFINITY, |at| now - rules::seconds(at));
         let restarts = sample.facts.restarts;
         match self.restarts.replace(restarts) {
             Some(before) => {
@@ -164,15 +173,19 @@ impl Series {
         Some(Habit::Every(period.round() as u32))
     }
 
-    /// Takes what the net says of a fresh sample.
-    pub(crate) fn suspect(&mut self, probability: f64) {
-        self.probability_before = self.probability.replace(probability);
+    /// Takes what the net says of a sample, and what it showed.
+    pub(crate) fn suspect(&mut self, probability: f64, at: f64, seen: Seen) {
+        let hushed = self.hush.step(at, &seen.values, &self.seen.expected);
+        self.probability_before = self.probability.replace(probability.max(hushed));
+        self.seen = seen;
     }
 
     /// The learnt probability, once it may speak.
     pub(crate) fn learnt(&self) -> Option<f64> {
         let probability = self.probability.filter(|_| self.learning_left == 0)?;
-        Some(confirmed(probability, self.probability_before.unwrap_or(0.0), self.seen.share[CPU]))
+        let before = self.probability_before.unwrap_or(0.0);
+        let (cpu_share, memory_share) = (self.seen.share[CPU], self.seen.share[MEMORY]);
+        Some(confirmed(probability, Doubt { before, cpu_share, memory_share, age: self.age }))
     }
 
     /// The probability that one of the user's own metrics is wrong; `None` while none of them may speak.

@@ -54,6 +54,16 @@ fn run(scorer: &mut Scorer, ticks: std::ops::Range<i64>, name: &str, sent: f64) 
 }
 
 #[test]
+fn a_steady_pod_that_falls_silent_is_found_within_a_minute_and_by_what_it_sends() {
+    let mut scorer = scorer();
+    let calm = run(&mut scorer, 0..60, "sender-1", 60e3);
+    assert!(calm[59].score.is_some_and(|score| score < 0.5));
+    let silent = run(&mut scorer, 60..65, "sender-1", 450.0);
+    let found = silent.last().unwrap();
+    assert_eq!((found.state, found.reasons[0].cause), (State::Anomalous, Cause::Transmit), "{:?}", found.reasons);
+}
+
+#[test]
 fn a_new_pod_is_learnt_for_twenty_samples_and_then_calm() {
     let reports = run(&mut scorer(), 0..30, "cart-1", 40e3);
     assert!(reports[..19].iter().all(|r| r.state == State::Learning && r.score.is_none()));
