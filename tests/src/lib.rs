@@ -25,5 +25,6 @@ pub mod soak;
 pub mod stand_in;
 pub mod suite;
 pub mod survival;
+pub mod svg;
 pub mod wait;
 pub mod world;
