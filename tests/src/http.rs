@@ -30,6 +30,11 @@ pub fn get(address: &str, path: &str) -> Result<Vec<u8>> {
     if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { joined(&body) } else { Ok(body) }
 }
 
+/// Text as it may stand in a query of a URL: every byte by its number.
+pub fn encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02X}"))
+}
+
 /// The body whose chunks these are.
 fn joined(mut chunks: &[u8]) -> Result<Vec<u8>> {
     let mut body = Vec::new();

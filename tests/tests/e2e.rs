@@ -185,6 +185,12 @@ const SHORT_SOAK: &[Test<Cluster>] = &[
     ("a_short_soak_finds_its_faults", Own, soak::a_short_soak_finds_its_faults),
 ];
 
+/// One fault, and what the boards of Grafana show of it: `tests/run --boards`.
+const BOARDS: &[Test<Cluster>] = &[
+    ("exporters_run_restricted_on_every_node", Any, install::exporters_run_restricted_on_every_node),
+    ("every_panel_shows_a_fault", Own, dashboards::every_panel_shows_a_fault),
+];
+
 /// Parts of the cluster that fail, three times each: `tests/run --faults`.
 const FAULTS: &[Test<Cluster>] = &[
     ("exporters_run_restricted_on_every_node", Any, install::exporters_run_restricted_on_every_node),
@@ -207,6 +213,7 @@ fn main() -> Result<ExitCode> {
         Place::Done(code) => Ok(code),
         Place::Inside if std::env::var_os("GUARD_E2E_KILLS").is_some() => Ok(suite::run(KILLS, Own, Cluster::start)),
         Place::Inside if std::env::var_os("GUARD_E2E_FAULTS").is_some() => Ok(suite::run(FAULTS, Own, Cluster::start)),
+        Place::Inside if std::env::var_os("GUARD_BOARDS").is_some() => Ok(suite::run(BOARDS, Own, Cluster::start)),
         Place::Inside if std::env::var("GUARD_SOAK_MINUTES").is_ok_and(|minutes| minutes == "short") => {
             Ok(suite::run(SHORT_SOAK, Own, Cluster::start))
         }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::judge::Verdict;
 use super::record::{Record, Sample};
+use crate::svg::{path, round_up, text};
 
 const WIDTH: f64 = 960.0;
 /// Room for the numbers at the left, and for the names at the right.
@@ -66,10 +67,6 @@ pub fn svg(record: &Record, verdict: &Verdict) -> String {
     out
 }
 
-fn text(out: &mut String, x: f64, y: f64, anchor: &str, words: &str) {
-    writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{words}</text>").ok();
-}
-
 /// A bar for each fault, in the first row that is free.
 fn faults(out: &mut String, verdict: &Verdict, x: &impl Fn(Timestamp) -> f64) {
     let mut free = [f64::NEG_INFINITY; ROWS];
@@ -105,14 +102,13 @@ fn panel(out: &mut String, top: f64, title: &str, series: &[Series], x: &impl Fn
     }
     let mut taken: Vec<f64> = Vec::new();
     for ((name, points), colour) in series.iter().zip(COLOURS) {
-        let mut path = String::new();
         let mut before: Option<Timestamp> = None;
-        for (at, value) in points {
+        let line = path(points.iter().map(|(at, value)| {
             let goes_on = before.is_some_and(|before| at.as_second() - before.as_second() <= BREAK);
-            write!(path, "{}{:.1} {:.1}", if goes_on { 'L' } else { 'M' }, x(*at), y(*value)).ok();
             before = Some(*at);
-        }
-        writeln!(out, "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.3\"/>").ok();
+            (x(*at), y(*value), goes_on)
+        }));
+        writeln!(out, "<path d=\"{line}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.3\"/>").ok();
         let Some((_, last)) = points.last() else { continue };
         // Names of lines that end together stand below each other.
         let mut place = y(*last) + 4.0;
@@ -127,12 +123,6 @@ fn panel(out: &mut String, top: f64, title: &str, series: &[Series], x: &impl Fn
 
 fn shown(value: f64) -> String {
     if value >= 10.0 || value == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") }
-}
-
-/// The next of 1, 2, 4, 5 or 10 times a power of ten.
-fn round_up(value: f64) -> f64 {
-    let power = 10f64.powf(value.max(1e-9).log10().floor());
-    [1.0, 2.0, 4.0, 5.0, 10.0].map(|step| step * power).into_iter().find(|step| *step >= value).unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -171,12 +161,5 @@ mod tests {
         assert!(picture.contains(">hang<") && picture.contains(">surge<") && picture.contains(">run<"), "{picture}");
         assert!(!picture.contains("NaN") && !picture.contains("inf"), "{picture}");
         assert!(svg(&Record::default(), &judge(&Record::default())).ends_with("</svg>\n"));
-    }
-
-    #[test]
-    fn scales_end_with_a_round_number() {
-        for (highest, end) in [(0.3, 0.4), (17.0, 20.0), (100.0, 100.0), (41.0, 50.0)] {
-            assert!((round_up(highest) - end).abs() < 1e-9, "{highest}: {}", round_up(highest));
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! The alerts that ship, while a pod misbehaves and after it was fixed.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::Cluster;
@@ -29,8 +29,14 @@ fn named(range: &str) -> Result<BTreeSet<String>> {
         .collect()
 }
 
-/// The alert fires for the pod that has a fault, for no other, and not any more once `fix` has replaced the pod.
-pub(crate) fn one_fires_and_resolves_after_the_fix(cluster: &Cluster, victim: &str, workload: &str) -> Result<()> {
+/// The alert fires for the pod that has a fault, for no other since all were `calm`, and not any more once `fix` has replaced
+/// the pod.
+pub(crate) fn one_fires_and_resolves_after_the_fix(
+    cluster: &Cluster,
+    victim: &str,
+    workload: &str,
+    calm: Instant,
+) -> Result<()> {
     wait::until(&format!("the alert of {victim} to fire"), Duration::from_secs(90), || {
         let named = named("")?;
         ensure!(named.contains(victim), "firing for {named:?}");
@@ -44,6 +50,10 @@ pub(crate) fn one_fires_and_resolves_after_the_fix(cluster: &Cluster, victim: &s
         ensure!(named.is_empty(), "firing for {named:?}");
         Ok(Some(()))
     })?;
-    assert_eq!(named("[15m]")?, [victim.to_owned()].into(), "who was accused meanwhile");
+    assert_eq!(
+        named(&format!("[{}s]", calm.elapsed().as_secs().max(1)))?,
+        [victim.to_owned()].into(),
+        "who was accused meanwhile"
+    );
     Ok(())
 }

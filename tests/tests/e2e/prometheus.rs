@@ -64,15 +64,15 @@ fn start(folder: &Path) -> Result<Service> {
     Service::start(command, &folder.join("log"))
 }
 
-fn api(path: &str) -> Result<Value> {
+/// What its API has at a path.
+pub(crate) fn api(path: &str) -> Result<Value> {
     let answer: Value = serde_json::from_slice(&http::get(&format!("{HOST}:{PORT}"), &format!("/api/v1/{path}"))?)?;
     Ok(answer["data"].clone())
 }
 
 /// The samples that a query gives now.
 pub(crate) fn query(expression: &str) -> Result<Vec<Value>> {
-    let encoded = expression.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02X}"));
-    let answer = api(&format!("query?query={encoded}")).with_context(|| expression.to_owned())?;
+    let answer = api(&format!("query?query={}", http::encoded(expression))).with_context(|| expression.to_owned())?;
     answer["result"].as_array().cloned().with_context(|| format!("{expression} gives no result"))
 }
 
