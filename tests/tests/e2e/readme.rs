@@ -43,11 +43,12 @@ fn typed(person: &Person, line: &str) -> Result<Answer> {
     Ok(answer)
 }
 
-/// The pods of guard-system, as `status` has them once the exporters have scored each other.
+/// Both exporters' pods, as `status` has them once the exporters watch them.
 fn until_status_shows_the_exporters(person: &Person, more: &str) -> Result<()> {
     wait::until("status to show the exporters", Duration::from_mins(2), || {
         let status = person.shell(&format!("kubectl guard status -n guard-system --all {more}"))?;
-        let rows = status.out.lines().filter(|line| line.contains("guard-exporter-") && line.contains("node")).count();
+        let learnt = |line: &&str| line.starts_with("guard-exporter-") && line.contains("learning, ");
+        let rows = status.out.lines().filter(learnt).count();
         ensure!(status.code == Some(0) && rows == 2, "{status:?}");
         Ok(Some(()))
     })
