@@ -42,6 +42,7 @@ pub(crate) fn one_fires_and_resolves_after_the_fix(
         ensure!(named.contains(victim), "firing for {named:?}");
         Ok(Some(()))
     })?;
+    crate::rights::bind(cluster)?;
     let fix = ["fix", workload, "-n", load::NAMESPACE, "--action=restart"];
     let fixed = approve_what_is_shown(&cluster.person("operator"), &fix, "--timeout=0")?;
     ensure!(fixed.code == Some(0), "{fixed:?}");
