@@ -239,8 +239,8 @@ fn restarted(facts: &PodFacts, custom: Custom) -> Option<Reason> {
         Some(end) => format!(", exit {} ({})", end.exit_code, end.reason),
         None => String::new(),
     };
-    // One restart alone stays under the line: it is worth a look, not a page.
-    Some(reason(Cause::Restarted, 0.6, format!("restarted{ended}")))
+    // One restart alone stays under the line, and under where an alert of another cause ends: it is worth a look, not a page.
+    Some(reason(Cause::Restarted, 0.5, format!("restarted{ended}")))
 }
 
 fn cpu_at_limit(facts: &PodFacts, measures: &Measures, custom: Custom) -> Option<Reason> {
@@ -397,7 +397,7 @@ mod tests {
             let custom = Custom { recent_restarts, ..Custom::default() };
             reasons(&running(), &Measures::default(), custom, NOW).first().map(|r| (r.cause, r.score))
         };
-        assert_eq!(of(1), Some((Cause::Restarted, 0.6)));
+        assert_eq!(of(1), Some((Cause::Restarted, 0.5)));
         assert_eq!(of(2), Some((Cause::CrashLoop, 0.9)));
     }
 

@@ -248,10 +248,21 @@ pub(crate) fn a_pod_that_ignores_sigterm_is_waited_for_or_named(cluster: &mut Cl
     let partly = approve_what_is_shown(&person, &[&drain[..], &["--timeout=3s"]].concat())?;
     assert_eq!(partly.code, Some(7), "{partly:?}");
     assert!(partly.err.contains("was evicted and is still ending"), "{}", partly.err);
-    let done = approve_what_is_shown(&person, &[&drain[..], &["--timeout=60s"]].concat())?;
+    let shown = person.guard(&[&drain[..], &["--dry-run=server"]].concat())?;
+    let typed = format!("kubectl guard {} --timeout=60s --approve {}", drain.join(" "), shown.digest()?);
+    let done = in_a_terminal(&person, &typed)?;
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(pods(cluster)?.is_empty());
+    // Its row while it ended, and the line that stays.
+    for shown in [" FOR  STATE", "  ending", "0 of 1 pods have gone, 1 under way, 0 to come", ": gone\r\n"] {
+        assert!(done.out.contains(shown), "no {shown:?} in {}", done.out);
+    }
     clean(cluster)
+}
+
+/// Types a line at a terminal; what it shows is in `out`, with what moves the cursor.
+fn in_a_terminal(person: &Person, line: &str) -> Result<Answer> {
+    person.shell(&format!("TERM=xterm script -qec '{line}' /dev/null"))
 }
 
 /// Nobody ends what was evicted while the node's kubelet is gone. The drain says so when its time is over, the node stays
