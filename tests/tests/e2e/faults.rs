@@ -53,8 +53,7 @@ pub(crate) fn is_found(
 pub(crate) fn a_fault_that_no_rule_sees_is_found_by_the_model(cluster: &mut Cluster) -> Result<()> {
     let zero = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/golden/zero.onnx");
     let node = crate::outages::node_of(cluster, &load::pod(cluster, "feed")?)?;
-    // As often as the kubelet measures: it has less to wait for then.
-    let control = Exporter::start(cluster, "zero", &node, &["--model", zero, "--interval", "10s"])?;
+    let control = Exporter::start(cluster, "zero", &node, &["--model", zero])?;
     let start = std::time::Instant::now();
     let progress = |what: &str| note(&format!("{what} after {} s", start.elapsed().as_secs()));
     control.wait_until("the control to have learnt its pods", Duration::from_mins(7), |report| {
