@@ -7,14 +7,14 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use indicatif::{MultiProgress, ProgressDrawTarget};
+
 use crate::error::Error;
 use crate::exit::Exit;
 
 mod kept;
 mod live;
 mod progress;
-
-use indicatif::{MultiProgress, ProgressDrawTarget};
 
 pub use kept::Kept;
 pub use live::Live;

@@ -5,15 +5,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use guard_model::mute::CONFIG_MAP;
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::anchor::{Anchor, name_of_chain};
 use super::chain::Chain;
 use crate::sanitise;
-
-/// How a write of the mutes ends: nobody tells a shared journal there.
-const MUTES: &str = "/configmaps/guard-mutes";
 
 /// What is read of an event of `audit.k8s.io`.
 #[derive(Deserialize)]
@@ -75,7 +73,8 @@ impl Heads {
         if self.seen.iter().any(|seen| seen.anchor == anchor && seen.what == what) {
             return;
         }
-        let tells = path.contains("/configmaps/") && !path.ends_with(MUTES);
+        // Nobody tells a shared journal where the mutes are.
+        let tells = path.split_once("/configmaps/").is_some_and(|(_, name)| name != CONFIG_MAP);
         let (plan_id, at) = (sanitise::line(plan_id), event.request_received_timestamp);
         self.seen.push(Seen { anchor, plan_id, at, what, tells });
     }

@@ -17,6 +17,7 @@ pub use event::{Event, Intent, News, Question, Typing};
 pub const FRAME_LINES: usize = 5;
 /// What a plan said while it was carried out is kept up to this many lines.
 const MOST_SAID: usize = 500;
+
 /// What is under way with a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Work {

@@ -1,4 +1,4 @@
-//! Panels that are one big figure or word, and those that nothing here knows how to draw: their values.
+//! Panels that are one big figure or word.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -52,15 +52,4 @@ fn shown(field: &Value, value: f64, now: Timestamp) -> String {
 fn mapped(field: &Value, value: f64) -> Option<&Value> {
     let all = field["mappings"].as_array().into_iter().flatten().filter(|mapping| mapping["type"] == "value");
     all.map(|mapping| &mapping["options"][format!("{value}")]).find(|found| !found.is_null())
-}
-
-/// The names and last values of a panel of another kind, as far as there is room.
-pub fn values(out: &mut String, panel: &Panel<'_>, frame: Frame, now: Timestamp) {
-    let room = (frame.h / (SIZE + 6.0)).floor() as usize;
-    for (number, (name, series)) in panel.series().iter().take(room).enumerate() {
-        let value = series.last().map_or_else(|| "-".to_owned(), |value| shown(&panel.field(name), value, now));
-        let y = frame.y + (number as f64 + 0.8) * (SIZE + 6.0);
-        let style = format!(" fill=\"{TEXT}\" font-size=\"{SIZE}\"");
-        svg::styled(out, (frame.x, y), "start", &style, &svg::fitted(&format!("{name}: {value}"), SIZE, frame.w));
-    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::axis::Times;
 use super::colour::{BACKGROUND, BORDER, DIM, PANEL, TEXT};
@@ -28,7 +28,7 @@ const PADDING: f64 = 10.0;
 /// Draws a board; gives its height too.
 ///
 /// # Errors
-/// If the record is of another state of the board.
+/// If the record is of another state of the board, or a panel of a kind that nobody draws yet.
 pub fn svg(board: &Board, record: &Record) -> Result<(String, f64)> {
     let panels = panel::panels(board, record)?;
     let rows = panels.iter().map(|panel| panel.place[1] + panel.place[3]).max().unwrap_or_default();
@@ -40,7 +40,7 @@ pub fn svg(board: &Board, record: &Record) -> Result<(String, f64)> {
     head(&mut out, board, record);
     let times = Times::of(record);
     for panel in &panels {
-        draw(&mut out, panel, record, &times);
+        draw(&mut out, panel, record, &times)?;
     }
     let caption = caption(record);
     svg::styled(&mut out, (MARGIN, height - 13.0), "start", &format!(" fill=\"{DIM}\" font-size=\"12\""), &caption);
@@ -80,7 +80,7 @@ fn chosen(board: &Board, values: &BTreeMap<String, String>) -> String {
     shown.collect::<Vec<_>>().join(" · ")
 }
 
-fn draw(out: &mut String, panel: &Panel<'_>, record: &Record, times: &Times) {
+fn draw(out: &mut String, panel: &Panel<'_>, record: &Record, times: &Times) -> Result<()> {
     let column = (WIDTH - 2.0 * MARGIN + GAP) / 24.0;
     let [x, y, w, h] = panel.place.map(|side| side as f64);
     let outer = Frame { x: MARGIN + x * column, y: HEAD + y * ROW, w: w * column - GAP, h: h * ROW - GAP };
@@ -88,7 +88,8 @@ fn draw(out: &mut String, panel: &Panel<'_>, record: &Record, times: &Times) {
     let title = svg::fitted(&panel.title, 14.0, outer.w - 2.0 * PADDING);
     let style = " font-size=\"14\" font-weight=\"bold\"";
     if is_heading {
-        return svg::styled(out, (outer.x, outer.y + 19.0), "start", style, &title);
+        svg::styled(out, (outer.x, outer.y + 19.0), "start", style, &title);
+        return Ok(());
     }
     let Frame { x, y, w, h } = outer;
     let place = format!("x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\"");
@@ -96,13 +97,15 @@ fn draw(out: &mut String, panel: &Panel<'_>, record: &Record, times: &Times) {
     svg::styled(out, (x + PADDING, y + 20.0), "start", style, &title);
     let inner = Frame { x: x + PADDING, y: y + TITLE, w: w - 2.0 * PADDING, h: h - TITLE - PADDING / 2.0 };
     if panel.answers.iter().all(|answer| answer.series.is_empty()) {
-        return svg::styled(out, (x + w / 2.0, y + h / 2.0), "middle", &format!(" fill=\"{DIM}\""), "No data");
+        svg::styled(out, (x + w / 2.0, y + h / 2.0), "middle", &format!(" fill=\"{DIM}\""), "No data");
+        return Ok(());
     }
     match panel.kind() {
         "timeseries" => lines::draw(out, panel, inner, times),
-        "status-history" | "state-timeline" | "heatmap" => cells::draw(out, panel, inner, times),
+        "status-history" | "state-timeline" => cells::draw(out, panel, inner, times),
         "table" => table::draw(out, panel, inner, record.to),
-        "stat" | "gauge" => figure::draw(out, panel, inner, times, record.to),
-        _ => figure::values(out, panel, inner, record.to),
+        "stat" => figure::draw(out, panel, inner, times, record.to),
+        kind => bail!("panel {:?} is of kind {kind}, which boards/page.rs cannot draw", panel.title),
     }
+    Ok(())
 }

@@ -13,14 +13,10 @@ use crate::prometheus::query;
 /// Of a pod, a workload or a node; what is only pending has not lasted yet.
 const FIRING: &str = r#"ALERTS{alertname=~"Guard(Pod|Workload|Node)Anomalous",alertstate="firing"}"#;
 
-/// Whom such alerts name: now, or (with a range such as `[10m]`) at any time in it.
-fn named(range: &str) -> Result<BTreeSet<String>> {
-    let alerts = match range {
-        "" => query(FIRING)?,
-        range => query(&format!("last_over_time({FIRING}{range})"))?,
-    };
+/// Whom the alerts of a query name.
+fn named(alerts: &str) -> Result<BTreeSet<String>> {
     let labels = ["pod", "workload", "node"];
-    alerts
+    query(alerts)?
         .iter()
         .map(|alert| {
             let name = labels.iter().find_map(|label| alert["metric"][*label].as_str());
@@ -38,7 +34,7 @@ pub(crate) fn one_fires_and_resolves_after_the_fix(
     calm: Instant,
 ) -> Result<()> {
     wait::until(&format!("the alert of {victim} to fire"), Duration::from_secs(90), || {
-        let named = named("")?;
+        let named = named(FIRING)?;
         ensure!(named.contains(victim), "firing for {named:?}");
         Ok(Some(()))
     })?;
@@ -47,14 +43,11 @@ pub(crate) fn one_fires_and_resolves_after_the_fix(
     let fixed = approve_what_is_shown(&cluster.person("operator"), &fix, "--timeout=0")?;
     ensure!(fixed.code == Some(0), "{fixed:?}");
     wait::until(&format!("the alert of {victim} to resolve"), Duration::from_mins(2), || {
-        let named = named("")?;
+        let named = named(FIRING)?;
         ensure!(named.is_empty(), "firing for {named:?}");
         Ok(Some(()))
     })?;
-    assert_eq!(
-        named(&format!("[{}s]", calm.elapsed().as_secs().max(1)))?,
-        [victim.to_owned()].into(),
-        "who was accused meanwhile"
-    );
+    let meanwhile = format!("last_over_time({FIRING}[{}s])", calm.elapsed().as_secs());
+    assert_eq!(named(&meanwhile)?, [victim.to_owned()].into(), "who was accused meanwhile");
     Ok(())
 }

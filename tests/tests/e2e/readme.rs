@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use guard_tests::cluster::{Cluster, EXPORTER_IMAGE};
-use guard_tests::person::{Answer, Person};
+use guard_tests::person::Person;
 use guard_tests::wait;
 
 use crate::helm::{clear, until_nothing_is_left};
@@ -37,18 +37,18 @@ fn here(line: &str) -> String {
 }
 
 /// Types a line of the README, and expects it to succeed.
-fn typed(person: &Person, line: &str) -> Result<Answer> {
+fn typed(person: &Person, line: &str) -> Result<()> {
     let answer = person.shell(&here(line))?;
     ensure!(answer.code == Some(0), "{line}: {answer:?}");
-    Ok(answer)
+    Ok(())
 }
 
 /// Both exporters' pods, as `status` has them once the exporters watch them.
 fn until_status_shows_the_exporters(person: &Person, more: &str) -> Result<()> {
     wait::until("status to show the exporters", Duration::from_mins(2), || {
         let status = person.shell(&format!("kubectl guard status -n guard-system --all {more}"))?;
-        let learnt = |line: &&str| line.starts_with("guard-exporter-") && line.contains("learning, ");
-        let rows = status.out.lines().filter(learnt).count();
+        let watched = |line: &&str| line.starts_with("guard-exporter-") && line.contains("learning, ");
+        let rows = status.out.lines().filter(watched).count();
         ensure!(status.code == Some(0) && rows == 2, "{status:?}");
         Ok(Some(()))
     })
