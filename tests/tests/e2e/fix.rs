@@ -113,6 +113,7 @@ pub(crate) fn a_fix_is_shown_approved_and_verified(cluster: &mut Cluster) -> Res
 
 /// A restart of a Deployment of its own: the chain is whole, the audit log agrees with it, and an edit is found.
 pub(crate) fn the_journal_can_be_verified(cluster: &mut Cluster) -> Result<()> {
+    crate::rights::bind(cluster)?;
     let (admin, operator) = (cluster.admin(), cluster.person("operator"));
     let labels = json!({"app": "logbook"});
     let pod = json!({"metadata": {"labels": labels},

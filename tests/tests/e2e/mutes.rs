@@ -27,6 +27,7 @@ fn map(cluster: &Cluster) -> Result<String> {
 }
 
 pub(crate) fn a_mute_is_heeded_until_it_ends(cluster: &mut Cluster) -> Result<()> {
+    crate::rights::bind(cluster)?;
     let (operator, viewer) = (cluster.person("operator"), cluster.person("viewer"));
     let mute = [&FEED[..], &["--for=1h", "--reason=a load test"]].concat();
 
