@@ -346,6 +346,7 @@ fn feature_name(name: &str) -> Option<&'static str> {
         "memory" => Some("memory_bytes"),
         "receive" => Some("receive_bytes_per_second"),
         "transmit" => Some("transmit_bytes_per_second"),
+        "disk" => Some("disk_bytes_per_second"),
         _ => None,
     }
 }

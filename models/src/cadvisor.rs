@@ -33,16 +33,27 @@ pub struct PodCadvisor {
     pub throttled: Option<Count>,
     /// OOM kills.
     pub oom_events: Option<Count>,
-    /// Bytes read from and written to disk.
-    pub disk_bytes: Option<Count>,
+    /// Bytes read from disk. Once a node counts any, 0 for a pod that has none: cadvisor names no device that was not used.
+    pub disk_read: Option<Count>,
+    /// Bytes written to disk, likewise.
+    pub disk_written: Option<Count>,
 }
 
 impl PodCadvisor {
     /// Packets dropped, of the directions that are known.
     pub fn drops(&self) -> Option<Count> {
-        let sum = |a: Count, b: Count| Count { at: a.at.max(b.at), value: a.value + b.value };
-        [self.receive_drops, self.transmit_drops].into_iter().flatten().reduce(sum)
+        sum(self.receive_drops, self.transmit_drops)
     }
+
+    /// Bytes read from and written to disk.
+    pub fn disk(&self) -> Option<Count> {
+        sum(self.disk_read, self.disk_written)
+    }
+}
+
+fn sum(one: Option<Count>, other: Option<Count>) -> Option<Count> {
+    let sum = |a: Count, b: Count| Count { at: a.at.max(b.at), value: a.value + b.value };
+    [one, other].into_iter().flatten().reduce(sum)
 }
 
 /// A counter at a time. The rows of one text are up to 20 s apart.
@@ -68,10 +79,11 @@ enum Family {
     Periods,
     Throttled,
     Oom,
-    Disk,
+    DiskRead,
+    DiskWritten,
 }
 
-const FAMILIES: usize = 6;
+const FAMILIES: usize = 7;
 
 fn family(name: &str) -> Option<Family> {
     Some(match name {
@@ -80,7 +92,8 @@ fn family(name: &str) -> Option<Family> {
         "container_cpu_cfs_periods_total" => Family::Periods,
         "container_cpu_cfs_throttled_periods_total" => Family::Throttled,
         "container_oom_events_total" => Family::Oom,
-        "container_fs_reads_bytes_total" | "container_fs_writes_bytes_total" => Family::Disk,
+        "container_fs_reads_bytes_total" => Family::DiskRead,
+        "container_fs_writes_bytes_total" => Family::DiskWritten,
         _ => return None,
     })
 }
@@ -106,6 +119,8 @@ pub struct Reader {
     /// The line at hand is longer than [`MAX_LINE`]: skip to its end.
     skipping: bool,
     pods: HashMap<(String, String), Counters>,
+    /// Disk traffic of anything was named, if only of the node.
+    counts_disk: bool,
     dropped: usize,
 }
 
@@ -142,7 +157,7 @@ impl Reader {
     pub fn finish(mut self) -> Cadvisor {
         let last = std::mem::take(&mut self.rest);
         self.line(&last);
-        let pods = self.pods.into_iter().map(|(pod, counters)| (pod, counters.resolve())).collect();
+        let pods = self.pods.into_iter().map(|(pod, counters)| (pod, counters.resolve(self.counts_disk))).collect();
         Cadvisor { pods, dropped: self.dropped }
     }
 
@@ -150,7 +165,10 @@ impl Reader {
         if !is_wanted(line) {
             return;
         }
-        match std::str::from_utf8(line).ok().filter(|line| line.len() <= MAX_LINE).and_then(row) {
+        let row = std::str::from_utf8(line).ok().filter(|line| line.len() <= MAX_LINE).and_then(row);
+        self.counts_disk |=
+            row.as_ref().is_some_and(|row| matches!(row.family, Family::DiskRead | Family::DiskWritten));
+        match row {
             Some(row) if !row.counts() => (),
             Some(row) if self.pods.len() < MAX_PODS || self.pods.contains_key(&row.place) => {
                 let (family, of_pod, count) = (row.family, row.of_pod, row.count);
@@ -171,8 +189,11 @@ fn is_wanted(line: &[u8]) -> bool {
 }
 
 impl Counters {
-    fn resolve(&self) -> PodCadvisor {
+    fn resolve(&self, counts_disk: bool) -> PodCadvisor {
         let pod_or_containers = |f: Family| self.rows[f as usize].pod.or(self.rows[f as usize].containers);
+        let read =
+            self.rows.iter().filter_map(|rows| rows.pod.or(rows.containers)).map(|count| count.at).reduce(f64::max);
+        let unused = read.filter(|_| counts_disk).map(|at| Count { at, value: 0.0 });
         let oom = self.rows[Family::Oom as usize];
         let most = |a: Count, b: Count| Count { at: a.at.max(b.at), value: a.value.max(b.value) };
         PodCadvisor {
@@ -182,7 +203,8 @@ impl Counters {
             throttled: pod_or_containers(Family::Throttled),
             // The kernel's notice names the cgroup it killed in: either row may hold it.
             oom_events: [oom.pod, oom.containers].into_iter().flatten().reduce(most),
-            disk_bytes: pod_or_containers(Family::Disk),
+            disk_read: pod_or_containers(Family::DiskRead).or(unused),
+            disk_written: pod_or_containers(Family::DiskWritten).or(unused),
         }
     }
 }
@@ -278,10 +300,30 @@ mod tests {
         assert_eq!(value(report.oom_events), Some(0.0));
         assert_eq!(value(report.periods), Some(2493.0), "the pod's row alone, not its containers' on top");
         assert_eq!(value(report.throttled), Some(0.0));
-        assert_eq!(report.disk_bytes, None, "not in the text, not 0");
+        assert_eq!(report.disk(), None, "not in the text, not 0");
         let at = |count: Option<Count>| count.map(|count| count.at.to_bits());
         assert_ne!(at(report.drops()), at(report.periods), "each row has its own time");
         assert_eq!(pods.dropped, 0);
+    }
+
+    /// Recorded lines: `report` has written, and cadvisor names no disk of `sender`, which has not.
+    #[test]
+    fn a_pod_without_disk_traffic_has_none_once_anything_has_some() {
+        let recorded = r#"container_fs_writes_bytes_total{container="",device="/dev/vda",id="/",image="",name="",namespace="",pod=""} 1.3119488e+07 1795951497943
+container_fs_reads_bytes_total{container="",device="/dev/vda",id="/k/burstable/pod64a5",image="",name="",namespace="soak",pod="report"} 8192 1795951496912
+container_fs_reads_bytes_total{container="report",device="/dev/vda",id="/k/burstable/pod64a5/434c",image="guard.test/work:1",name="434c",namespace="soak",pod="report"} 8192 1795951501047
+container_fs_writes_bytes_total{container="",device="/dev/vda",id="/k/burstable/pod64a5",image="",name="",namespace="soak",pod="report"} 2.097152e+06 1795951496912
+container_oom_events_total{container="",id="/k/burstable/pod87ea",image="",name="",namespace="soak",pod="sender"} 0 1795951490592
+"#;
+        let disk = |text: &str, pod: &str| {
+            read(&[text.as_bytes()]).pods[&("soak".to_owned(), pod.to_owned())]
+                .disk()
+                .map(|count| (count.at, count.value))
+        };
+        assert_eq!(disk(recorded, "report"), Some((1_795_951_496.912, 2_105_344.0)), "the pod's rows alone");
+        assert_eq!(disk(recorded, "sender"), Some((1_795_951_490.592, 0.0)));
+        let without = recorded.lines().last().unwrap();
+        assert_eq!(disk(without, "sender"), None, "a node that counts nothing says nothing of any pod");
     }
 
     #[test]

@@ -37,13 +37,15 @@ pub enum Cause {
     Receive,
     /// Sent traffic is not what it has been.
     Transmit,
+    /// Disk traffic is not what it has been.
+    Disk,
     /// A metric of the user's own is not what it has been.
     Metric,
 }
 
 impl Cause {
     /// Every cause, in the order of the enum.
-    pub const ALL: [Cause; 16] = [
+    pub const ALL: [Cause; 17] = [
         Cause::CrashLoop,
         Cause::OomKilled,
         Cause::ImagePull,
@@ -59,6 +61,7 @@ impl Cause {
         Cause::Memory,
         Cause::Receive,
         Cause::Transmit,
+        Cause::Disk,
         Cause::Metric,
     ];
 
@@ -80,13 +83,14 @@ impl Cause {
             Cause::Memory => "memory",
             Cause::Receive => "receive",
             Cause::Transmit => "transmit",
+            Cause::Disk => "disk",
             Cause::Metric => "metric",
         }
     }
 
     /// True if Kubernetes itself states it: no learning is needed to believe it.
     pub fn is_fact(self) -> bool {
-        !matches!(self, Cause::Cpu | Cause::Memory | Cause::Receive | Cause::Transmit | Cause::Metric)
+        !matches!(self, Cause::Cpu | Cause::Memory | Cause::Receive | Cause::Transmit | Cause::Disk | Cause::Metric)
     }
 }
 

@@ -10,10 +10,14 @@ use crate::features::SIGNALS;
 use crate::report::FeatureView;
 use crate::words;
 
-/// The learnt features, in the order of the model's signals.
-pub const SIGNAL_CAUSES: [Cause; SIGNALS] = [Cause::Cpu, Cause::Memory, Cause::Receive, Cause::Transmit];
+/// What is compared with a pod's own past: the model's signals, and disk traffic.
+pub const FEATURES: usize = SIGNALS + 1;
+/// The place of disk traffic among them.
+pub const DISK: usize = SIGNALS;
+/// The causes of that name, in the order of the model's signals.
+pub const CAUSES: [Cause; FEATURES] = [Cause::Cpu, Cause::Memory, Cause::Receive, Cause::Transmit, Cause::Disk];
 
-const UNITS: [&str; SIGNALS] = ["cores", "bytes", "bytes_per_second", "bytes_per_second"];
+const UNITS: [&str; FEATURES] = ["cores", "bytes", "bytes_per_second", "bytes_per_second", "bytes_per_second"];
 
 /// What the net said of the next sample: mean and log variance of each residual.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -56,10 +60,10 @@ pub fn shares(residual: &[f32; SIGNALS], known: &[f32; SIGNALS], forecast: Optio
 }
 
 /// One line of the table of features.
-pub fn view(signal: usize, seen: f64, expected: Option<(f64, f64)>, share: f64) -> FeatureView {
+pub fn view(feature: usize, seen: f64, expected: Option<(f64, f64)>, share: f64) -> FeatureView {
     FeatureView {
-        name: SIGNAL_CAUSES[signal].name().to_owned(),
-        unit: UNITS[signal].to_owned(),
+        name: CAUSES[feature].name().to_owned(),
+        unit: UNITS[feature].to_owned(),
         seen: (!seen.is_nan()).then_some(seen),
         expected_low: expected.map(|range| range.0),
         expected_high: expected.map(|range| range.1),
@@ -68,11 +72,12 @@ pub fn view(signal: usize, seen: f64, expected: Option<(f64, f64)>, share: f64) 
 }
 
 /// A feature in words: `sent 2.1 MiB/s, expected 40 KiB/s to 180 KiB/s`.
-pub fn text(signal: usize, seen: f64, expected: Option<(f64, f64)>) -> String {
-    let (verb, figure): (&str, fn(f64) -> String) = match SIGNAL_CAUSES[signal] {
+pub fn text(feature: usize, seen: f64, expected: Option<(f64, f64)>) -> String {
+    let (verb, figure): (&str, fn(f64) -> String) = match CAUSES[feature] {
         Cause::Cpu => ("CPU", words::cores),
         Cause::Memory => ("memory", words::bytes),
         Cause::Receive => ("received", words::rate),
+        Cause::Disk => ("disk", words::rate),
         _ => ("sent", words::rate),
     };
     match expected {

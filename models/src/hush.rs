@@ -1,16 +1,20 @@
-//! Traffic that was steady and has all but stopped: the network takes silence for rest, which it mostly is, but not in a pod
-//! that never rests.
+//! Traffic that was steady and has all but stopped, or fallen to little together with the CPU it took: the network takes
+//! silence for rest, which it mostly is, but not in a pod that never rests.
 
 use serde::{Deserialize, Serialize};
 
-use crate::features::SIGNALS;
+use crate::features::{CPU, SIGNALS};
 
 /// Received and sent.
 const TRAFFIC: std::ops::Range<usize> = 2..SIGNALS;
 /// Under this share of the least that is expected it has all but stopped.
 const LEFT: f64 = 0.05;
+/// Under this share of the middle of what is expected, CPU and traffic in both directions at once, it has fallen to little.
+const LITTLE: f64 = 0.3;
 /// Steady is what stays within this factor from the least to the most that is expected ...
 const STEADY: f64 = 3.0;
+/// ... or within this one, where all three fall. CPU may be as it likes: it follows traffic, at a distance.
+const STEADY_ENOUGH: f64 = 6.0;
 /// ... and is worth to be called traffic, in bytes a second.
 const LEAST: f64 = 1000.0;
 /// So long it must last until it is believed in full, in seconds; less is a pause.
@@ -33,11 +37,15 @@ impl Hush {
         values: &[Option<f64>; SIGNALS],
         expected: &[Option<(f64, f64)>; SIGNALS],
     ) -> f64 {
-        let stopped = |signal: usize| match (values[signal], expected[signal]) {
-            (Some(value), Some((low, high))) => low >= LEAST && high <= STEADY * low && value < LEFT * low,
-            _ => false,
-        };
-        if !TRAFFIC.into_iter().any(stopped) {
+        let known = |signal: usize| values[signal].zip(expected[signal]);
+        let is_steady = |(low, high): (f64, f64), within: f64| low >= LEAST && high <= within * low;
+        let has_stopped =
+            |signal| known(signal).is_some_and(|(value, range)| is_steady(range, STEADY) && value < LEFT * range.0);
+        let is_little = |signal| known(signal).is_some_and(|(value, (low, high))| value < LITTLE * (low * high).sqrt());
+        let is_steady_enough = |signal: usize| expected[signal].is_some_and(|range| is_steady(range, STEADY_ENOUGH));
+        let has_fallen =
+            is_little(CPU) && TRAFFIC.into_iter().all(|signal| is_little(signal) && is_steady_enough(signal));
+        if !has_fallen && !TRAFFIC.into_iter().any(has_stopped) {
             self.since = None;
             return 0.0;
         }
@@ -78,6 +86,21 @@ mod tests {
             for at in [0.0, 60.0, 120.0] {
                 assert!(hush.step(at, &[None, None, Some(90.0), Some(0.0)], &expected) <= 0.0, "{range:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_falls_to_little_as_a_whole_is_believed_and_a_part_of_it_is_not() {
+        let expected = [Some((2e-3, 60e-3)), None, Some((2.5e3, 10e3)), Some((36e3, 160e3))];
+        let lasts = |values: [f64; 3]| {
+            let [cpu, received, sent] = values.map(Some);
+            let mut hush = Hush::default();
+            let step = |at| (100.0 * hush.step(at, &[cpu, None, received, sent], &expected)).round() as i64;
+            [0.0, 20.0, 40.0].map(step)
+        };
+        assert_eq!(lasts([2e-3, 1e3, 10e3]), [0, 43, 85]);
+        for part in [[10e-3, 1e3, 10e3], [2e-3, 4e3, 10e3], [2e-3, 1e3, 60e3]] {
+            assert_eq!(lasts(part), [0; 3], "{part:?}");
         }
     }
 

@@ -14,6 +14,7 @@ mod calibration;
 pub mod cause;
 mod confirm;
 pub mod detector;
+mod disk;
 pub mod engine;
 pub mod explain;
 pub mod features;

@@ -160,7 +160,7 @@ pub struct PodReport {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FeatureView {
-    /// `cpu`, `memory`, `receive`, `transmit`, or the name of a metric of the user's own.
+    /// `cpu`, `memory`, `receive`, `transmit`, `disk` where that is measured, or the name of a metric of the user's own.
     pub name: String,
     /// `cores`, `bytes`, `bytes_per_second`; empty if it is not known.
     pub unit: String,

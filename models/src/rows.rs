@@ -15,10 +15,14 @@ use crate::table::Row;
 
 /// Over a longer pause a rate would be the mean of what nobody watched.
 const MAX_PAUSE_SECONDS: f64 = 900.0;
+/// A total that is not in every row (cadvisor is read once a minute) holds for so long.
+const HOLDS_SECONDS: f64 = 180.0;
 /// Columns whose sum a second is the rate of dropped packets.
 const DROPS: [&str; 2] = ["network_receive_dropped_total", "network_transmit_dropped_total"];
 /// The same of network errors.
 const ERRORS: [&str; 2] = ["network_receive_errors_total", "network_transmit_errors_total"];
+/// The same of disk traffic, in bytes.
+const DISK: [&str; 2] = ["fs_reads_total", "fs_writes_total"];
 const OOM_EVENTS: &str = "oom_events_total";
 /// How Prometheus' conventions name what only grows: a custom column of such a name is looked at by its rate.
 const TOTAL: &str = "_total";
@@ -37,20 +41,47 @@ struct Before {
     ready: bool,
     ready_changed: Timestamp,
     restarts: u32,
-    drops: Option<f64>,
-    errors: Option<f64>,
-    oom_events: Option<f64>,
+    drops: Option<Total>,
+    errors: Option<Total>,
+    disk: Option<Total>,
+    oom_events: Option<Total>,
     /// The custom columns that are running totals.
     totals: Vec<(Arc<str>, f64)>,
+}
+
+/// A running total when it was last known, and by how much it had grown then, in how many seconds.
+#[derive(Clone, Copy, Debug)]
+struct Total {
+    at: f64,
+    value: f64,
+    grown: Option<(f64, f64)>,
+}
+
+impl Total {
+    /// What is known now, after `before`. A total that fell began again: what it had before nobody knows.
+    fn after(before: Option<Total>, now: Option<Total>, at: f64) -> Option<Total> {
+        let Some(now) = now else { return before.filter(|before| at - before.at <= HOLDS_SECONDS) };
+        let grown = before.map(|before| (now.value - before.value, now.at - before.at));
+        let grown = grown.filter(|(grown, seconds)| *grown >= 0.0 && *seconds <= MAX_PAUSE_SECONDS);
+        Some(Total { grown, ..now })
+    }
+
+    fn rate(self) -> Option<f64> {
+        self.grown.map(|(grown, seconds)| grown / seconds)
+    }
 }
 
 impl Rows {
     /// The sample of a row; `None` if it is not newer than the pod's row before.
     pub fn sample(&mut self, row: &Row) -> Option<PodSample> {
         let mut sample = row.sample();
-        let total = |columns: &[&str]| columns.iter().filter_map(|column| row.number(column)).reduce(|a, b| a + b);
+        let at = rules::seconds(row.at);
+        let total = |columns: &[&str]| {
+            let sum = columns.iter().filter_map(|column| row.number(column)).reduce(|a, b| a + b);
+            sum.map(|value| Total { at, value, grown: None })
+        };
         let mut now = Before {
-            at: rules::seconds(row.at),
+            at,
             first: row.at,
             ready: sample.facts.ready,
             // Until it is seen to change it may be so since the pod was made.
@@ -58,7 +89,8 @@ impl Rows {
             restarts: sample.facts.restarts,
             drops: total(&DROPS),
             errors: total(&ERRORS),
-            oom_events: row.number(OOM_EVENTS),
+            disk: total(&DISK),
+            oom_events: total(&[OOM_EVENTS]),
             totals: Vec::new(),
         };
         for (name, value) in row.custom() {
@@ -89,16 +121,24 @@ impl Before {
         self.first = before.first;
         self.ready_changed = if self.ready == before.ready { before.ready_changed } else { at };
         sample.reset = self.restarts > before.restarts;
+        for (now, before) in [
+            (&mut self.drops, before.drops),
+            (&mut self.errors, before.errors),
+            (&mut self.disk, before.disk),
+            (&mut self.oom_events, before.oom_events),
+        ] {
+            *now = Total::after(before, *now, self.at);
+        }
+        let measures = &mut sample.measures;
+        measures.drops_per_second = self.drops.and_then(Total::rate);
+        measures.network_errors_per_second = self.errors.and_then(Total::rate);
+        measures.disk_bytes_per_second = self.disk.and_then(Total::rate);
+        measures.oom_events = self.oom_events.and_then(|total| total.grown).map(|(grown, _)| grown);
         let pause = self.at - before.at;
         if pause > MAX_PAUSE_SECONDS {
             return;
         }
-        // A total that fell began again: what it had before nobody knows.
         let grown = |now: Option<f64>, then: Option<f64>| Some(now? - then?).filter(|grown| *grown >= 0.0);
-        let measures = &mut sample.measures;
-        measures.drops_per_second = grown(self.drops, before.drops).map(|grown| grown / pause);
-        measures.network_errors_per_second = grown(self.errors, before.errors).map(|grown| grown / pause);
-        measures.oom_events = grown(self.oom_events, before.oom_events);
         for (name, now) in &self.totals {
             let then = before.totals.iter().find(|(other, _)| other == name).map(|(_, total)| *total);
             if let Some(grown) = grown(Some(*now), then) {
@@ -134,6 +174,19 @@ mod tests {
         assert_eq!((measures(1).drops_per_second, measures(1).oom_events), (Some(2.0), Some(1.0)));
         assert_eq!((measures(2).drops_per_second, measures(2).oom_events), (None, Some(0.0)));
         assert!(found[1].as_ref().unwrap().reset && !found[2].as_ref().unwrap().reset);
+    }
+
+    #[test]
+    fn a_total_that_is_not_in_every_row_holds_until_it_is_known_again() {
+        let table = "timestamp,namespace,pod,fs_reads_total,fs_writes_total\n2026-11-22T13:00:00Z,shop,a,10,90\n\
+                     2026-11-22T13:00:30Z,shop,a,,\n2026-11-22T13:01:00Z,shop,a,10,690\n2026-11-22T13:01:30Z,shop,a,,\n\
+                     2026-11-22T13:04:30Z,shop,a,,\n";
+        let mut rows = Rows::default();
+        let found: Vec<_> = Reader::new(table.as_bytes())
+            .unwrap()
+            .map(|row| rows.sample(&row.unwrap()).unwrap().measures.disk_bytes_per_second)
+            .collect();
+        assert_eq!(found, [None, None, Some(10.0), Some(10.0), None]);
     }
 
     #[test]

@@ -153,9 +153,7 @@ impl Memory {
         let Some(before) = self.cadvisor.replace(*after) else { return };
         let m = &mut self.measures;
         renew(&mut m.drops_per_second, before.drops(), after.drops(), |grown, seconds| Some(grown / seconds));
-        renew(&mut m.disk_bytes_per_second, before.disk_bytes, after.disk_bytes, |grown, seconds| {
-            Some(grown / seconds)
-        });
+        renew(&mut m.disk_bytes_per_second, before.disk(), after.disk(), |grown, seconds| Some(grown / seconds));
         renew(&mut m.oom_events, before.oom_events, after.oom_events, |grown, _| Some(grown));
         let throttled = before.throttled.zip(after.throttled).and_then(|(b, a)| grown(b.pair(), a.pair()));
         renew(&mut m.throttled_share, before.periods, after.periods, |periods, _| {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::cause::{Cause, Reason};
 use crate::detector::Detector;
 use crate::engine::{HIDDEN, Outputs};
-use crate::explain::{self, Forecast, SIGNAL_CAUSES};
+use crate::explain::{self, DISK, Forecast};
 use crate::features::{self, Features, INPUTS, SIGNALS};
 use crate::metric::{self, Metric};
 use crate::report::{FeatureView, ModelInfo, PodReport, State};
@@ -177,7 +177,7 @@ impl Scorer {
         // `meet` has made an entry for every sample of this tick.
         let series = self.series.entry(facts.uid.clone()).or_insert_with(|| Series::new(sample, None));
         let silent = series.last_fresh.is_some_and(|at| seconds - at > stale_after);
-        let measured = either_known(series.learnt(), series.suspected_metrics()).filter(|_| !silent);
+        let measured = either_known(series.learnt(), series.suspected_others()).filter(|_| !silent);
         let custom = series.custom();
         let mut reasons = rules::reasons(facts, &sample.measures, custom, seconds);
         let excuse = series.excuse(sample, load(measured, &reasons));
@@ -188,6 +188,7 @@ impl Scorer {
         let fact = reasons.first().map(|reason| reason.score);
         if !silent {
             reasons.extend(learnt_reasons(series, series.learnt().map(believed), excuse));
+            reasons.extend(disk_reason(series, believed, excuse));
             reasons.extend(metric_reasons(series, believed, excuse));
         }
         let stated = |r: &Reason| r.cause.is_fact() && r.score >= line;
@@ -298,9 +299,15 @@ fn learnt_reasons(series: &Series, learnt: Option<f64>, excuse: Option<Habit>) -
     let reason = |signal: usize| {
         let text = explain::text(signal, seen.values[signal]?, seen.expected[signal]);
         let score = probability * seen.share[signal] / top;
-        Some(Reason { cause: SIGNAL_CAUSES[signal], score, text: excused(text, excuse) })
+        Some(Reason { cause: explain::CAUSES[signal], score, text: excused(text, excuse) })
     };
     (0..SIGNALS).filter(named).filter_map(reason).collect()
+}
+
+fn disk_reason(series: &Series, believed: impl Fn(f64) -> f64, excuse: Option<Habit>) -> Option<Reason> {
+    let score = believed(series.disk.suspicion()?);
+    let text = excused(series.disk.text(), excuse);
+    (score >= NAMED_PROBABILITY).then_some(Reason { cause: Cause::Disk, score, text })
 }
 
 fn metric_reasons(series: &Series, believed: impl Fn(f64) -> f64, excuse: Option<Habit>) -> Vec<Reason> {
@@ -323,24 +330,27 @@ fn excused(text: String, excuse: Option<Habit>) -> String {
 fn views(series: &Series) -> Vec<FeatureView> {
     let seen = &series.seen;
     let learnt = series.learnt().unwrap_or(0.0);
+    let disk = series.disk.suspicion().unwrap_or(0.0);
     let metrics: Vec<(&String, &Metric, f64)> =
         series.metrics.iter().map(|(name, metric)| (name, metric, metric.suspicion().unwrap_or(0.0))).collect();
-    let others: f64 = metrics.iter().map(|(_, _, suspicion)| suspicion).sum();
-    // Without metrics, or while nothing is suspected, the shares of the signals stand as they are.
+    let others: f64 = disk + metrics.iter().map(|(_, _, suspicion)| suspicion).sum::<f64>();
+    // While nothing else is suspected the shares of the signals stand as they are.
     let of_signals = if others > 0.0 { learnt / (learnt + others) } else { 1.0 };
+    let of_other = |suspicion: f64| if others > 0.0 { suspicion / (learnt + others) } else { 0.0 };
     let signals = (0..SIGNALS).map(|signal| {
         let value = seen.values[signal].unwrap_or(f64::NAN);
         explain::view(signal, value, seen.expected[signal], seen.share[signal] * of_signals)
     });
+    let disk = series.disk.rate.map(|rate| explain::view(DISK, rate, series.disk.expected, of_other(disk)));
     let own = metrics.iter().map(|(name, metric, suspicion)| FeatureView {
         name: (*name).clone(),
         unit: String::new(),
         seen: Some(metric.value),
         expected_low: metric.expected.map(|range| range.0),
         expected_high: metric.expected.map(|range| range.1),
-        share: if others > 0.0 { suspicion / (learnt + others) } else { 0.0 },
+        share: of_other(*suspicion),
     });
-    signals.chain(own).collect()
+    signals.chain(disk).chain(own).collect()
 }
 
 #[cfg(test)]

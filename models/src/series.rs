@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
 use crate::confirm::{Doubt, confirmed};
+use crate::disk::Disk;
 use crate::engine::HIDDEN;
 use crate::explain::Forecast;
 use crate::features::{self, CPU, MEMORY, Normaliser, SIGNALS};
@@ -38,6 +39,8 @@ pub(crate) struct Baseline {
     pub(crate) memory_level: Level,
     #[serde(default)]
     pub(crate) recurrence: Recurrence,
+    #[serde(default)]
+    disk: Disk,
     #[serde(default)]
     pub(crate) metrics: BTreeMap<String, Metric>,
     pub(crate) revision: Option<String>,
@@ -74,6 +77,8 @@ pub(crate) struct Series {
     #[serde(default)]
     hush: Hush,
     #[serde(default)]
+    pub(crate) disk: Disk,
+    #[serde(default)]
     recurrence: Recurrence,
     /// Metrics of the user's own, by name.
     #[serde(default)]
@@ -109,6 +114,7 @@ impl Series {
             memory_level: baseline.map(|b| b.memory_level.inherited()).unwrap_or_default(),
             memory_trend: Trend::default(),
             hush: Hush::default(),
+            disk: baseline.map(|b| b.disk.inherited()).unwrap_or_default(),
             recurrence: baseline.map(|b| b.recurrence.clone()).unwrap_or_default(),
             metrics: baseline.map(|b| b.metrics.iter().map(heir).collect()).unwrap_or_default(),
             history: VecDeque::new(),
@@ -138,6 +144,7 @@ impl Series {
             self.last_fresh = Some(now);
             self.cpu_level.step(sample.at, sample.measures.cpu_limit_share);
             self.memory_level.step(sample.at, sample.measures.memory_limit_share);
+            self.disk.step(sample.at, sample.measures.disk_bytes_per_second);
             self.memory_trend.step(sample.at, sample.measures.memory_bytes, sample.reset);
             for (name, value) in &sample.metrics {
                 match self.metrics.get_mut(&**name) {
@@ -188,9 +195,9 @@ impl Series {
         Some(confirmed(probability, Doubt { before, cpu_share, memory_share, age: self.age }))
     }
 
-    /// The probability that one of the user's own metrics is wrong; `None` while none of them may speak.
-    pub(crate) fn suspected_metrics(&self) -> Option<f64> {
-        self.metrics.values().filter_map(Metric::suspicion).reduce(either)
+    /// The probability that disk traffic or one of the user's own metrics is wrong; `None` while none of them may speak.
+    pub(crate) fn suspected_others(&self) -> Option<f64> {
+        self.disk.suspicion().into_iter().chain(self.metrics.values().filter_map(Metric::suspicion)).reduce(either)
     }
 
     /// Keeps this tick for sparklines and trends.
@@ -233,6 +240,7 @@ impl Series {
             cpu_level: self.cpu_level,
             memory_level: self.memory_level,
             recurrence: self.recurrence.clone(),
+            disk: self.disk.clone(),
             metrics: self.metrics.clone(),
             revision: sample.facts.revision.clone(),
             at: now,

@@ -61,7 +61,7 @@ pub fn pod(cluster: &Cluster, service: &str) -> Result<String> {
     Ok(first.trim_start_matches("pod/").to_owned())
 }
 
-/// Starts a fault in one pod: `cpu`, `leak`, `egress` or `crash`. It ends by itself, but for `crash` also with `none`.
+/// Starts a fault in one pod: `cpu`, `leak`, `egress`, `disk` or `crash`. It ends by itself, but for `crash` also with `none`.
 ///
 /// # Errors
 /// If the pod does not take it.

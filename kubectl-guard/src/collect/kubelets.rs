@@ -32,7 +32,6 @@ pub(super) struct Kubelets {
 #[derive(Default)]
 struct Node {
     sampler: Sampler,
-    cadvisor: Cadvisor,
     cadvisor_at: Option<Timestamp>,
 }
 
@@ -98,25 +97,29 @@ impl Kubelets {
         let now = rules::seconds(at);
         let mine: Vec<PodFacts> = pods.iter().filter(|pod| pod.node.as_deref() == Some(&files.node)).cloned().collect();
         let samples = node.sampler.tick(now, Some(&summary), fresh.as_ref(), &mine);
-        if let Some(fresh) = fresh {
-            (node.cadvisor, node.cadvisor_at) = (fresh, Some(at));
+        if fresh.is_some() {
+            node.cadvisor_at = Some(at);
         }
         for sample in samples {
             let mut row = Row::of(at, &sample);
-            totals(&mut row, &sample.facts.uid, &summary, &node.cadvisor);
+            totals(&mut row, &sample.facts.uid, &summary, fresh.as_ref());
             look.rows.push(row);
         }
     }
 }
 
-/// Running totals, as the kubelet counts them.
-fn totals(row: &mut Row, uid: &str, summary: &Summary, cadvisor: &Cadvisor) {
+/// Running totals, as the kubelet counts them. Those of cadvisor stand in the rows for which it was read: a total that is
+/// shown again would look like one that does not grow.
+fn totals(row: &mut Row, uid: &str, summary: &Summary, cadvisor: Option<&Cadvisor>) {
     let network = summary.pods.iter().find(|pod| pod.uid == uid).and_then(|pod| pod.network);
     row.set("network_receive_errors_total", network.and_then(|network| network.receive_errors));
     row.set("network_transmit_errors_total", network.and_then(|network| network.transmit_errors));
-    let Some(counts) = cadvisor.pods.get(&(row.namespace.clone(), row.pod.clone())) else { return };
+    let named = |read: &Cadvisor| read.pods.get(&(row.namespace.clone(), row.pod.clone())).copied();
+    let Some(counts) = cadvisor.and_then(named) else { return };
     row.set("network_receive_dropped_total", counts.receive_drops.map(|count| count.value));
     row.set("network_transmit_dropped_total", counts.transmit_drops.map(|count| count.value));
+    row.set("fs_reads_total", counts.disk_read.map(|count| count.value));
+    row.set("fs_writes_total", counts.disk_written.map(|count| count.value));
     row.set("oom_events_total", counts.oom_events.map(|count| count.value));
 }
 

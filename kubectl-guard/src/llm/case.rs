@@ -20,7 +20,7 @@ const OTHER: &str = "other";
 
 pub(super) const KINDS: &[&str] =
     &["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "ReplicationController", "Pod", "Node"];
-const FEATURES: &[&str] = &["cpu", "memory", "receive", "transmit"];
+const FEATURES: &[&str] = &["cpu", "memory", "receive", "transmit", "disk"];
 const UNITS: &[&str] = &["cores", "bytes", "bytes_per_second"];
 const ENDS: &[&str] = &[
     "Completed",

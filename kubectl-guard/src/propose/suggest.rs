@@ -116,6 +116,11 @@ fn by_cause(cause: Cause) -> Suggestion {
             "see the callers",
             "what it receives is decided by its callers: look at them; if the load is real, --action scale shares it",
         ),
+        Cause::Disk => Suggestion::look(
+            "see the disk",
+            "see what it reads and writes: a cache without memory, a dump, a log that grows; a restart ends a runaway job, and \
+             nothing that is asked of it",
+        ),
         Cause::Metric => Suggestion::look(
             "see the metric",
             "what this metric counts decides what helps: look at what changed when it did",

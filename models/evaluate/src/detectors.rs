@@ -27,9 +27,12 @@ pub(crate) trait Detector {
 /// A detector by its name.
 pub(crate) type Make = (&'static str, fn() -> Box<dyn Detector>);
 
+/// The name of the rule that others are beside.
+pub(crate) const CPU_AT_LIMIT: &str = "CPU at its limit";
+
 /// All of them.
 pub(crate) const BASELINES: [Make; 9] = [
-    ("CPU at its limit", || Box::new(CpuAtLimit)),
+    (CPU_AT_LIMIT, || Box::new(CpuAtLimit)),
     ("robust z", || Box::new(RobustZ::default())),
     ("robust z, two in a row", || Box::new(TwoInARow::of(RobustZ::default()))),
     ("robust z of CPU, two in a row", || Box::new(TwoInARow::of(RobustZ::of_cpu()))),

@@ -348,7 +348,8 @@ proptest::proptest! {
                 periods: count,
                 throttled: Some(Count { at: started, value: cpu.abs() }),
                 oom_events: count,
-                disk_bytes: count,
+                disk_read: None,
+                disk_written: count,
             };
             let cadvisor = Cadvisor { pods: [((String::new(), String::new()), slow)].into(), dropped: 0 };
             let m = sampler.tick(1000.0, Some(&summary).filter(|_| present), Some(&cadvisor), &pods)[0].measures;

@@ -125,6 +125,27 @@ fn a_metric_of_ones_own_is_scored_named_and_shown() {
 }
 
 #[test]
+fn disk_traffic_is_scored_named_and_shown_where_it_is_measured() {
+    let mut scorer = scorer();
+    let mut tick = |tick: i64, rate: Option<f64>| {
+        let mut sample = sample(tick, facts("cart-1"), 40e3);
+        sample.measures.disk_bytes_per_second = rate;
+        scorer.tick(at(tick), &[sample]).remove(0)
+    };
+    // A reading of cadvisor is held by four ticks.
+    let calm: Vec<PodReport> = (0..60).map(|i| tick(i, Some(1e3 * (i / 4 % 3) as f64))).collect();
+    assert!(calm[20..].iter().all(|r| r.state == State::Ok && r.score.is_some_and(|s| s < 0.5)));
+    let first: Vec<PodReport> = (60..64).map(|i| tick(i, Some(11e6))).collect();
+    assert!(first.iter().all(|r| r.state == State::Ok), "one reading may be a burst");
+    let second = tick(64, Some(21e6));
+    assert_eq!((second.state, second.reasons[0].cause), (State::Anomalous, Cause::Disk), "{:?}", second.reasons);
+    assert!(second.reasons[0].text.starts_with("disk 20 MiB/s, expected "), "{}", second.reasons[0].text);
+    let disk = second.features.iter().find(|view| view.name == "disk").expect("it is measured");
+    assert!(disk.share > 0.5 && disk.seen == Some(21e6), "{disk:?}");
+    assert!(tick(65, None).features.iter().all(|view| view.name != "disk"));
+}
+
+#[test]
 fn a_new_pod_inherits_what_its_workloads_metrics_were_like() {
     let mut scorer = scorer();
     let with = |name: &str, tick: i64, queue: f64| PodSample {

@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use guard_model::alert::Alert;
 use guard_model::cause::Reason;
-use guard_model::explain::{self, SIGNAL_CAUSES};
-use guard_model::features::SIGNALS;
+use guard_model::explain;
 use guard_model::report::{FeatureView, KubeletState, ModelInfo, NodeReport, PodReport, State, VERSION};
 use guard_model::rules::{self, Custom};
 use guard_model::sample::{Measures, Phase, PodFacts};
@@ -24,9 +23,9 @@ use crate::scores::{Scores, Silent};
 /// Scores come this much later than from the exporters, in seconds: the scrape interval, and what a store behind it
 /// takes. With the minute that scores may be old anyway this is where the alert about stale scores begins.
 const LAG: f64 = 120.0;
-/// The features of the metrics, in the order of the model's signals.
-const FEATURES: [&str; SIGNALS] =
-    ["cpu_cores", "memory_bytes", "receive_bytes_per_second", "transmit_bytes_per_second"];
+/// The features of the metrics, in the order of [`explain::CAUSES`].
+const FEATURES: [&str; explain::FEATURES] =
+    ["cpu_cores", "memory_bytes", "receive_bytes_per_second", "transmit_bytes_per_second", "disk_bytes_per_second"];
 
 /// The scores of the pods that the user sees.
 ///
@@ -145,7 +144,7 @@ fn silent(answers: &Answers, facts: &[PodFacts], nodes: &BTreeMap<String, NodeRe
 struct Figures {
     score: Option<f64>,
     since: Option<Timestamp>,
-    features: [Feature; SIGNALS],
+    features: [Feature; explain::FEATURES],
 }
 
 #[derive(Clone, Copy, Default)]
@@ -260,7 +259,7 @@ fn pod(fact: &PodFacts, state: State, figures: &Figures, line: f64, now: Timesta
 /// Features outside their range, as one reason with the cause of the furthest: no fact takes the pod over its line, so
 /// together they do.
 fn learnt(figures: &Figures) -> Option<Reason> {
-    let mut outside: Vec<(usize, f64)> = (0..SIGNALS)
+    let mut outside: Vec<(usize, f64)> = (0..explain::FEATURES)
         .filter_map(|signal| Some((signal, figures.features[signal].deviation?.abs())))
         .filter(|(_, deviation)| *deviation > 1.0)
         .collect();
@@ -271,7 +270,7 @@ fn learnt(figures: &Figures) -> Option<Reason> {
     };
     let texts: Vec<String> = outside.iter().filter_map(text).collect();
     let (signal, _) = outside.first()?;
-    Some(Reason { cause: SIGNAL_CAUSES[*signal], score: figures.score?, text: texts.join("; ") })
+    Some(Reason { cause: explain::CAUSES[*signal], score: figures.score?, text: texts.join("; ") })
 }
 
 fn features(figures: &Figures) -> Vec<FeatureView> {
