@@ -22,7 +22,7 @@ use crate::sink::Sink;
 mod queue;
 mod turns;
 
-pub use queue::{Key, Proposer, Queue, Waiting};
+pub use queue::{Asked, Key, Proposer, Queue, Waiting};
 pub use turns::{GRACE, Turn, Turns};
 
 /// A plan as it is shown to a person.
@@ -36,12 +36,14 @@ pub struct Shown {
     pub digest: String,
     /// What `fix` would print, without colours: plan, diff, guard rails, rights.
     pub text: String,
+    /// What was asked for; `None` left it to the evidence.
+    pub asked: Option<Asked>,
 }
 
 impl Shown {
-    /// This plan, and whether the user may do each step.
-    pub fn new(plan: Plan, verdicts: Vec<Verdict>) -> Self {
-        Self { digest: plan.digest(), text: render(&plan, &verdicts), plan, verdicts }
+    /// This plan, whether the user may do each step, and what it was asked for.
+    pub fn new(plan: Plan, verdicts: Vec<Verdict>, asked: Option<Asked>) -> Self {
+        Self { digest: plan.digest(), text: render(&plan, &verdicts), plan, verdicts, asked }
     }
 }
 
@@ -59,11 +61,17 @@ pub enum Look {
 
 /// Where plans are looked at and approved.
 pub trait Desk: Send + Sync {
-    /// What could be done about this target now; `namespace` is empty for a node. Only reads.
+    /// What could be done about this target now, or whether what is `asked` can be; `namespace` is empty for a node. Only
+    /// reads.
     ///
     /// # Errors
     /// The scores or the cluster cannot be read, or a guard rail refuses.
-    fn look(&self, namespace: &str, target: &TargetName) -> impl Future<Output = Result<Look, Error>> + Send;
+    fn look(
+        &self,
+        namespace: &str,
+        target: &TargetName,
+        asked: Option<&Asked>,
+    ) -> impl Future<Output = Result<Look, Error>> + Send;
 
     /// Carries out the plan that was shown, if it still comes out the same and `typed` is the name of its target. Whoever
     /// stops waiting for it stops nothing: it goes on to its end. Each line about it is given to `said`.
@@ -118,11 +126,11 @@ impl ClusterDesk {
 }
 
 impl Desk for ClusterDesk {
-    async fn look(&self, namespace: &str, target: &TargetName) -> Result<Look, Error> {
+    async fn look(&self, namespace: &str, target: &TargetName, asked: Option<&Asked>) -> Result<Look, Error> {
         let (send, mut notes) = mpsc::unbounded_channel();
         let look = {
             let console = Console::saying(move |line| drop(send.send(line.to_owned())));
-            self.reach(&self.connection(namespace), &console).look(namespace, target).await?
+            self.reach(&self.connection(namespace), &console).look(namespace, target, asked).await?
         };
         let Look::Plan(mut shown) = look else { return Ok(look) };
         while let Some(note) = notes.recv().await {

@@ -42,7 +42,7 @@ function place() {
 
 function path([kind, namespace, name, ...rest]) {
   if (kind === "pod") return `/api/pod/${namespace}/${name}`;
-  if (kind === "plan") return `/api/plan/${namespace}/${name}/${rest[0]}`;
+  if (kind === "plan") return `/api/plan/${[namespace, name, ...rest].join("/")}`;
   return kind === "history" ? "/api/history" : "/api/fleet";
 }
 

@@ -6,9 +6,10 @@ import { age, score } from "/words.js";
 const target = (namespace, name) => (namespace === "" ? name : `${name} in ${namespace}`);
 const time = (at) => new Date(at).toLocaleTimeString();
 
-/** Where the plan for a target is, such as `deployment/cart`; a node has no namespace. */
-export function planLink(namespace, name) {
-  return `#/plan/${encodeURIComponent(namespace === "" ? "-" : namespace)}/${name.split("/").map(encodeURIComponent).join("/")}`;
+/** Where the plan for a target is, such as `deployment/cart`; a node has no namespace. `by` says who proposes it, such as `agent tom`. */
+export function planLink(namespace, name, by = "guard") {
+  const agent = by.startsWith("agent ") ? ["by", by.slice("agent ".length)] : [];
+  return `#/plan/${[namespace === "" ? "-" : namespace, ...name.split("/"), ...agent].map(encodeURIComponent).join("/")}`;
 }
 
 /** What waits for somebody's word. */
@@ -17,15 +18,16 @@ export function proposals(desk, at) {
   const rows = desk.items.map((item) => ({
     mark: "over",
     cells: [
-      el("a", { href: planLink(item.namespace, item.target) }, item.action),
+      el("a", { href: planLink(item.namespace, item.target, item.by) }, item.action),
       score(item.score),
       item.namespace,
       `${age(item.at, at)} ago`,
+      item.by,
       item.reason ?? "",
     ],
   }));
   const caption = desk.readOnly === null ? "Proposals that wait for a person" : "Proposals";
-  return table(caption, ["Proposal", "Score", "Namespace", "Since", "Reason"], rows);
+  return table(caption, ["Proposal", "Score", "Namespace", "Since", "By", "Reason"], rows);
 }
 
 /** A plan, as `fix` shows it, with the confirmation below it. */

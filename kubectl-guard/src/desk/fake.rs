@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
-use super::{Desk, Look, Proposer, Shown, Waiting};
+use super::{Asked, Desk, Look, Proposer, Shown, Waiting};
 use crate::approve::{NotApproved, Screen, Way, approve};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::plan::examples::{Typist, now, plan};
 use crate::plan::{ActionKind, TargetName, Verdict};
 
-/// Shows a plan to restart `deployment/web`; carries it out when it is let.
+/// Shows a plan to restart `deployment/web`, or to do what is asked; carries it out when it is let.
 #[derive(Default)]
 pub(crate) struct FakeDesk {
     /// Why there is no plan.
@@ -26,7 +26,7 @@ pub(crate) struct FakeDesk {
 
 /// The plan that it shows.
 pub(crate) fn shown() -> Shown {
-    Shown::new(plan(ActionKind::Restart), vec![Verdict::Allowed])
+    Shown::new(plan(ActionKind::Restart), vec![Verdict::Allowed], None)
 }
 
 /// The proposal that it is for.
@@ -40,18 +40,20 @@ pub(crate) fn waiting() -> Waiting {
         at: now(),
         command: "kubectl guard fix deployment/web -n shop".to_owned(),
         by: Proposer::Guard,
+        asked: None,
     }
 }
 
 impl Desk for Arc<FakeDesk> {
-    async fn look(&self, _: &str, target: &TargetName) -> Result<Look, Error> {
+    async fn look(&self, _: &str, target: &TargetName, asked: Option<&Asked>) -> Result<Look, Error> {
         if let Some(why) = &self.nothing {
             return Ok(Look::Nothing { why: why.clone() });
         }
         if target.name != "web" {
             return Err(Error::NotFound { what: target.to_string() });
         }
-        Ok(Look::Plan(Box::new(shown())))
+        let plan = asked.map_or_else(|| shown().plan, |asked| plan(asked.action));
+        Ok(Look::Plan(Box::new(Shown::new(plan, vec![Verdict::Allowed], asked.cloned()))))
     }
 
     async fn carry_out(&self, shown: &Shown, typed: &str, said: &(dyn Fn(&str) + Sync)) -> Result<Exit, Error> {

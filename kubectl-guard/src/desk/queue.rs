@@ -7,6 +7,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use crate::plan::ActionKind;
+use crate::propose::Wish;
+
 /// Namespace and target, as `shop` and `deployment/cart`; the namespace of a node is empty.
 pub type Key = (String, String);
 
@@ -30,6 +33,25 @@ pub struct Waiting {
     /// Whose idea it is.
     #[serde(default)]
     pub by: Proposer,
+    /// What is to be done, where that is not left to the evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
+}
+
+/// What somebody would have done to a target. Like a flag of `fix` it says what the plan is for, and nothing else about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The action.
+    pub action: ActionKind,
+    /// How many replicas there are to be, with `scale`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+}
+
+impl From<&Asked> for Wish {
+    fn from(asked: &Asked) -> Self {
+        Wish { action: Some(asked.action), replicas: asked.replicas, ..Wish::default() }
+    }
 }
 
 /// Whose idea a proposal is. Nobody's can be approved without a person: a proposal that waits holds no plan, and the one that
@@ -101,7 +123,13 @@ impl Queue {
         self.lock().waiting.clone()
     }
 
-    /// Puts the proposal for this target aside; false if there is none.
+    /// The proposal of this one for this target.
+    pub fn find(&self, namespace: &str, target: &str, by: &Proposer) -> Option<Waiting> {
+        let is_it = |each: &&Waiting| each.namespace == namespace && each.target == target && each.by == *by;
+        self.lock().waiting.iter().find(is_it).cloned()
+    }
+
+    /// Puts the proposals for this target aside; false if there is none.
     pub fn decline(&self, namespace: &str, target: &str) -> bool {
         let key = (namespace.to_owned(), target.to_owned());
         let mut queued = self.lock();
@@ -144,7 +172,22 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
             command: String::new(),
             by: Proposer::Guard,
+            asked: None,
         }
+    }
+
+    #[test]
+    fn each_proposer_of_a_target_has_a_proposal_of_its_own() {
+        let queue = Queue::default();
+        let agent = Proposer::Agent("night-watch".to_owned());
+        let asked = Some(Asked { action: ActionKind::Scale, replicas: Some(3) });
+        let theirs = Waiting { by: agent.clone(), asked, ..waiting("deployment/cart") };
+        queue.set(vec![waiting("deployment/cart"), theirs.clone()]);
+        let find = |target: &str, by: &Proposer| queue.find("shop", target, by);
+        assert_eq!(find("deployment/cart", &agent), Some(theirs));
+        assert_eq!(find("deployment/cart", &Proposer::Guard), Some(waiting("deployment/cart")));
+        assert_eq!(find("deployment/web", &agent), None);
+        assert!(queue.decline("shop", "deployment/cart") && queue.waiting().is_empty(), "whoever proposed it");
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use super::{Part, Shared};
 use crate::commands::fix;
 use crate::config::{Config, Remediation};
 use crate::connect::Connection;
-use crate::desk::Key;
+use crate::desk::{Asked, Key};
 use crate::error::Error;
 use crate::plan::{ActionKind, Kind, Plan, Source, TargetName, is_name, target_of};
 use crate::propose::{Proposal, Wish};
@@ -234,13 +234,21 @@ impl Proposing<'_> {
         let why = match self.wish(&agent, ask, &known) {
             Err(why) => why,
             Ok((target, score)) => {
-                let wish = Wish { action: Some(ask.action), replicas: ask.replicas, ..Wish::default() };
+                let asked = Asked { action: ask.action, replicas: ask.replicas };
                 let scores = Tabled(reports);
-                match fix::proposal(self.connection, self.shared.console, &ask.namespace, &target, &wish, scores).await
+                match fix::proposal(
+                    self.connection,
+                    self.shared.console,
+                    &ask.namespace,
+                    &target,
+                    &Wish::from(&asked),
+                    scores,
+                )
+                .await
                 {
                     Ok(Proposal::Plan(plan)) => {
                         let key = (ask.namespace.clone(), target.to_string());
-                        let waiting = asked(&key, ask, score, &plan, by);
+                        let waiting = of_agent(&key, ask, asked, score, &plan, by);
                         self.propose(&waiting, &plan)?;
                         self.asked.insert((key, agent), waiting);
                         self.tell();
@@ -345,7 +353,14 @@ fn action(plan: &Plan) -> String {
     plan.steps.first().map(|step| step.action.on(&step.target)).unwrap_or_default()
 }
 
-fn asked((namespace, target): &Key, ask: &Ask, score: Option<f64>, plan: &Plan, by: Proposer) -> Waiting {
+fn of_agent(
+    (namespace, target): &Key,
+    ask: &Ask,
+    asked: Asked,
+    score: Option<f64>,
+    plan: &Plan,
+    by: Proposer,
+) -> Waiting {
     let replicas = ask.replicas.map(|replicas| format!(" --replicas {replicas}")).unwrap_or_default();
     Waiting {
         namespace: namespace.clone(),
@@ -356,6 +371,7 @@ fn asked((namespace, target): &Key, ask: &Ask, score: Option<f64>, plan: &Plan, 
         at: Timestamp::now(),
         command: format!("kubectl guard fix {target} -n {namespace} --action {}{replicas}", ask.action.name()),
         by,
+        asked: Some(asked),
     }
 }
 
@@ -369,6 +385,7 @@ fn waiting((namespace, target): &Key, pod: &PodReport, plan: &Plan) -> Waiting {
         at: Timestamp::now(),
         command: format!("kubectl guard fix {target} -n {namespace}"),
         by: Proposer::Guard,
+        asked: None,
     }
 }
 

@@ -102,8 +102,8 @@ fn refused(why: &'static str) -> Job<'static> {
 fn at_desk<D: Desk>(desk: &D, intent: Intent, news: Sender<News>) -> Job<'_> {
     Box::pin(async move {
         match intent {
-            Intent::Look { number, namespace, target } => {
-                let look = desk.look(&namespace, &target).await;
+            Intent::Look { number, namespace, target, asked } => {
+                let look = desk.look(&namespace, &target, asked.as_ref()).await;
                 News::Looked(number, look.map_err(|error| words(&error)))
             }
             Intent::CarryOut { shown, typed } => {

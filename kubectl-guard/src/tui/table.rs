@@ -9,6 +9,7 @@ use super::snapshot::{Past, Snapshot};
 use super::text::{Tone, Toned, filled};
 use crate::apply::StepOutcome;
 use crate::audit::Closed;
+use crate::desk::Waiting;
 use crate::render;
 use crate::rows::Row;
 use crate::sanitise;
@@ -191,8 +192,8 @@ fn incidents(seen: &Snapshot, order: usize) -> Vec<Line> {
 }
 
 /// The key of a proposal.
-pub fn plan_key(namespace: &str, target: &str) -> String {
-    format!("{namespace} {target}")
+pub fn plan_key(waiting: &Waiting) -> String {
+    format!("{} {} {}", waiting.namespace, waiting.target, waiting.by)
 }
 
 fn plans(seen: &Snapshot, order: usize) -> Vec<Line> {
@@ -211,7 +212,7 @@ fn plans(seen: &Snapshot, order: usize) -> Vec<Line> {
             waiting.by.to_string().into(),
             waiting.reason.clone().unwrap_or_default().into(),
         ];
-        Line { key: plan_key(&waiting.namespace, &waiting.target), cells }
+        Line { key: plan_key(waiting), cells }
     };
     all.into_iter().map(line).collect()
 }

@@ -20,7 +20,8 @@ use crate::approve::{self, Approval};
 use crate::audit;
 use crate::commands::demo;
 use crate::console::capture;
-use crate::desk::{Look, Proposer, Shown, fake};
+use crate::desk::{Asked, Look, Proposer, Shown, fake};
+use crate::plan::ActionKind;
 use crate::run::history;
 use crate::run::state::Waiting;
 use crate::verify::Outcome;
@@ -54,6 +55,7 @@ fn waiting(name: &str, score: f64, second: i64) -> Waiting {
         at: at(second),
         command: format!("kubectl guard fix deployment/{name} -n shop"),
         by: Proposer::Guard,
+        asked: None,
     }
 }
 
@@ -103,7 +105,11 @@ fn snapshot() -> Snapshot {
         failing: Vec::new(),
         scored: scored(),
         waiting: vec![
-            Waiting { by: Proposer::Agent("night-watch".into()), ..waiting("cart", 0.81, -20) },
+            Waiting {
+                by: Proposer::Agent("night-watch".into()),
+                asked: Some(Asked { action: ActionKind::Scale, replicas: Some(3) }),
+                ..waiting("cart", 0.81, -20)
+            },
             waiting("catalog", 0.99, -60),
         ],
         past: Arc::new(past(&[withdrawn], entries)),

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::documents::{Ended, History, Job, PlanDocument, Proposals};
 use super::look::Json;
 use crate::audit::{Journal, JournalError, entries};
-use crate::desk::{Desk, Look, Queue, Shown};
+use crate::desk::{Desk, Look, Proposer, Queue, Shown};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::plan::{TargetName, is_name};
@@ -142,11 +142,12 @@ impl<D> Approvals<D> {
 }
 
 impl<D: Desk + 'static> Approvals<D> {
-    /// Looks at a target and keeps what is shown, so that it can be approved.
+    /// Looks at a target, or at what the agent of this name proposes for it, and keeps what is shown, so that it can be
+    /// approved.
     ///
     /// # Errors
-    /// There is no such target, or whatever ends the way of `fix` to a plan.
-    pub async fn plan(&self, namespace: &str, kind: &str, name: &str) -> Result<Json, Refusal> {
+    /// There is no such target, no such proposal waits, or whatever ends the way of `fix` to a plan.
+    pub async fn plan(&self, namespace: &str, kind: &str, name: &str, agent: Option<&str>) -> Result<Json, Refusal> {
         let Some(desk) = &self.desk else {
             return Err((StatusCode::CONFLICT, self.read_only().unwrap_or_default().to_owned()));
         };
@@ -154,7 +155,14 @@ impl<D: Desk + 'static> Approvals<D> {
         let named = namespace.is_empty() || is_name(namespace);
         let target = format!("{kind}/{name}").parse::<TargetName>().ok().filter(|_| named);
         let target = target.ok_or_else(|| bare(StatusCode::NOT_FOUND))?;
-        let look = desk.look(namespace, &target).await.map_err(refused)?;
+        let asked = match agent.map(|name| Proposer::Agent(name.to_owned())) {
+            None => None,
+            Some(by) => match self.queue.find(namespace, &target.to_string(), &by) {
+                Some(waiting) => waiting.asked,
+                None => return Err((StatusCode::CONFLICT, format!("no proposal for {target} waits any more by {by}"))),
+            },
+        };
+        let look = desk.look(namespace, &target, asked.as_ref()).await.map_err(refused)?;
         if let Look::Plan(shown) = &look {
             let mut all = lock(&self.shown);
             all.retain(|other| other.digest != shown.digest);

@@ -127,11 +127,14 @@ async fn route<D: Desk + 'static>(path: &str, headers: &HeaderMap, pages: &Pages
     let look = || Arc::clone(&pages.shown.read().unwrap_or_else(PoisonError::into_inner));
     let made = match path.strip_prefix("/api/").map(|rest| rest.split('/').collect::<Vec<_>>()).as_deref() {
         Some(["fleet"]) => look().fleet().map_err(bare),
-        // Names of Kubernetes hold nothing that a URL would escape.
+        // Names of Kubernetes and of agents hold nothing that a URL would escape.
         Some(["pod", namespace, name]) => look().pod(namespace, name).map_err(bare),
         Some(["proposals"]) => pages.approvals.proposals().map_err(bare),
         Some(["history"]) => pages.approvals.history(),
-        Some(["plan", namespace, kind, name]) => pages.approvals.plan(namespace, kind, name).await,
+        Some(["plan", namespace, kind, name]) => pages.approvals.plan(namespace, kind, name, None).await,
+        Some(["plan", namespace, kind, name, "by", agent]) => {
+            pages.approvals.plan(namespace, kind, name, Some(agent)).await
+        }
         _ => Err(bare(StatusCode::NOT_FOUND)),
     };
     match made {
@@ -212,6 +215,8 @@ mod tests {
     use super::*;
     use crate::desk::Queue;
     use crate::desk::fake::FakeDesk;
+    use crate::desk::{Asked, Proposer, Waiting};
+    use crate::plan::ActionKind;
 
     async fn served() -> SocketAddr {
         behind(Approvals::none("a recording")).await.0
@@ -414,6 +419,25 @@ mod tests {
         assert!(see(address, "/api/proposals").await["job"].is_null());
         assert!(desk.done.lock().unwrap().is_empty());
         assert_eq!(queue.waiting().len(), 1, "and nothing is declined");
+    }
+
+    #[tokio::test]
+    async fn what_an_agent_proposes_is_shown_and_carried_out_as_it_proposed_it() {
+        let (address, desk, queue) = with_desk(None).await;
+        let own = see(address, PLAN).await["plan"]["action"].take();
+        assert_eq!(own, "restart deployment/web");
+        let theirs = format!("{PLAN}/by/night-watch");
+        let none = get(address, &theirs, "HOST\r\nCOOKIE").await;
+        assert_eq!(status(&none), "409", "{none}");
+        assert!(none.ends_with("no proposal for deployment/web waits any more by agent night-watch"), "{none}");
+        let asked = Some(Asked { action: ActionKind::Scale, replicas: Some(4) });
+        let by = Proposer::Agent("night-watch".to_owned());
+        queue.set(vec![Waiting { by, asked, ..crate::desk::fake::waiting() }]);
+        let plan = see(address, &theirs).await["plan"].take();
+        assert!(plan["action"].as_str().unwrap().starts_with("scale deployment/web"), "{plan}");
+        assert_eq!(status(&post(address, "/api/approve", &word(&plan["digest"], "web")).await), "202");
+        desk.end.notify_one();
+        assert_eq!(outcome(address).await["ended"]["outcome"], "done");
     }
 
     #[tokio::test]

@@ -46,6 +46,7 @@ fn proposal(row: &Row, target: &TargetName, look: &Look) -> Option<Waiting> {
         at: row.since.unwrap_or(look.at),
         command: format!("kubectl guard fix {target} -n {}", row.namespace),
         by: Proposer::Guard,
+        asked: None,
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use kubectl_guard::approve::NotApproved;
-use kubectl_guard::desk::{Desk, Look, Proposer, Queue, Shown, Waiting};
+use kubectl_guard::desk::{Asked, Desk, Look, Proposer, Queue, Shown, Waiting};
 use kubectl_guard::error::Error;
 use kubectl_guard::exit::Exit;
 use kubectl_guard::plan::{Plan, TargetName, Verdict};
@@ -40,10 +40,10 @@ pub(crate) struct Fake {
 struct Front(Arc<Fake>);
 
 impl Desk for Front {
-    async fn look(&self, _: &str, _: &TargetName) -> Result<Look, Error> {
+    async fn look(&self, _: &str, _: &TargetName, asked: Option<&Asked>) -> Result<Look, Error> {
         let denied = self.0.told.lock().expect("the desk").denied;
         let verdict = if denied { Verdict::Denied(String::new()) } else { Verdict::Allowed };
-        Ok(Look::Plan(Box::new(Shown::new(plan(), vec![verdict]))))
+        Ok(Look::Plan(Box::new(Shown::new(plan(), vec![verdict], asked.cloned()))))
     }
 
     async fn carry_out(&self, _: &Shown, typed: &str, said: &(dyn Fn(&str) + Sync)) -> Result<Exit, Error> {
@@ -93,6 +93,7 @@ fn proposal() -> Waiting {
         at: Timestamp::now() - SignedDuration::from_mins(4),
         command: "kubectl guard fix deployment/catalog -n shop".into(),
         by: Proposer::Guard,
+        asked: None,
     }
 }
 

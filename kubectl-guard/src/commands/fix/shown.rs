@@ -10,7 +10,7 @@ use crate::approve::{NotApproved, Screen};
 use crate::audit::{Journal, JournalError};
 use crate::connect::Connection;
 use crate::console::Console;
-use crate::desk::{Look, Shown};
+use crate::desk::{Asked, Look, Shown};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::plan::TargetName;
@@ -45,12 +45,12 @@ impl<'a> Reach<'a> {
         Session { shared, ..Session::new(self.connection, self.console, journal, scores) }
     }
 
-    /// What could be done about this target, from scores read now: only read, nothing asked or recorded.
+    /// What could be done about this target, or whether what is asked can be, from scores read now: only read, nothing asked or recorded.
     ///
     /// # Errors
     /// The scores or the cluster cannot be read, or a guard rail refuses.
-    pub async fn look(&self, namespace: &str, target: &TargetName) -> Result<Look, Error> {
-        Box::pin(self.session(namespace).look(namespace, target)).await
+    pub async fn look(&self, namespace: &str, target: &TargetName, asked: Option<&Asked>) -> Result<Look, Error> {
+        Box::pin(self.session(namespace).look(namespace, target, asked)).await
     }
 
     /// Makes the plan of this target anew and carries it out, if it is the one that was shown and `name` is its target's.
@@ -64,11 +64,16 @@ impl<'a> Reach<'a> {
 }
 
 impl<S: ScoreSource> Session<'_, S> {
-    pub(super) async fn look(&mut self, namespace: &str, target: &TargetName) -> Result<Look, Error> {
-        match self.proposed(namespace, target, &Wish::default()).await?.1 {
+    pub(super) async fn look(
+        &mut self,
+        namespace: &str,
+        target: &TargetName,
+        asked: Option<&Asked>,
+    ) -> Result<Look, Error> {
+        match self.proposed(namespace, target, &wish(asked)).await?.1 {
             Proposal::Plan(plan) => {
                 let verdicts = self.access(&plan).await?;
-                Ok(Look::Plan(Box::new(Shown::new(*plan, verdicts))))
+                Ok(Look::Plan(Box::new(Shown::new(*plan, verdicts, asked.cloned()))))
             }
             Proposal::Healthy { why } => Ok(Look::Nothing { why }),
             Proposal::NothingHelps { why } => {
@@ -86,13 +91,18 @@ impl<S: ScoreSource> Session<'_, S> {
             ..FixArgs::default()
         };
         let named = TargetName { kind: target.kind, name: target.name.clone() };
-        let (case, proposal) = self.proposed(&target.namespace, &named, &Wish::default()).await?;
+        let wish = wish(shown.asked.as_ref());
+        let (case, proposal) = self.proposed(&target.namespace, &named, &wish).await?;
         let plan = match proposal {
             Proposal::Plan(plan) => *plan,
             Proposal::Healthy { why } | Proposal::NothingHelps { why } => return Err(NotApproved::Stale(why).into()),
         };
         let verdicts = self.access(&plan).await?;
         self.check(&plan, &verdicts).await?;
-        self.carry_out(&args, &Wish::default(), plan, &case).await
+        self.carry_out(&args, &wish, plan, &case).await
     }
+}
+
+fn wish(asked: Option<&Asked>) -> Wish {
+    asked.map(Wish::from).unwrap_or_default()
 }

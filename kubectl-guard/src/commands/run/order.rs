@@ -236,6 +236,7 @@ mod tests {
                 reason: Some("memory near its limit".to_owned()),
                 at: at(500),
                 command: "kubectl guard fix deployment/cart -n shop --action restart".to_owned(),
+                asked: None,
                 by: Proposer::Agent("note".to_owned()),
             }],
         };

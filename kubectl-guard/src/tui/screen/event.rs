@@ -1,6 +1,6 @@
 //! What happens to the screen, and what it asks for.
 
-use crate::desk::{Look, Shown};
+use crate::desk::{Asked, Look, Shown};
 use crate::exit::Exit;
 use crate::plan::TargetName;
 use crate::tui::keys::Key;
@@ -43,6 +43,8 @@ pub enum Intent {
         namespace: String,
         /// The target.
         target: TargetName,
+        /// What is proposed for it, where that is not left to the evidence.
+        asked: Option<Asked>,
     },
     /// To carry out what was shown; this name was typed for it.
     CarryOut {

@@ -3,6 +3,7 @@
 use std::str::FromStr as _;
 
 use super::{Intent, Question, Screen, Typing, Work};
+use crate::desk::Asked;
 use crate::plan::{TargetName, target_of};
 use crate::sanitise;
 use crate::tui::View;
@@ -234,7 +235,7 @@ impl Screen {
             "there is no cluster in this run, and so nothing to fix".clone_into(&mut self.note);
             return None;
         }
-        let Some((namespace, target)) = self.target() else {
+        let Some((namespace, target, asked)) = self.target() else {
             "guard can do nothing about this".clone_into(&mut self.note);
             return None;
         };
@@ -242,14 +243,14 @@ impl Screen {
         let number = self.looks;
         self.turn_to(Page::Looking(format!("{target} in namespace {namespace}")));
         self.work = Work::Looking(number);
-        Some(Intent::Look { number, namespace, target })
+        Some(Intent::Look { number, namespace, target, asked })
     }
 
-    /// What is open or under the cursor, as something that can be fixed.
-    fn target(&self) -> Option<(String, TargetName)> {
+    /// What is open or under the cursor, as something that can be fixed, and how if that is proposed.
+    fn target(&self) -> Option<(String, TargetName, Option<Asked>)> {
         let of_pod = |namespace: &str, name: &str| {
             let target = target_of(self.seen.scored.pod(namespace, name)?)?;
-            Some((namespace.to_owned(), target))
+            Some((namespace.to_owned(), target, None))
         };
         let of_incident = |id: &str| {
             let known = self.seen.scored.incidents.iter().find(|known| known.incident.id == id)?;
@@ -261,7 +262,7 @@ impl Screen {
                 Past::Proposed(entry) => (&entry.proposal.namespace, &entry.proposal.target),
                 Past::Done(entry) => (&entry.namespace, &entry.target),
             };
-            Some((namespace.clone(), TargetName::from_str(target).ok()?))
+            Some((namespace.clone(), TargetName::from_str(target).ok()?, None))
         };
         match &self.page {
             Some(Page::Pod { namespace, name }) => return of_pod(namespace, name),
@@ -280,21 +281,23 @@ impl Screen {
         }
     }
 
-    fn proposal(&self, key: &str) -> Option<(String, TargetName)> {
-        let waiting = self.seen.waiting.iter().find(|waiting| plan_key(&waiting.namespace, &waiting.target) == key)?;
-        Some((waiting.namespace.clone(), TargetName::from_str(&waiting.target).ok()?))
+    fn proposal(&self, key: &str) -> Option<(String, TargetName, Option<Asked>)> {
+        let waiting = self.seen.waiting.iter().find(|waiting| plan_key(waiting) == key)?;
+        Some((waiting.namespace.clone(), TargetName::from_str(&waiting.target).ok()?, waiting.asked.clone()))
     }
 
     fn decline(&mut self) {
-        let key = match &self.page {
-            Some(Page::Plan(shown)) => {
-                shown.plan.target().map(|target| plan_key(&target.namespace, &target.to_string()))
+        let all = &self.seen.waiting;
+        let waiting = match &self.page {
+            Some(Page::Plan(shown)) => shown.plan.target().and_then(|target| {
+                all.iter().find(|each| each.namespace == target.namespace && each.target == target.to_string())
+            }),
+            None if self.view == View::Plans => {
+                self.under_cursor().and_then(|line| all.iter().find(|each| plan_key(each) == line.key))
             }
-            None if self.view == View::Plans => self.under_cursor().map(|line| line.key),
             _ => None,
         };
-        let waits = |key: &String| self.seen.waiting.iter().find(|w| plan_key(&w.namespace, &w.target) == *key);
-        match key.as_ref().and_then(waits) {
+        match waiting {
             Some(waiting) => {
                 let (namespace, target) = (waiting.namespace.clone(), waiting.target.clone());
                 self.question = Some(Question::Decline { namespace, target });

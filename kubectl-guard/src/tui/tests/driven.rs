@@ -80,7 +80,12 @@ async fn staged(run: FakeRun, scene: impl AsyncFn(&Hand, &FakeDesk, &Shared<'_>)
 }
 
 fn look(number: u64, name: &str) -> Intent {
-    Intent::Look { number, namespace: "shop".into(), target: format!("deployment/{name}").parse().unwrap() }
+    Intent::Look {
+        number,
+        namespace: "shop".into(),
+        target: format!("deployment/{name}").parse().unwrap(),
+        asked: None,
+    }
 }
 
 #[tokio::test(start_paused = true)]

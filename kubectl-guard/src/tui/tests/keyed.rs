@@ -8,7 +8,7 @@ use super::super::page::Page;
 use super::super::screen::{Question, Work};
 use super::*;
 use crate::exit::Exit;
-use crate::plan::TargetName;
+use crate::plan::{ActionKind, TargetName};
 
 fn selected(screen: &Screen) -> String {
     let lines = screen.lines();
@@ -88,7 +88,7 @@ fn a_filter_is_kept_by_enter_and_dropped_by_escape() {
 fn the_fix_of_a_pod_is_the_one_of_its_workload() {
     let mut screen = screen(80, 24);
     let target: TargetName = "deployment/catalog".parse().unwrap();
-    let expected = Intent::Look { number: 1, namespace: "shop".into(), target };
+    let expected = Intent::Look { number: 1, namespace: "shop".into(), target, asked: None };
     assert_eq!(press(&mut screen, Key::Char('f')), Some(expected));
     assert_eq!(press(&mut screen, Key::Char('f')), None, "one at a time");
     press(&mut screen, Key::Esc);
@@ -101,6 +101,21 @@ fn the_fix_of_a_pod_is_the_one_of_its_workload() {
     screen.approves = false;
     assert_eq!(press(&mut screen, Key::Char('f')), None);
     assert_eq!(screen.note, "there is no cluster in this run, and so nothing to fix");
+}
+
+#[test]
+fn a_proposal_opens_as_it_was_proposed() {
+    let mut screen = screen(80, 24);
+    keys(&mut screen, "3");
+    let mut asked = Vec::new();
+    for _ in 0..2 {
+        let Some(Intent::Look { target, asked: what, .. }) = press(&mut screen, Key::Enter) else { panic!("no look") };
+        asked.push((target.to_string(), what));
+        press(&mut screen, Key::Esc);
+        press(&mut screen, Key::Down);
+    }
+    let scale = Asked { action: ActionKind::Scale, replicas: Some(3) };
+    assert_eq!(asked, [("deployment/catalog".into(), None), ("deployment/cart".into(), Some(scale))]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ async fn approved(cluster: Shared, scores: Fake, typed: &str, between: impl FnOn
     let journal = Journal::at(folder.path().join("journal.jsonl"));
     let mut session = session(&connection, &console, &journal, scores);
     let web = TargetName { kind: Kind::Deployment, name: "web".into() };
-    let Look::Plan(shown) = Box::pin(session.look("shop", &web)).await.unwrap() else { panic!("no plan") };
+    let Look::Plan(shown) = Box::pin(session.look("shop", &web, None)).await.unwrap() else { panic!("no plan") };
     assert!(cluster.lock().unwrap().requests.is_empty(), "a look only reads");
     assert!(!journal.path().exists());
     between(&mut cluster.lock().unwrap());
