@@ -71,6 +71,8 @@ mod soak;
 mod status;
 #[path = "e2e/survivals.rs"]
 mod survivals;
+#[path = "e2e/tui.rs"]
+mod tui;
 #[path = "e2e/ui.rs"]
 mod ui;
 
@@ -85,6 +87,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("a_real_prometheus_scrapes_with_its_token", Own, prometheus::a_real_prometheus_scrapes_with_its_token),
     ("every_manifest_is_taken_by_a_strict_api_server", Own, manifests::every_manifest_is_taken_by_a_strict_api_server),
     ("every_pod_has_a_row", Any, status::every_pod_has_a_row),
+    ("a_control_begins_to_learn", Own, faults::a_control_begins_to_learn),
     ("formats_are_kubectls", Any, status::formats_are_kubectls),
     ("explain_shows_why_a_container_ended", Any, status::explain_shows_why_a_container_ended),
     ("a_viewer_sees_and_may_not_fix", Any, rights::a_viewer_sees_and_may_not_fix),
@@ -94,6 +97,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("metrics_are_collected_and_analyzed", Any, collect::metrics_are_collected_and_analyzed),
     ("run_finds_a_crash_loop_and_changes_nothing", Any, run::run_finds_a_crash_loop_and_changes_nothing),
     ("a_plan_is_approved_in_the_dashboard", Own, ui::a_plan_is_approved_in_the_dashboard),
+    ("a_plan_is_approved_on_the_screen", Own, tui::a_plan_is_approved_on_the_screen),
     ("a_viewer_approves_nothing_in_the_dashboard", Own, ui::a_viewer_approves_nothing_in_the_dashboard),
     ("the_demo_runs_restricted_and_its_faults_are_found", Own, demo::the_demo_runs_restricted_and_its_faults_are_found),
     ("an_operator_cannot_read_secrets", Any, rights::an_operator_cannot_read_secrets),
@@ -128,6 +132,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("a_fault_that_no_rule_sees_is_found_by_the_model", Own, faults::a_fault_that_no_rule_sees_is_found_by_the_model),
     ("a_cpu_hog_is_the_top_row", Any, faults::a_cpu_hog_is_the_top_row),
     ("every_panel_shows_a_fault", Own, dashboards::every_panel_shows_a_fault),
+    ("a_pod_that_writes_is_found_by_its_disk", Own, faults::a_pod_that_writes_is_found_by_its_disk),
     ("a_crash_loop_is_the_top_row", Any, faults::a_crash_loop_is_the_top_row),
     ("a_fix_is_shown_approved_and_verified", Any, fix::a_fix_is_shown_approved_and_verified),
     ("a_leak_ends_in_an_oom_kill_on_top", Any, faults::a_leak_ends_in_an_oom_kill_on_top),

@@ -25,6 +25,7 @@ const TESTS: &[Test<Rounds>] = &[
     ("a_full_disk_costs_what_was_learnt_at_most", Own, files::a_full_disk_of_the_exporter),
     ("a_run_that_is_killed_leaves_whole_files", Own, files::a_run_that_is_killed),
     ("a_run_on_a_full_disk_goes_on_when_there_is_room", Own, files::a_full_disk_of_run),
+    ("a_journal_on_a_full_disk_is_whole", Own, files::a_full_disk_of_the_journal),
     ("an_api_server_that_hangs_up", Own, api::hangs_up),
     ("an_api_server_that_has_too_much_to_do", Own, api::too_much),
     ("an_api_server_that_fails", Own, api::fails),

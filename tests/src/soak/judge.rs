@@ -6,13 +6,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::record::{Alert, Calm, Label, Record, Sample, Told};
+use super::schedule::felt_for;
 
 /// Samples and clocks differ by so much: what begins so long before a fault may still be of it.
 const BEFORE: i64 = 15;
 /// Somebody else's trouble within this time after a fault may still be its consequence; seconds.
 const ECHO: i64 = 60;
-/// A fault's own pod is not calm for so long after it: a crash loop's last pause alone takes up to five minutes.
-const AFTER: i64 = 330;
 /// The first minutes of a process fill its caches; they are left out where it lived longer.
 const FILLING: f64 = 300.0;
 /// A process of fewer samples says nothing of growth.
@@ -114,7 +113,7 @@ impl Label {
 
     /// The fault's own pod may still suffer at this time.
     pub fn is_felt(&self, at: Timestamp) -> bool {
-        seconds(self.start, at) >= -BEFORE && seconds(self.end, at) <= AFTER
+        seconds(self.start, at) >= -BEFORE && seconds(self.end, at) <= felt_for(&self.fault) as i64
     }
 }
 

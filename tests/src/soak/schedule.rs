@@ -1,5 +1,7 @@
 //! Which fault is when, where and for how long: the same for the same seed.
 
+use std::collections::BTreeMap;
+
 /// A kind of fault: its name in the labels, the service that suffers it, and how it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
@@ -108,23 +110,37 @@ impl Dice {
     }
 }
 
-/// The faults of a soak of so many seconds, in the order of their starts; the first may begin after `warm_up`.
+/// For how long after its end a fault of this name is still news of its pod, in seconds: a crash loop's last pause alone
+/// takes up to five minutes, and restarts and OOM kills are told of for ten.
+pub fn felt_for(fault: &str) -> u64 {
+    if matches!(fault, "crash_loop" | "oom") { 700 } else { 330 }
+}
+
+/// The faults of a soak of so many seconds, in the order of their starts; the first may begin after `warm_up`. A service has
+/// its next fault when the last one is no news any more: what befalls a workload meanwhile belongs to the same incident.
 pub fn plan(seed: u64, seconds: u64, warm_up: u64) -> Vec<Fault> {
     let mut dice = Dice::new(seed);
     let (mut faults, mut at) = (Vec::new(), warm_up);
-    for round in 0u8.. {
+    let mut rested: BTreeMap<&str, u64> = BTreeMap::new();
+    for round in 0.. {
         let mut slots = slots();
         dice.shuffle(&mut slots);
-        part_services(&mut slots);
-        for (number, slot) in slots.iter().enumerate() {
-            if number == slots.len() / 2 {
+        let half = slots.len() / 2;
+        while !slots.is_empty() {
+            if slots.len() == half {
                 at += LONG_CALM;
             }
-            // Each kind has the pod of the other node in the next round.
-            let node = 1 + (number as u8 + round) % 2;
+            let from =
+                |slot: &[Kind]| slot.iter().filter_map(|kind| rested.get(kind.service)).fold(at, |a, b| a.max(*b));
+            let next = (0..slots.len()).min_by_key(|place| from(&slots[*place])).unwrap_or_default();
+            at = from(&slots[next]);
+            let slot = slots.remove(next);
             let lasting = dice.between(LASTING);
+            let node = node(&slot, round);
             for (kind, later) in slot.iter().zip([0, LATER]) {
-                faults.push(Fault { kind: *kind, node, start: at + later, seconds: lasting });
+                let fault = Fault { kind: *kind, node, start: at + later, seconds: lasting };
+                rested.insert(kind.service, fault.end() + felt_for(kind.name));
+                faults.push(fault);
             }
             at += lasting + LATER * u64::from(slot.len() > 1) + dice.between(CALM);
             if at > seconds {
@@ -136,6 +152,12 @@ pub fn plan(seed: u64, seconds: u64, warm_up: u64) -> Vec<Fault> {
     faults
 }
 
+/// Each kind has the pod of the other node in the next round.
+fn node(slot: &[Kind], round: usize) -> u8 {
+    let place = KINDS.iter().position(|kind| slot.first() == Some(kind)).unwrap_or_default();
+    if (place + round).is_multiple_of(2) { 1 } else { 2 }
+}
+
 /// What happens at once, for each kind.
 fn slots() -> Vec<Vec<Kind>> {
     let find = |name: &str| KINDS.into_iter().find(|kind| kind.name == name);
@@ -144,16 +166,6 @@ fn slots() -> Vec<Vec<Kind>> {
     let paired = |name: &str| AT_ONCE.iter().any(|(a, b)| *a == name || *b == name);
     slots.extend(KINDS.into_iter().filter(|kind| !paired(kind.name)).map(|kind| vec![kind]));
     slots
-}
-
-/// Changes the order so that a service has time to come to rest before its next fault, as far as there are others.
-fn part_services(slots: &mut [Vec<Kind>]) {
-    let shares = |a: &[Kind], b: &[Kind]| a.iter().any(|kind| b.iter().any(|other| other.service == kind.service));
-    for place in 1..slots.len() {
-        if let Some(other) = (place..slots.len()).find(|&other| !shares(&slots[place - 1], &slots[other])) {
-            slots.swap(place, other);
-        }
-    }
 }
 
 /// The short soak: what rules see and what the model sees, two of them at once.
@@ -198,6 +210,18 @@ mod tests {
             }
         }
         assert!(at_once >= 3, "{at_once}");
+    }
+
+    #[test]
+    fn no_fault_is_news_of_a_service_when_its_next_begins() {
+        for seed in 0..50 {
+            let faults = plan(seed, 7200, 330);
+            for (number, fault) in faults.iter().enumerate() {
+                let before = faults[..number].iter().rev().find(|other| other.kind.service == fault.kind.service);
+                let rests = before.is_none_or(|before| before.end() + felt_for(before.kind.name) <= fault.start);
+                assert!(rests, "seed {seed}: {fault:?} after {before:?}");
+            }
+        }
     }
 
     #[test]

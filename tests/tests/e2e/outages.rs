@@ -49,12 +49,16 @@ impl Exporter {
         Ok(serde_json::from_slice(&http::get(&self.address, "/v1/report")?)?)
     }
 
-    /// Waits until something can be told from its report.
+    /// Waits until something can be told from its report; not for one that has ended.
     pub(crate) fn wait_until<T>(&self, what: &str, limit: Duration, told: impl Fn(&Value) -> Option<T>) -> Result<T> {
         wait::until(what, limit, || {
+            if let Err(ended) = self.service.borrow_mut().check() {
+                return Ok(Some(Err(ended)));
+            }
             let report = self.report()?;
-            told(&report).map(Some).with_context(|| report["kubelet"].to_string() + &report["model"].to_string())
-        })
+            let told = told(&report).map(|told| Some(Ok(told)));
+            told.with_context(|| report["kubelet"].to_string() + &report["model"].to_string())
+        })?
     }
 }
 

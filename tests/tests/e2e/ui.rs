@@ -110,7 +110,9 @@ pub(crate) fn the_dashboard_shows_the_cluster(cluster: &mut Cluster) -> Result<(
     let rows = fleet["items"].as_array().context("no items")?;
     let feed = rows.iter().filter_map(|row| row["name"].as_str()).find(|name| name.starts_with("feed-"));
     let pod = visit.json(&format!("/api/pod/{}/{}", load::NAMESPACE, feed.context("no pod of feed")?))?;
-    assert_eq!(pod["report"]["features"].as_array().map(Vec::len), Some(4), "{pod}");
+    let features = pod["report"]["features"].as_array().context("no features")?.iter();
+    let names: Vec<&str> = features.filter_map(|feature| feature["name"].as_str()).collect();
+    assert!(names.starts_with(&["cpu", "memory", "receive", "transmit"]), "{names:?}");
     let (refused, nothing) = get(&visit.address, "/api/fleet", "")?;
     assert!(refused.starts_with("HTTP/1.1 401") && !nothing.contains("feed-"), "{refused}");
     Ok(())
@@ -120,20 +122,34 @@ const SHOP: &str = "till";
 const TARGET: &str = "deployment/till";
 const PLAN: &str = "/api/plan/till/deployment/till";
 
-/// A Deployment whose one container is killed for its memory as soon as it is told to leak.
-fn till() -> String {
-    let labels = json!({"app": "till"});
+/// A namespace of this name, with a Deployment of this name whose one container is killed for its memory as soon as it is
+/// told to leak.
+pub(crate) fn open_shop(cluster: &Cluster, name: &str) -> Result<()> {
+    let labels = json!({"app": name});
     let container = json!({"name": "work", "image": WORK_IMAGE, "imagePullPolicy": "Never",
         "resources": {"limits": {"memory": "32Mi"}}});
     let pod = json!({"metadata": {"labels": labels},
         "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]}});
-    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "till", "namespace": SHOP},
-        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": pod}})
-    .to_string()
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": name},
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": pod}});
+    let admin = cluster.admin();
+    admin.kubectl(&["create", "namespace", name])?;
+    admin.apply(&deployment.to_string())
 }
 
-fn generation(cluster: &Cluster) -> Result<String> {
-    cluster.admin().kubectl(&["get", TARGET, "-n", SHOP, "-o", "jsonpath={.metadata.generation}"])
+/// How often the Deployment of this shop was changed.
+pub(crate) fn generation(cluster: &Cluster, shop: &str) -> Result<String> {
+    let target = format!("deployment/{shop}");
+    cluster.admin().kubectl(&["get", &target, "-n", shop, "-o", "jsonpath={.metadata.generation}"])
+}
+
+/// Has the container of this shop take memory until it is killed.
+pub(crate) fn leak(cluster: &Cluster, shop: &str) -> Result<()> {
+    let (admin, target, label) = (cluster.admin(), format!("deployment/{shop}"), format!("app={shop}"));
+    admin.kubectl(&["rollout", "status", &target, "-n", shop, "--timeout=60s"])?;
+    let pod = admin.kubectl(&["get", "pods", "-n", shop, "-l", &label, "-o", "jsonpath={.items[0].metadata.name}"])?;
+    // It ends with the container.
+    admin.try_kubectl(&["-n", shop, "exec", &pod, "--", "/work", "fault", "leak", "60"]).map(drop)
 }
 
 /// What the audit log says that this person has stored since then.
@@ -143,20 +159,10 @@ fn stored(cluster: &Cluster, mark: u64, person: &str) -> Result<Vec<Value>> {
     Ok(events.into_iter().filter(|event| !stores_nothing(event)).collect())
 }
 
-fn pod_of_till(cluster: &Cluster) -> Result<String> {
-    let admin = cluster.admin();
-    admin.kubectl(&["rollout", "status", TARGET, "-n", SHOP, "--timeout=60s"])?;
-    admin.kubectl(&["get", "pods", "-n", SHOP, "-l", "app=till", "-o", "jsonpath={.items[0].metadata.name}"])
-}
-
 pub(crate) fn a_plan_is_approved_in_the_dashboard(cluster: &mut Cluster) -> Result<()> {
     crate::rights::bind(cluster)?;
-    let admin = cluster.admin();
-    admin.kubectl(&["create", "namespace", SHOP])?;
-    admin.apply(&till())?;
-    let pod = pod_of_till(cluster)?;
-    // It ends with the container.
-    admin.try_kubectl(&["-n", SHOP, "exec", &pod, "--", "/work", "fault", "leak", "60"])?;
+    open_shop(cluster, SHOP)?;
+    leak(cluster, SHOP)?;
 
     let operator = cluster.person("operator");
     let (mut running, visit) = dashboard(&operator, &["-n", SHOP])?;
@@ -167,7 +173,7 @@ pub(crate) fn a_plan_is_approved_in_the_dashboard(cluster: &mut Cluster) -> Resu
         Ok(Some(()))
     })?;
     let plan = || visit.json(PLAN).map(|mut document| document["plan"].take());
-    let (mark, before) = (cluster.audit_mark(), generation(cluster)?);
+    let (mark, before) = (cluster.audit_mark(), generation(cluster, SHOP)?);
     let shown = plan()?;
     ensure!(shown["action"] == "restart deployment/till" && shown["blocked"].is_null(), "{shown}");
 
@@ -211,7 +217,7 @@ pub(crate) fn a_plan_is_approved_in_the_dashboard(cluster: &mut Cluster) -> Resu
             })
         })
     })?;
-    ensure!(generation(cluster)? != before, "{TARGET} was not restarted");
+    ensure!(generation(cluster, SHOP)? != before, "{TARGET} was not restarted");
     let mut written = stored(cluster, mark, "operator")?;
     // The Event that tells of it is no change.
     written.retain(|event| event["objectRef"]["resource"] != "events");
@@ -234,11 +240,9 @@ pub(crate) fn a_plan_is_approved_in_the_dashboard(cluster: &mut Cluster) -> Resu
 
 /// Runs after the other: a viewer finds the same target, reads the plan, and is refused with the rule that is missing.
 pub(crate) fn a_viewer_approves_nothing_in_the_dashboard(cluster: &mut Cluster) -> Result<()> {
-    let admin = cluster.admin();
-    let pod = pod_of_till(cluster)?;
-    admin.try_kubectl(&["-n", SHOP, "exec", &pod, "--", "/work", "fault", "leak", "60"])?;
+    leak(cluster, SHOP)?;
     let (_running, visit) = dashboard(&cluster.person("viewer"), &["-n", SHOP])?;
-    let (mark, before) = (cluster.audit_mark(), generation(cluster)?);
+    let (mark, before) = (cluster.audit_mark(), generation(cluster, SHOP)?);
     let shown = wait::until("a plan for till", Duration::from_mins(2), || {
         let mut document = visit.json(PLAN)?;
         ensure!(document["plan"].is_object(), "{document}");
@@ -255,6 +259,9 @@ pub(crate) fn a_viewer_approves_nothing_in_the_dashboard(cluster: &mut Cluster) 
     ensure!(job["ended"]["outcome"] == "not-permitted", "{job}");
     let words = job["ended"]["words"].as_str().unwrap_or("");
     ensure!(words.contains("you may not patch deployments.apps in namespace till; ask for this rule: "), "{words}");
-    ensure!(stored(cluster, mark, "viewer")?.is_empty() && generation(cluster)? == before, "a viewer has written");
-    admin.kubectl(&["delete", "namespace", SHOP, "--wait=false"]).map(drop)
+    ensure!(
+        stored(cluster, mark, "viewer")?.is_empty() && generation(cluster, SHOP)? == before,
+        "a viewer has written"
+    );
+    cluster.admin().kubectl(&["delete", "namespace", SHOP, "--wait=false"]).map(drop)
 }

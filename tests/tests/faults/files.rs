@@ -9,6 +9,8 @@ use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::guard_binary;
 use guard_tests::process::Service;
 use guard_tests::wait;
+use jiff::Timestamp;
+use kubectl_guard::audit::{self, Event, Journal};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -118,6 +120,34 @@ pub(crate) fn a_full_disk_of_the_exporter(rounds: &mut Rounds) -> Result<()> {
         let next = scene.exporter(&flags)?;
         ensure!(learnt(&next.report()?), "pods are learnt anew: {}", next.log());
         next.end(Signal::SIGTERM)
+    })
+}
+
+/// Nothing may be written to a cluster that the journal cannot tell first: each line is there as a whole, or refused.
+pub(crate) fn a_full_disk_of_the_journal(rounds: &mut Rounds) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let disk = SmallDisk::mount(&folder.path().join("disk"), 1 << 20)?;
+    let journal = Journal::at(folder.path().join("disk/journal.jsonl"));
+    let append = |step| journal.append(Timestamp::now(), "plan", Event::Next { step });
+    let mut lines = 0;
+    let claim = "a line is there as a whole or refused; the chain goes on when there is room";
+    rounds.survive("disk full under the journal", claim, |_, dice| {
+        for step in 0..dice.between((1, 20)) as usize {
+            append(step)?;
+            lines += 1;
+        }
+        disk.fill()?;
+        // The file's last block may still have room.
+        let taken = (0..1000).take_while(|step| append(*step).is_ok()).count();
+        ensure!(taken < 1000, "a full disk takes whatever it is given");
+        lines += taken;
+        ensure!(journal.read()?.len() == lines, "{} lines of {lines}", journal.read()?.len());
+        disk.relieve()?;
+        append(0)?;
+        lines += 1;
+        let chain = audit::check(&journal.bytes()?);
+        ensure!(journal.read()?.len() == lines && chain.flaw.is_none() && !chain.torn, "{:?}", chain.flaw);
+        Ok(())
     })
 }
 
