@@ -6,9 +6,11 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use guard_tests::browser::{Browser, Display};
 use guard_tests::wait;
+use kubectl_guard::desk::{Asked, Proposer, Waiting};
+use kubectl_guard::plan::ActionKind;
 use kubectl_guard::ui::look::Look as Fleet;
 
-use crate::desk::Served;
+use crate::desk::{Served, proposal};
 
 const PROPOSAL: &str = "document.querySelector('main a[href=\"#/plan/shop/deployment/catalog\"]')";
 const CAN_APPROVE: &str = "document.querySelector('form.confirm button[type=submit]').disabled === false";
@@ -43,6 +45,29 @@ fn picture(browser: &mut Browser, name: &str) -> Result<()> {
 fn quiet(browser: &Browser) -> Result<()> {
     ensure!(browser.complaints().is_empty(), "{:?}", browser.complaints());
     Ok(())
+}
+
+#[test]
+#[ignore = "needs a browser: tests/run"]
+fn what_an_agent_proposes_is_named_as_its_own_and_opens_so() -> Result<()> {
+    let served = Served::start(Fleet::default(), None)?;
+    let asked = Some(Asked { action: ActionKind::Scale, replicas: Some(4) });
+    let theirs = Waiting {
+        action: "scale deployment/catalog".into(),
+        reason: Some("checkout waits for it, says the queue".into()),
+        by: Proposer::Agent("night-watch".into()),
+        asked: asked.clone(),
+        ..proposal()
+    };
+    served.queue.set(vec![proposal(), theirs]);
+    let mut browser = Browser::open(&served.url, Display::DESK)?;
+    browser.until(&format!("{PROPOSAL} !== null"))?;
+    ensure!(browser.text("main")?.contains("agent night-watch"), "{}", browser.text("main")?);
+    picture(&mut browser, "proposals")?;
+    browser.value("document.querySelector('main a[href$=\"/by/night-watch\"]').click()")?;
+    browser.until("document.querySelector('#typed') !== null")?;
+    ensure!(served.desk.told.lock().expect("the desk").asked == asked, "guard's own plan is shown");
+    quiet(&browser)
 }
 
 #[test]

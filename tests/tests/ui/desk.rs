@@ -26,6 +26,8 @@ pub(crate) struct Told {
     pub(crate) denied: bool,
     /// The target has changed since it was shown.
     pub(crate) stale: bool,
+    /// What was asked for in the last look.
+    pub(crate) asked: Option<Asked>,
     /// The names that were typed.
     pub(crate) done: Vec<String>,
 }
@@ -41,7 +43,11 @@ struct Front(Arc<Fake>);
 
 impl Desk for Front {
     async fn look(&self, _: &str, _: &TargetName, asked: Option<&Asked>) -> Result<Look, Error> {
-        let denied = self.0.told.lock().expect("the desk").denied;
+        let denied = {
+            let mut told = self.0.told.lock().expect("the desk");
+            told.asked = asked.cloned();
+            told.denied
+        };
         let verdict = if denied { Verdict::Denied(String::new()) } else { Verdict::Allowed };
         Ok(Look::Plan(Box::new(Shown::new(plan(), vec![verdict], asked.cloned()))))
     }
@@ -83,7 +89,8 @@ impl Served {
     }
 }
 
-fn proposal() -> Waiting {
+/// The proposal that waits, as guard makes it.
+pub(crate) fn proposal() -> Waiting {
     Waiting {
         namespace: "shop".into(),
         target: "deployment/catalog".into(),
