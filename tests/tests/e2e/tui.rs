@@ -58,12 +58,13 @@ impl Terminal {
         })
     }
 
-    /// Waits until the screen holds one of these texts; whether it is the first.
-    fn either(&self, wanted: &str, other: &str) -> Result<bool> {
-        wait::until(&format!("{wanted:?} or {other:?} on the screen"), SHOWN_WITHIN, || {
+    /// Waits until the screen holds what is wanted, or one of the others; whether it is what is wanted.
+    fn either(&self, wanted: &str, others: &[&str]) -> Result<bool> {
+        wait::until(&format!("{wanted:?} or one of {others:?} on the screen"), SHOWN_WITHIN, || {
             let screen = self.screen()?;
-            ensure!(screen.contains(wanted) || screen.contains(other), "{screen}");
-            Ok(Some(screen.contains(wanted)))
+            let is_wanted = screen.contains(wanted);
+            ensure!(is_wanted || others.iter().any(|other| screen.contains(other)), "{screen}");
+            Ok(Some(is_wanted))
         })
     }
 
@@ -94,13 +95,15 @@ pub(crate) fn a_plan_is_approved_on_the_screen(cluster: &mut Cluster) -> Result<
     // now, which makes a plan stale. Then it is looked at again.
     wait::until("the plan to be carried out", SHOWN_WITHIN, || {
         terminal.presses("Enter")?;
-        if !terminal.either("Plan: restart deployment/kiosk in namespace kiosk", "no plan: ")? {
+        if !terminal
+            .either("Plan: restart deployment/kiosk in namespace kiosk", &["no plan: ", "is not over its line"])?
+        {
             return Ok(None);
         }
         terminal.presses("a")?;
         terminal.until("Type kiosk to approve")?;
         terminal.types(SHOP)?;
-        let written = terminal.either("kiosk: done (plan ", "nothing was changed")?;
+        let written = terminal.either("kiosk: done (plan ", &["nothing was changed"])?;
         if !written {
             terminal.presses("Escape")?;
         }
