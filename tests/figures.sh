@@ -22,6 +22,16 @@ memory() { /usr/bin/time -f '%M' -o "$work/memory" "$@" >/dev/null 2>&1; awk '{p
 mebibytes() { awk '{printf "%.1f", $1 / 1048576}'; }
 # cpu PID: what it has used so far, in seconds.
 cpu() { sed 's/.*) //' "/proc/$1/stat" | awk '{print ($12 + $13) / 100}'; }
+# took PID COMMAND...: milliseconds of CPU that the process uses while the command runs 40 times, each.
+took() {
+  local pid=$1 before
+  shift
+  before=$(cpu "$pid")
+  for _ in $(seq 40); do "$@" >/dev/null; done
+  echo "$before $(cpu "$pid")" | awk '{printf "%.1f", ($2 - $1) * 1000 / 40}'
+}
+# resident PID: its memory in RAM, in MiB.
+resident() { awk '/^VmRSS/ {print $2 * 1024}' "/proc/$1/status" | mebibytes; }
 row() { printf '| %s | %s | %s | %s |\n' "$@"; }
 
 cat <<HEAD
@@ -45,11 +55,8 @@ done
 prometheus-node-exporter --web.listen-address=127.0.0.1:9101 >/dev/null 2>&1 &
 node_exporter=$!
 until curl -sf http://127.0.0.1:9101/metrics >/dev/null; do sleep 0.2; done
-before=$(cpu $node_exporter)
-for _ in $(seq 40); do curl -sf http://127.0.0.1:9101/metrics >/dev/null; done
 row "a scrape of node_exporter: CPU, resident" '-' \
-  "$(echo "$before $(cpu $node_exporter)" | awk '{printf "%.1f ms", ($2 - $1) * 1000 / 40}'), $(awk '/^VmRSS/ {print $2 * 1024}' "/proc/$node_exporter/status" | mebibytes) MiB" \
-  '40 scrapes'
+  "$(took $node_exporter curl -sf http://127.0.0.1:9101/metrics) ms, $(resident $node_exporter) MiB" '40 scrapes'
 kill "$node_exporter"; node_exporter=''
 
 kubectl guard install --image guard.test/guard-exporter:test --image-pull-policy Never --kubelet-insecure-tls >/dev/null
@@ -62,7 +69,7 @@ row '`version --client`' "$(seconds kubectl-guard version --client) s, $(memory 
   "$(seconds kubectl version --client) s, $(memory kubectl version --client) MiB" '`kubectl version --client`'
 row '`demo`' "$(seconds kubectl-guard demo) s" '-' '-'
 for pid in $(pgrep -x guard-exporter); do
-  row 'an exporter in the cluster, resident' "$(awk '/^VmRSS/ {print $2 * 1024}' "/proc/$pid/status" | mebibytes) MiB" '-' '`/proc`'
+  row 'an exporter in the cluster, resident' "$(resident "$pid") MiB" '-' '`/proc`'
 done
 
 # A node with as many pods as a kubelet takes unless it is told otherwise.
@@ -76,14 +83,6 @@ kubectl rollout status deployment crowd --timeout=10m >/dev/null
 pods="$(there) pods on one kubelet"
 exporter=$(for pid in $(pgrep -x guard-exporter); do ! grep -q /node1/ "/proc/$pid/cgroup" || echo "$pid"; done)
 kubelet=$(pgrep -f 'kubelet --config=.*/node1/')
-# took PID COMMAND...: milliseconds of CPU that the process uses while the command runs 40 times, each.
-took() {
-  local pid=$1 before
-  shift
-  before=$(cpu "$pid")
-  for _ in $(seq 40); do "$@" >/dev/null; done
-  echo "$before $(cpu "$pid")" | awk '{printf "%.1f", ($2 - $1) * 1000 / 40}'
-}
 read_node() { kubectl get --raw "/api/v1/nodes/node1/proxy/$1"; }
 # Until the exporter has scored them all.
 until [ "$(kubectl guard status --all -o json | grep -c '"name": "crowd-')" -ge $crowd ]; do sleep 1; done
@@ -91,7 +90,7 @@ before=$(cpu "$exporter")
 sleep 120
 # A tick each 15 s, and cadvisor every fourth time.
 row "$pods: an exporter's CPU in two minutes, a tick" "$(echo "$before $(cpu "$exporter")" | awk '{printf "%.1f ms", ($2 - $1) * 1000 / 8}')" '-' '`/proc`; beside a scrape of node_exporter, above'
-row "$pods: the exporter, resident" "$(awk '/^VmRSS/ {print $2 * 1024}' "/proc/$exporter/status" | mebibytes) MiB" '-' '`/proc`'
+row "$pods: the exporter, resident" "$(resident "$exporter") MiB" '-' '`/proc`'
 summary=$(took "$kubelet" read_node stats/summary) cadvisor=$(took "$kubelet" read_node metrics/cadvisor)
 row "$pods: CPU that is caused in the kubelet, in 30 s" "$(echo "$summary $cadvisor" | awk '{printf "%.0f ms", 2 * $1 + $2 / 2}')" \
   "$(echo "$cadvisor" | awk '{printf "%.0f ms", $1}')" \

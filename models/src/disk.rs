@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::explain::{self, DISK};
-use crate::features::Running;
+use crate::features::{self, Running};
 use crate::robust;
 use crate::series::LEARNING;
 
@@ -56,7 +56,7 @@ impl Disk {
             (self.probability, self.suspicious) = (0.0, None);
             return;
         };
-        let interval = self.last.map_or(15.0, |last| at - last).clamp(1.0, 120.0);
+        let interval = features::interval(self.last.map(|last| at - last));
         self.last = Some(at);
         let raw = |scaled: f64| (UNIT * scaled.sinh()).max(0.0);
         self.expected = self.running.range().map(|(low, high)| (raw(low), raw(high)));

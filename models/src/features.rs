@@ -201,11 +201,10 @@ impl Normaliser {
         if at.is_finite() {
             self.last = Some(at);
         }
-        let Some(since) = since else { return USUAL_INTERVAL };
-        if since > GAP_SECONDS {
+        if since.is_some_and(|since| since > GAP_SECONDS) {
             self.lose_confidence();
         }
-        since.clamp(INTERVALS[0], INTERVALS[1])
+        interval(since)
     }
 
     fn observe(&mut self, f: usize, y: f64, interval: f64, out: &mut Features) {
@@ -302,6 +301,11 @@ impl Running {
         }
         self.seen += 1.0;
     }
+}
+
+/// The seconds since the sample before, within bounds; the usual ones if they are not known.
+pub(crate) fn interval(since: Option<f64>) -> f64 {
+    since.map_or(USUAL_INTERVAL, |since| since.clamp(INTERVALS[0], INTERVALS[1]))
 }
 
 /// Share of the new in an exponential mean with this memory.

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::confirm::{Doubt, confirmed};
-use crate::features::Running;
+use crate::features::{self, Running};
 use crate::robust;
 use crate::series::LEARNING;
 
@@ -62,7 +62,7 @@ impl Metric {
         if !value.is_finite() {
             return;
         }
-        let interval = self.last.map_or(15.0, |last| at - last).clamp(1.0, 120.0);
+        let interval = features::interval(self.last.map(|last| at - last));
         self.last = Some(at);
         self.value = value;
         self.before = self.probability;

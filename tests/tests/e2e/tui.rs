@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 use crate::ui;
 
+/// What is sick, in a namespace of the same name.
+const SHOP: &str = "kiosk";
 /// Longer than anything on the screen takes but for a score, which needs a sample or two.
 const SHOWN_WITHIN: Duration = Duration::from_mins(2);
 
@@ -79,8 +81,6 @@ impl Drop for Terminal {
         drop(self.tmux(&["kill-server"]));
     }
 }
-
-const SHOP: &str = "kiosk";
 
 pub(crate) fn a_plan_is_approved_on_the_screen(cluster: &mut Cluster) -> Result<()> {
     let done = approves_with_keys(cluster);

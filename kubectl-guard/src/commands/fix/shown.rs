@@ -45,7 +45,8 @@ impl<'a> Reach<'a> {
         Session { shared, ..Session::new(self.connection, self.console, journal, scores) }
     }
 
-    /// What could be done about this target, or whether what is asked can be, from scores read now: only read, nothing asked or recorded.
+    /// What could be done about this target, or whether what is `asked` can be, from scores read now. Only reads: nobody is
+    /// asked, and nothing is recorded.
     ///
     /// # Errors
     /// The scores or the cluster cannot be read, or a guard rail refuses.
