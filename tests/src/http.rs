@@ -2,11 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
@@ -50,12 +52,25 @@ fn joined(mut chunks: &[u8]) -> Result<Vec<u8>> {
     }
 }
 
-/// An address on loopback where nobody listens.
+/// Ports under those that the kernel gives to outgoing connections (from 32768): of those, one that
+/// was free a moment ago may be some client's when the program that it is meant for comes to listen.
+const PORTS: RangeInclusive<u16> = 20_000..=32_000;
+
+/// An address on loopback where nobody listens, and that no other caller in this process was given.
 ///
 /// # Errors
 /// If there is no free port.
 pub fn free_address() -> Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let first = std::process::id() as usize;
+    for _ in PORTS {
+        let step = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS.len();
+        let port = PORTS.clone().nth(step).context("a port of the range")?;
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return Ok(listener.local_addr()?.to_string());
+        }
+    }
+    bail!("no port of {PORTS:?} is free on loopback")
 }
 
 /// What a server needs to show this certificate.
