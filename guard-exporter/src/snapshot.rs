@@ -89,21 +89,10 @@ pub(crate) fn example() -> Snapshot {
         namespace: "shop".to_owned(),
         name: "cart-5d8f-x2x".to_owned(),
         uid: "1".to_owned(),
-        workload: None,
         score: Some(0.031_25),
-        state: State::Ok,
-        severity: Severity::None,
-        since: None,
-        reasons: Vec::new(),
-        began: None,
-        learning_left: 0,
-        muted: None,
-        deploy: false,
         containers_ready: 1,
         containers_total: 1,
-        restarts: 0,
-        features: Vec::new(),
-        history: Vec::new(),
+        ..PodReport::default()
     };
     let bad = PodReport {
         name: "pay-0".to_owned(),

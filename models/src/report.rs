@@ -75,11 +75,12 @@ pub struct KubeletState {
 }
 
 /// The state of a pod's score; one at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Under its line.
+    #[default]
     Ok,
     /// Over its line, with hysteresis.
     Anomalous,
@@ -92,11 +93,12 @@ pub enum State {
 }
 
 /// How bad it is; rises and falls once for an incident.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Nothing to do.
+    #[default]
     None,
     /// Over the line.
     Warning,
@@ -105,7 +107,7 @@ pub enum Severity {
 }
 
 /// One pod of the report.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PodReport {
     /// Its namespace.

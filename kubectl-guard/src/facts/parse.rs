@@ -32,16 +32,14 @@ pub(super) fn deployment(object: Deployment) -> Option<Found> {
         let max_unavailable = if max_surge == 0 && max_unavailable == 0 { 1 } else { max_unavailable };
         Rollout::Rolling { max_unavailable, max_surge, partition: 0 }
     };
-    let workload = WorkloadFacts {
-        target: target(Kind::Deployment, &object.metadata)?,
+    found(
+        Kind::Deployment,
+        &object.metadata,
+        (spec.selector, spec.template),
         replicas,
-        paused: spec.paused.unwrap_or(false),
+        spec.paused.unwrap_or(false),
         rollout,
-        restarted_at: restarted_at(&spec.template),
-        containers: containers::of_spec(spec.template.spec.as_ref()),
-        deployed_by: owners::deployed_by(&object.metadata),
-    };
-    Some(Found { workload, selector: spec.selector, template: spec.template.spec })
+    )
 }
 
 pub(super) fn stateful_set(object: StatefulSet) -> Option<Found> {
@@ -55,16 +53,7 @@ pub(super) fn stateful_set(object: StatefulSet) -> Option<Found> {
         let max_unavailable = rolling.max_unavailable.as_ref().map_or(1, |value| pods(value, replicas, true).max(1));
         Rollout::Rolling { max_unavailable, max_surge: 0, partition: rolling.partition.unwrap_or(0) }
     };
-    let workload = WorkloadFacts {
-        target: target(Kind::StatefulSet, &object.metadata)?,
-        replicas,
-        paused: false,
-        rollout,
-        restarted_at: restarted_at(&spec.template),
-        containers: containers::of_spec(spec.template.spec.as_ref()),
-        deployed_by: owners::deployed_by(&object.metadata),
-    };
-    Some(Found { workload, selector: spec.selector, template: spec.template.spec })
+    found(Kind::StatefulSet, &object.metadata, (spec.selector, spec.template), replicas, false, rollout)
 }
 
 pub(super) fn daemon_set(object: DaemonSet) -> Option<Found> {
@@ -79,16 +68,29 @@ pub(super) fn daemon_set(object: DaemonSet) -> Option<Found> {
         let max_unavailable = rolling.max_unavailable.as_ref().map_or(1, |value| pods(value, replicas, true));
         Rollout::Rolling { max_unavailable, max_surge, partition: 0 }
     };
+    found(Kind::DaemonSet, &object.metadata, (spec.selector, spec.template), replicas, false, rollout)
+}
+
+/// What all of them have in common; `of_pods` is their selector and template.
+fn found(
+    kind: Kind,
+    metadata: &ObjectMeta,
+    of_pods: (LabelSelector, PodTemplateSpec),
+    replicas: i32,
+    paused: bool,
+    rollout: Rollout,
+) -> Option<Found> {
+    let (selector, template) = of_pods;
     let workload = WorkloadFacts {
-        target: target(Kind::DaemonSet, &object.metadata)?,
+        target: target(kind, metadata)?,
         replicas,
-        paused: false,
+        paused,
         rollout,
-        restarted_at: restarted_at(&spec.template),
-        containers: containers::of_spec(spec.template.spec.as_ref()),
-        deployed_by: owners::deployed_by(&object.metadata),
+        restarted_at: restarted_at(&template),
+        containers: containers::of_spec(template.spec.as_ref()),
+        deployed_by: owners::deployed_by(metadata),
     };
-    Some(Found { workload, selector: spec.selector, template: spec.template.spec })
+    Some(Found { workload, selector, template: template.spec })
 }
 
 pub(super) fn pod_target(pod: &Pod) -> Option<PodTarget> {

@@ -80,7 +80,7 @@ fn raise(amounts: &mut BTreeMap<Resource, Quantity>, resource: Resource, value: 
 
 #[cfg(test)]
 mod tests {
-    use guard_model::report::{FeatureView, Severity};
+    use guard_model::report::FeatureView;
     use guard_model::workload::Workload;
 
     use super::*;
@@ -99,18 +99,8 @@ mod tests {
             name: name.into(),
             uid: name.into(),
             workload: Some(Workload::new("Deployment", "web")),
-            score: None,
-            state: State::Ok,
-            severity: Severity::None,
-            since: None,
-            reasons: Vec::new(),
-            began: None,
-            learning_left: 0,
-            muted: None,
-            deploy: false,
             containers_ready: 1,
             containers_total: 1,
-            restarts: 0,
             features: vec![FeatureView {
                 name: "cpu".into(),
                 unit: "cores".into(),
@@ -120,6 +110,7 @@ mod tests {
                 share: 0.0,
             }],
             history: history.iter().map(point).collect(),
+            ..PodReport::default()
         }
     }
 

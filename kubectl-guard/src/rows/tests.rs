@@ -35,21 +35,15 @@ pub(crate) fn report(name: &str, score: Option<f64>, state: State) -> PodReport 
         namespace: "shop".into(),
         name: name.into(),
         uid: format!("uid-{name}"),
-        workload: None,
         score,
         state,
         severity: if over { Severity::Warning } else { Severity::None },
         since: over.then(|| "2026-11-22T14:37:40Z".parse().unwrap()),
         reasons: if over { vec![Reason { cause: Cause::Transmit, score: 0.9, text: text.into() }] } else { Vec::new() },
-        began: None,
         learning_left: if state == State::Learning { 17 } else { 0 },
-        muted: None,
-        deploy: false,
         containers_ready: 1,
         containers_total: 1,
-        restarts: 0,
-        features: Vec::new(),
-        history: Vec::new(),
+        ..PodReport::default()
     }
 }
 
@@ -60,7 +54,7 @@ pub(crate) fn node(name: &str, pods: Vec<PodReport>) -> NodeReport {
         at: now(),
         interval_seconds: 15.0,
         threshold: 0.7,
-        scored_by: format!("guard-exporter {}", crate::commands::version::VERSION),
+        scored_by: format!("guard-exporter {}", crate::version::VERSION),
         model: ModelInfo::default(),
         kubelet: KubeletState { up: true, verified: true, error: None },
         certificate_ends: None,

@@ -404,22 +404,13 @@ mod tests {
         PodReport {
             namespace: "shop".to_owned(),
             name: name.to_owned(),
-            uid: String::new(),
             workload: workload.map(|name| Workload { kind: "Deployment".to_owned(), name: name.to_owned() }),
             score,
             state,
             severity: Severity::Critical,
-            since: None,
-            reasons: Vec::new(),
-            began: None,
-            learning_left: 0,
-            muted: None,
-            deploy: false,
             containers_ready: 1,
             containers_total: 1,
-            restarts: 0,
-            features: Vec::new(),
-            history: Vec::new(),
+            ..PodReport::default()
         }
     }
 

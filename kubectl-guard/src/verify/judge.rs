@@ -158,7 +158,6 @@ impl Judge {
 #[cfg(test)]
 mod tests {
     use guard_model::cause::Reason;
-    use guard_model::report::Severity;
     use jiff::ToSpan;
 
     use super::*;
@@ -180,21 +179,13 @@ mod tests {
             namespace: "shop".into(),
             name: (*name).into(),
             uid: (*name).into(),
-            workload: None,
             score: *score,
             state: *state,
-            severity: Severity::None,
-            since: None,
             reasons: cause.map(|cause| Reason { cause, score: 0.9, text: String::new() }).into_iter().collect(),
-            began: None,
-            learning_left: 0,
-            muted: None,
             deploy: true,
             containers_ready: 1,
             containers_total: 1,
-            restarts: 0,
-            features: vec![],
-            history: vec![],
+            ..PodReport::default()
         };
         vec![NodeReport {
             version: 1,

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use guard_model::cause::{Cause, Reason};
-use guard_model::report::{KubeletState, ModelInfo, NodeReport, PodReport, Severity, State};
+use guard_model::report::{KubeletState, ModelInfo, NodeReport, PodReport, State};
 use guard_model::workload::Workload;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -235,18 +235,10 @@ fn report(state: State, score: f64) -> NodeReport {
         workload: Some(Workload::new("Deployment", "web")),
         score: Some(score),
         state,
-        severity: Severity::None,
-        since: None,
         reasons: vec![Reason { cause: Cause::Memory, score, text: "1.2 GiB, expected 200 to 300 MiB".into() }],
-        began: None,
-        learning_left: 0,
-        muted: None,
-        deploy: false,
         containers_ready: 1,
         containers_total: 1,
-        restarts: 0,
-        features: vec![],
-        history: vec![],
+        ..PodReport::default()
     };
     NodeReport {
         version: 1,
