@@ -16,7 +16,7 @@ pub mod source_flags;
 pub use dry_run::{DryRun, DryRunFlag};
 pub use kube_flags::{KubeFlags, Selection};
 pub use sink_flags::{FromSinkFlag, SinkFlags};
-pub use source_flags::SourceFlags;
+pub use source_flags::{ExporterFlags, SourceFlags};
 
 /// Finds pods that misbehave, says why, and proposes what may safely be done about it.
 #[derive(Parser)]

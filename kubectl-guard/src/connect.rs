@@ -14,9 +14,9 @@ use tower::BoxError;
 use tower::util::MapErrLayer;
 
 use crate::cli::KubeFlags;
-use crate::commands::version::VERSION;
 use crate::error::{Error, Request, Unanswered, innermost};
 use crate::sanitise;
+use crate::version::VERSION;
 
 mod environment;
 pub(crate) mod foreign;

@@ -10,11 +10,11 @@ use std::path::PathBuf;
 use guard_model::report::NodeReport;
 use serde::Serialize;
 
-use crate::commands::version::VERSION;
 use crate::error::Error;
 use crate::sanitise;
 use crate::scores::Scores;
 use crate::setup::certificates::RENEWAL_HOURS;
+use crate::version::VERSION;
 
 pub mod rights;
 

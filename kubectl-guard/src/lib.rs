@@ -48,6 +48,7 @@ pub mod sink;
 pub mod tui;
 pub mod ui;
 pub mod verify;
+pub mod version;
 #[cfg(test)]
 mod wire;
 pub mod write_point;

@@ -6,13 +6,13 @@ use guard_model::report::{HistoryPoint, NodeReport};
 use guard_model::sample::PodFacts;
 use jiff::Timestamp;
 
-use crate::commands::version::VERSION;
 use crate::connect::Connection;
 use crate::console::Console;
 use crate::error::Error;
 use crate::plan;
 use crate::prometheus::Prometheus;
 use crate::sanitise;
+use crate::version::VERSION;
 
 pub mod portforward;
 pub mod prometheus;

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 use serde::Serialize;
 
+use crate::llm::{Explained, Pattern};
 use crate::propose::suggest;
-use crate::run::explain::{Explained, Pattern};
 use crate::sanitise;
 
 /// Version of the document.

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::commands::status::ExporterArgs;
 use crate::connect::{Connection, Environment};
 use crate::error::Error;
 use crate::prometheus::{Credentials, Endpoint, Prometheus};
 use crate::scores::Source;
+use crate::scores::portforward::NAMESPACE;
 use crate::scores::prometheus::Matcher;
 
 /// Who is asked.
@@ -22,6 +22,20 @@ enum Asked {
     Prometheus,
 }
 
+/// Where the exporters are.
+#[derive(Args, Clone, Debug)]
+pub struct ExporterFlags {
+    /// Namespace of the exporters
+    #[arg(long, value_name = "NAME", default_value = NAMESPACE)]
+    pub guard_namespace: String,
+}
+
+impl Default for ExporterFlags {
+    fn default() -> Self {
+        Self { guard_namespace: NAMESPACE.to_owned() }
+    }
+}
+
 /// Where scores are read from.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SourceFlags {
@@ -29,7 +43,7 @@ pub struct SourceFlags {
     #[arg(long, value_enum, default_value_t, value_name = "SOURCE")]
     source: Asked,
     #[command(flatten)]
-    exporters: ExporterArgs,
+    exporters: ExporterFlags,
     #[command(flatten)]
     prometheus: PrometheusFlags,
 }

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use guard_model::table;
 
-use crate::cli::KubeFlags;
-use crate::commands::status::ExporterArgs;
+use crate::cli::{ExporterFlags, KubeFlags};
 use crate::connect::{Connection, Environment};
 use crate::console::{Console, Paint};
 use crate::doctor::{self, Check, Level, rights};
@@ -21,7 +20,7 @@ use crate::scores::portforward;
 #[derive(Args)]
 pub struct DoctorArgs {
     #[command(flatten)]
-    exporters: ExporterArgs,
+    exporters: ExporterFlags,
     /// A table of metrics to check
     #[arg(long, value_name = "FILE")]
     input_file: Option<PathBuf>,

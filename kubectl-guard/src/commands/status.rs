@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::output::{self, Format, Formats};
 use crate::render::{self, More, Style};
 use crate::rows::{self, Counts, Group, Row};
-use crate::scores::{Source, portforward};
+use crate::scores::Source;
 use crate::{nodes, pods};
 
 /// Arguments of `status`.
@@ -56,20 +56,6 @@ pub struct StatusArgs {
     /// Exit with 10 if there are anomalies
     #[arg(long)]
     exit_code: bool,
-}
-
-/// Where the exporters are.
-#[derive(Args, Clone, Debug)]
-pub struct ExporterArgs {
-    /// Namespace of the exporters
-    #[arg(long, value_name = "NAME", default_value = portforward::NAMESPACE)]
-    pub guard_namespace: String,
-}
-
-impl Default for ExporterArgs {
-    fn default() -> Self {
-        Self { guard_namespace: portforward::NAMESPACE.to_owned() }
-    }
 }
 
 /// What a row stands for.

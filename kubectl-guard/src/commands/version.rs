@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::KubeFlags;
-use crate::commands::status::ExporterArgs;
+use crate::cli::{ExporterFlags, KubeFlags};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::{Error, Request};
@@ -14,9 +13,7 @@ use crate::exit::Exit;
 use crate::output::{Format, Formats};
 use crate::sanitise;
 use crate::scores::{Scores, portforward};
-
-/// The plugin's version, as in the User-Agent and in plans.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+use crate::version::VERSION;
 
 /// Arguments of `version`.
 #[derive(Args)]
@@ -28,7 +25,7 @@ pub struct VersionArgs {
     #[arg(short, long, value_name = "FORMAT", value_parser = Formats::OF_VERSION, default_value = "text")]
     output: Format,
     #[command(flatten)]
-    exporters: ExporterArgs,
+    exporters: ExporterFlags,
 }
 
 /// All versions, as programs read them; what was not asked for or not told is left out.
@@ -105,7 +102,7 @@ async fn ask(args: &VersionArgs, kube: &KubeFlags, versions: &mut Versions, cons
 
 async fn read(
     connection: &Connection,
-    exporters: &ExporterArgs,
+    exporters: &ExporterFlags,
     versions: &mut Versions,
     console: &Console,
 ) -> Result<(), Error> {
@@ -204,7 +201,7 @@ mod tests {
         let (connection, _) = server(answer).await;
         let (console, captured) = capture::console(120);
         let mut versions = Versions::of_client();
-        let exporters = ExporterArgs { guard_namespace: "guard-system".into() };
+        let exporters = ExporterFlags { guard_namespace: "guard-system".into() };
         let result = read(&connection, &exporters, &mut versions, &console).await;
         (result, versions, captured.err.text())
     }

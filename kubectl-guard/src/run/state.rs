@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Part;
-use super::explain::{Explained, Pattern};
 pub use crate::desk::{Proposer, Queue, Waiting};
+use crate::llm::{Explained, Pattern};
 
 /// How a part is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

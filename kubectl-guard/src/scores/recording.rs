@@ -14,10 +14,10 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::commands::version::VERSION;
 use crate::error::Error;
 use crate::pods;
 use crate::scores::{Scores, sanitised};
+use crate::version::VERSION;
 
 /// A cluster as it was at the last tick of a recording.
 #[derive(Debug, Default)]

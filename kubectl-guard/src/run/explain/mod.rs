@@ -16,7 +16,9 @@ use crate::commands::explain::opinion;
 use crate::config::{Config, Llm};
 use crate::connect::{Connection, Environment};
 use crate::error::Error;
-use crate::llm::{self, Budget, Case, Endpoint, Incidents, LlmError, Price, Pseudonyms, Reply};
+use crate::llm::{
+    self, Budget, Case, Endpoint, Explained, Incidents, LlmError, Opinion, Pattern, Price, Pseudonyms, Reply,
+};
 use crate::render::prose;
 use crate::sanitise;
 
@@ -24,7 +26,7 @@ mod opinions;
 mod spent;
 mod subject;
 
-pub use opinions::{Explained, Opinion, Opinions, Pattern};
+pub use opinions::Opinions;
 use subject::Subject;
 
 /// The name under which this part is in its book.

@@ -1,4 +1,4 @@
-//! What incidents were said to be, and what is to be asked next.
+//! Which incidents there are to say something of, what was said, and what is to be asked next.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,14 +6,13 @@ use std::time::Duration;
 use guard_model::incident::{Anomaly, Incident};
 use guard_model::report::NodeReport;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::super::notices::{Book, Message};
 use super::spent::Spent;
 use crate::audit::Journal;
 use crate::incidents::{Fix, fixes};
-use crate::llm::{Answer, Endpoint, Group, Relation, Reply, Seen, cost};
+use crate::llm::{Explained, Opinion, Pattern, Seen};
 use crate::sanitise;
 
 /// Incidents that are kept in mind after they are over.
@@ -23,104 +22,6 @@ const TRIES: u32 = 3;
 /// The pause after a question that failed; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_mins(30);
-
-/// What an incident is, in words.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Explained {
-    /// The incident's id.
-    pub incident: String,
-    /// The namespace of the pod that began it.
-    pub namespace: String,
-    /// That pod.
-    pub pod: String,
-    /// When the incident began.
-    pub from: Timestamp,
-    /// When it was over; absent while it lasts.
-    pub until: Option<Timestamp>,
-    /// What it is, by rules.
-    pub words: String,
-    /// What a language model makes of it; absent if none was asked, or has not answered.
-    pub opinion: Option<Opinion>,
-}
-
-/// A model's opinion. Nothing of it is carried out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Opinion {
-    /// The model, and where it was asked.
-    pub model: String,
-    /// What most likely happened.
-    pub root_cause: String,
-    /// Why.
-    pub explanation: String,
-    /// What to check first.
-    pub checks: Vec<String>,
-    /// Which of guard's actions it would take; absent if none.
-    pub action: Option<String>,
-    /// How sure it says it is, 0 to 1.
-    pub confidence: f64,
-    /// What the answer cost, in words.
-    pub cost: String,
-}
-
-impl Opinion {
-    pub(super) fn new(answer: &Answer, reply: &Reply, endpoint: &Endpoint) -> Self {
-        Self {
-            model: named(endpoint),
-            root_cause: answer.root_cause.clone(),
-            explanation: answer.explanation.clone(),
-            checks: answer.checks.clone(),
-            action: answer.action.map(|action| action.name().to_owned()),
-            confidence: answer.confidence,
-            cost: cost(reply, endpoint),
-        }
-    }
-
-    /// The opinion as a line.
-    pub(super) fn line(&self) -> String {
-        let would = self.action.as_deref().unwrap_or("do nothing of what guard can do");
-        let (sure, cost) = (self.confidence * 100.0, &self.cost);
-        let text = sanitise::fit(&format!("{} {}", self.root_cause, self.explanation), 300);
-        format!(
-            "{} says (an opinion: nothing of it is carried out): {text} It would {would} ({sure:.0} % sure, by its own account; cost: {cost})",
-            self.model
-        )
-    }
-}
-
-/// Incidents that belong together, by a model's opinion.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Pattern {
-    /// The incidents' ids, the latest first.
-    pub incidents: Vec<String>,
-    /// How they belong together.
-    pub relation: Relation,
-    /// Why, in the model's words.
-    pub words: String,
-    /// The model, and where it was asked.
-    pub model: String,
-    /// When.
-    pub at: Timestamp,
-}
-
-impl Pattern {
-    pub(super) fn new(group: Group, endpoint: &Endpoint, at: Timestamp) -> Self {
-        let Group { incidents, relation, words } = group;
-        Self { incidents, relation, words, model: named(endpoint), at }
-    }
-
-    /// The pattern as a line.
-    pub(super) fn line(&self) -> String {
-        let (incidents, relation) = (self.incidents.join(", "), self.relation.words());
-        format!("{} takes incidents {incidents} for {relation} (an opinion): {}", self.model, self.words)
-    }
-}
-
-fn named(endpoint: &Endpoint) -> String {
-    sanitise::line(&format!("{} at {}", endpoint.model, endpoint.server()))
-}
 
 /// One incident, what it was said to be, and how often it was asked about in vain.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::commands::version::VERSION;
+use crate::version::VERSION;
 
 fn find<'a>(objects: &'a [Object], title: &str) -> &'a Object {
     objects.iter().find(|object| object.title() == title).unwrap()
