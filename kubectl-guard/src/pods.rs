@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use guard_model::pod;
 use guard_model::sample::PodFacts;
 use k8s_openapi::api::core::v1::Pod;
@@ -15,6 +16,8 @@ use crate::error::{Error, Request};
 use crate::rows::Labels;
 use crate::sanitise;
 
+/// So many pods are read side by side.
+const AT_ONCE: usize = 16;
 /// What the API server says of a list whose next page it no longer has.
 const EXPIRED: u16 = 410;
 
@@ -52,6 +55,22 @@ pub async fn list(connection: &Connection, selection: &Selection) -> Result<Pods
         answer => answer,
     }
     .map_err(|error| request.failed(&error))
+}
+
+/// These pods, by namespace and name, each read by itself; those that are gone are left out.
+///
+/// # Errors
+/// If the user may not read one of them, or the API server does not answer.
+pub async fn named(connection: &Connection, names: &[(String, String)]) -> Result<Pods, Error> {
+    let read = names.iter().map(async |(namespace, name)| {
+        let api: Api<Pod> = Api::namespaced(connection.client.clone(), namespace);
+        let request = Request { verb: "get", resource: "pods", group: "", namespace: Some(namespace) };
+        api.get_opt(name).await.map_err(|error| request.failed(&error))
+    });
+    let read: Vec<Option<Pod>> = stream::iter(read).buffered(AT_ONCE).try_collect().await?;
+    let mut found = Pods::default();
+    read.iter().flatten().for_each(|pod| found.push(pod));
+    Ok(found)
 }
 
 async fn pages(api: &Api<Pod>, mut params: ListParams) -> Result<Pods, kube::Error> {

@@ -56,7 +56,8 @@ impl Source {
         Ok(match self {
             Self::Exporters { namespace } => Told::Scores(portforward::read(connection, namespace, console).await?),
             Self::Prometheus { prometheus, matchers } => {
-                Told::Series(Box::new(prometheus::read(prometheus, matchers, namespace).await?))
+                let about = prometheus::About { namespace, ..prometheus::About::default() };
+                Told::Series(Box::new(prometheus::read(prometheus, matchers, &about).await?))
             }
         })
     }

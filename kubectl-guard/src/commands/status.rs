@@ -1,5 +1,6 @@
 //! `status`: which pods misbehave, how much, why, since when, and what may help.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -14,9 +15,14 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::output::{self, Format, Formats};
 use crate::render::{self, More, Style};
-use crate::rows::{self, Counts, Group, Row};
+use crate::rows::{self, Group, Row};
 use crate::scores::Source;
 use crate::{nodes, pods};
+
+mod counts;
+mod worst;
+
+use counts::Counted;
 
 /// Arguments of `status`.
 #[derive(Args, Clone)]
@@ -35,6 +41,9 @@ pub struct StatusArgs {
     /// Only what has at least this score, above 0 and up to 1; severity stays the exporter's
     #[arg(long, value_name = "SCORE", value_parser = threshold)]
     threshold: Option<f64>,
+    /// Only so many, the worst. Of Prometheus nothing else is read then, nor the list of pods: for a large cluster
+    #[arg(long, value_name = "N")]
+    limit: Option<NonZeroUsize>,
     /// Format of the output
     #[arg(short, long, value_name = "FORMAT", value_parser = Formats::OF_STATUS, default_value = "table")]
     output: Format,
@@ -56,6 +65,21 @@ pub struct StatusArgs {
     /// Exit with 10 if there are anomalies
     #[arg(long)]
     exit_code: bool,
+}
+
+impl StatusArgs {
+    /// Leaves what is to be shown of a view that comes the worst first.
+    fn keep(&self, view: &mut View) {
+        let keep = |score: Option<f64>, anomalous: bool| match self.threshold {
+            Some(line) => score.is_some_and(|score| score >= line),
+            None => anomalous || self.all,
+        };
+        let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
+        view.rows.retain(|row| keep(row.score, row.is_anomalous()));
+        view.rows.truncate(limit);
+        view.groups.retain(|group| keep(group.score, group.is_anomalous()));
+        view.groups.truncate(limit);
+    }
 }
 
 /// What a row stands for.
@@ -90,11 +114,11 @@ pub(super) fn threshold(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Everything that is shown at one look.
+/// Everything that is shown at one look; what is counted may be more.
 struct View {
     rows: Vec<Row>,
     groups: Vec<Group>,
-    counts: Counts,
+    counts: Counted,
     at: Timestamp,
 }
 
@@ -109,6 +133,7 @@ pub async fn run(mut args: StatusArgs, kube: &KubeFlags, console: &Console) -> R
     let environment = Environment::of_process();
     let connection = Connection::open(kube, &environment)?;
     let source = args.source.open(&connection, &environment)?;
+    worst::check(&args, &source)?;
     loop {
         let looked = look(&args, &connection, &source, console).await;
         let view = match looked {
@@ -126,7 +151,7 @@ pub async fn run(mut args: StatusArgs, kube: &KubeFlags, console: &Console) -> R
         }
         show(&args, &connection, &view, console)?;
         if !args.watch {
-            let found = args.exit_code && view.counts.anomalous > 0;
+            let found = args.exit_code && view.counts.anomalous() > 0;
             return Ok(if found { Exit::Anomalies } else { Exit::Done });
         }
         tokio::time::sleep(args.watch_interval.max(Duration::from_secs(1))).await;
@@ -147,6 +172,27 @@ pub(super) fn threshold_of_environment(get: impl Fn(&str) -> Option<String>) -> 
 }
 
 async fn look(args: &StatusArgs, connection: &Connection, source: &Source, console: &Console) -> Result<View, Error> {
+    let mut view = match (source, args.limit) {
+        (Source::Prometheus { prometheus, matchers }, Some(limit)) => {
+            worst::look(args, connection, (prometheus, matchers), limit, console).await?
+        }
+        _ => look_at_all(args, connection, source, console).await?,
+    };
+    args.keep(&mut view);
+    match args.sort_by {
+        Order::Score => {}
+        Order::Name => view.rows.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name))),
+        Order::Since => view.rows.sort_by_key(|row| (row.since.is_none(), row.since)),
+    }
+    Ok(view)
+}
+
+async fn look_at_all(
+    args: &StatusArgs,
+    connection: &Connection,
+    source: &Source,
+    console: &Console,
+) -> Result<View, Error> {
     let (pods, told) = tokio::try_join!(
         pods::list(connection, &args.selection),
         source.read(connection, pods::scope(connection, &args.selection), console)
@@ -163,12 +209,7 @@ async fn look(args: &StatusArgs, connection: &Connection, source: &Source, conso
         What::Workloads => rows::workloads(&rows),
         What::Nodes => rows::nodes(&rows, &node_facts(connection, console).await?),
     };
-    match args.sort_by {
-        Order::Score => {}
-        Order::Name => rows.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name))),
-        Order::Since => rows.sort_by_key(|row| (row.since.is_none(), row.since)),
-    }
-    Ok(View { counts: rows::count(&rows), rows, groups, at })
+    Ok(View { counts: Counted::All(rows::count(&rows)), rows, groups, at })
 }
 
 /// A user who may not list nodes still sees what the pods tell of them.
@@ -183,23 +224,17 @@ async fn node_facts(connection: &Connection, console: &Console) -> Result<Vec<ro
 }
 
 fn show(args: &StatusArgs, connection: &Connection, view: &View, console: &Console) -> Result<(), Error> {
-    let keep = |score: Option<f64>, anomalous: bool| match args.threshold {
-        Some(line) => score.is_some_and(|score| score >= line),
-        None => anomalous || args.all,
-    };
-    let rows: Vec<Row> = view.rows.iter().filter(|row| keep(row.score, row.is_anomalous())).cloned().collect();
-    let groups: Vec<Group> =
-        view.groups.iter().filter(|group| keep(group.score, group.is_anomalous())).cloned().collect();
+    let View { rows, groups, .. } = view;
     let shown = if args.what == What::Pods { rows.len() } else { groups.len() };
     let namespace = pods::scope(connection, &args.selection);
     match &args.output {
-        Format::Machine(machine) => return console.print(&machine.write(&document(args.what, view, &rows, &groups))),
+        Format::Machine(machine) => return console.print(&machine.write(&document(args.what, view))),
         Format::CustomColumns(_) | Format::Name | Format::Table | Format::Wide if shown == 0 => {}
         Format::CustomColumns(columns) => {
-            let document = document(args.what, view, &rows, &groups);
+            let document = document(args.what, view);
             console.print(&columns.fill(&document.items, args.no_headers))?;
         }
-        Format::Name => names(args.what, &rows, &groups, console)?,
+        Format::Name => names(args.what, rows, groups, console)?,
         Format::Table | Format::Wide => {
             let style =
                 Style { columns: console.columns(), colour: console.colour(), headless: args.no_headers, now: view.at };
@@ -209,13 +244,13 @@ fn show(args: &StatusArgs, connection: &Connection, view: &View, console: &Conso
                 labels: args.show_labels,
             };
             console.print(&match args.what {
-                What::Pods => render::pods(&rows, more, style),
-                What::Workloads => render::groups(&groups, "WORKLOAD", more.namespaces, style),
-                What::Nodes => render::groups(&groups, "NODE", false, style),
+                What::Pods => render::pods(rows, more, style),
+                What::Workloads => render::groups(groups, "WORKLOAD", more.namespaces, style),
+                What::Nodes => render::groups(groups, "NODE", false, style),
             })?;
         }
     }
-    console.note(&summary(&view.counts, namespace));
+    console.note(&view.counts.summary(namespace));
     Ok(())
 }
 
@@ -232,32 +267,6 @@ fn names(what: What, rows: &[Row], groups: &[Group], console: &Console) -> Resul
     console.print(&names.concat())
 }
 
-/// `No anomalous pods in namespace shop (12 pods watched, 1 learning)`.
-fn summary(counts: &Counts, namespace: Option<&str>) -> String {
-    let place = namespace.map_or_else(|| "the cluster".to_owned(), |namespace| format!("namespace {namespace}"));
-    if counts.watched == 0 {
-        return format!("No pods in {place}.");
-    }
-    let pods = |n: usize| if n == 1 { "1 pod".to_owned() } else { format!("{n} pods") };
-    let mut parts = vec![format!("{} watched", pods(counts.watched))];
-    for (n, what) in [
-        (counts.learning, "learning"),
-        (counts.stale, "stale"),
-        (counts.muted, "muted"),
-        (counts.unscored, "without a score"),
-    ] {
-        if n > 0 {
-            parts.push(format!("{n} {what}"));
-        }
-    }
-    let found = match counts.anomalous {
-        0 => "No anomalous pods".to_owned(),
-        1 => "1 anomalous pod".to_owned(),
-        n => format!("{n} anomalous pods"),
-    };
-    format!("{found} in {place} ({})", parts.join(", "))
-}
-
 /// The document that programs read; fields are added, never changed.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -265,30 +274,59 @@ struct Document<'a> {
     api_version: &'static str,
     kind: &'static str,
     at: Timestamp,
-    counts: &'a Counts,
+    counts: &'a Counted,
     items: Vec<Value>,
 }
 
-fn document<'a>(what: What, view: &'a View, rows: &[Row], groups: &[Group]) -> Document<'a> {
+fn document(what: What, view: &View) -> Document<'_> {
     let (kind, items) = match what {
-        What::Pods => ("PodScoreList", rows.iter().map(output::value).collect()),
-        What::Workloads => ("WorkloadScoreList", groups.iter().map(output::value).collect()),
-        What::Nodes => ("NodeScoreList", groups.iter().map(output::value).collect()),
+        What::Pods => ("PodScoreList", view.rows.iter().map(output::value).collect()),
+        What::Workloads => ("WorkloadScoreList", view.groups.iter().map(output::value).collect()),
+        What::Nodes => ("NodeScoreList", view.groups.iter().map(output::value).collect()),
     };
     Document { api_version: "guard.kubectl.io/v1", kind, at: view.at, counts: &view.counts, items }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::rows::tests::{now, pod, report};
+    use crate::scores::Scores;
+    use guard_model::report::State;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: StatusArgs,
+    }
+
+    /// What somebody typed behind `status`.
+    pub(super) fn typed(words: &str) -> StatusArgs {
+        Typed::parse_from(["status"].into_iter().chain(words.split_whitespace())).args
+    }
 
     #[test]
-    fn the_summary_counts_what_is_not_shown() {
-        let counts = Counts { watched: 12, learning: 1, ..Counts::default() };
-        assert_eq!(summary(&counts, Some("shop")), "No anomalous pods in namespace shop (12 pods watched, 1 learning)");
-        let counts = Counts { watched: 1, anomalous: 1, unscored: 2, ..Counts::default() };
-        assert_eq!(summary(&counts, None), "1 anomalous pod in the cluster (1 pod watched, 2 without a score)");
-        assert_eq!(summary(&Counts::default(), Some("x")), "No pods in namespace x.");
+    fn the_worst_are_left_of_what_is_shown() {
+        let names = ["a", "b", "c", "d"];
+        let pods: Vec<_> = names.iter().map(|name| pod(name, Some("node1"))).collect();
+        let kept = |words: &str| -> Vec<String> {
+            let mut rows = rows::join(&Scores::default(), &pods, now());
+            for (row, score) in rows.iter_mut().zip([0.9, 0.8, 0.4, 0.2]) {
+                let told = report(&row.name, Some(score), if score > 0.7 { State::Anomalous } else { State::Ok });
+                (row.score, row.state) = (told.score, Some(told.state));
+            }
+            let counts = Counted::All(rows::count(&rows));
+            let mut view = View { rows, groups: Vec::new(), counts, at: now() };
+            typed(words).keep(&mut view);
+            view.rows.into_iter().map(|row| row.name).collect()
+        };
+        assert_eq!(kept(""), ["a", "b"]);
+        assert_eq!(kept("--limit 1"), ["a"]);
+        assert_eq!(kept("--limit 3 --all"), ["a", "b", "c"]);
+        assert_eq!(kept("--limit 9 --threshold 0.3"), ["a", "b", "c"]);
+        assert!(Typed::try_parse_from(["status", "--limit", "0"]).is_err());
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl PrometheusError {
                 "see --prometheus-token-file, --prometheus-basic-auth-file, --prometheus-client-certificate and --prometheus-header"
             }
             Self::Failed { .. } => "the same query can be tried in its own web page",
-            Self::TooLarge { .. } => "ask for one namespace with -n",
+            Self::TooLarge { .. } => "ask for one namespace with -n, or with status for the worst alone with --limit",
             Self::NotPrometheus { .. } => {
                 "the address must be that of the HTTP API; for Mimir it ends with /prometheus"
             }

@@ -13,10 +13,12 @@ use crate::sanitise;
 mod history;
 mod join;
 mod used;
+mod worst;
 
 pub use history::history;
 pub use join::join;
 pub use used::{Used, used};
+pub use worst::{Among, Worst, worst};
 
 /// What exporters tell of pods, besides their state.
 const OF_PODS: &str = "guard_pod_anomaly_score|guard_pod_anomaly_since_timestamp_seconds|\
@@ -82,12 +84,34 @@ impl Answers {
     }
 }
 
-/// Asks for the pods of `namespace`, or of all, and for their exporters.
+/// What is asked about.
+#[derive(Clone, Debug, Default)]
+pub struct About<'a> {
+    /// Pods of this namespace, or of all.
+    pub namespace: Option<&'a str>,
+    /// Pods of these names, or all.
+    pub pods: Option<Vec<&'a str>>,
+    /// What is on these nodes, or on all.
+    pub nodes: Option<Vec<&'a str>>,
+}
+
+impl About<'_> {
+    fn of_nodes(&self) -> Vec<String> {
+        self.nodes.iter().map(|nodes| one_of("node", nodes)).collect()
+    }
+
+    fn of_pods(&self) -> Vec<String> {
+        let pods = self.pods.iter().map(|pods| one_of("pod", pods));
+        within(self.namespace).into_iter().chain(pods).chain(self.of_nodes()).collect()
+    }
+}
+
+/// Asks for pods, and for their exporters.
 ///
 /// # Errors
 /// If Prometheus does not answer, or refuses, or is none.
-pub async fn read(prometheus: &Prometheus, matchers: &[Matcher], namespace: Option<&str>) -> Result<Answers, Error> {
-    let [states, pods, nodes, scraped, down] = queries(matchers, namespace);
+pub async fn read(prometheus: &Prometheus, matchers: &[Matcher], about: &About<'_>) -> Result<Answers, Error> {
+    let [states, pods, nodes, scraped, down] = queries(matchers, about);
     let (states, pods, nodes, scraped, down) = tokio::try_join!(
         prometheus.query(&states),
         prometheus.query(&pods),
@@ -109,15 +133,24 @@ pub(crate) fn select(matchers: &[Matcher], own: &[String]) -> String {
     format!("{{{}}}", all.join(","))
 }
 
+/// A matcher of a label that has one of these values. Names in Kubernetes have no character but the dot that a pattern
+/// could take for more than it is; a value that is no such name matches itself or nothing.
+pub(crate) fn one_of(label: &str, values: &[&str]) -> String {
+    let is_name =
+        |value: &&&str| value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':'));
+    let values: Vec<String> = values.iter().filter(is_name).map(|value| value.replace('.', r"\\.")).collect();
+    format!("{label}=~\"{}\"", values.join("|"))
+}
+
 /// The queries for states, pods, nodes, scrapes and exporters that are down.
-fn queries(matchers: &[Matcher], namespace: Option<&str>) -> [String; 5] {
+fn queries(matchers: &[Matcher], about: &About<'_>) -> [String; 5] {
     let name = |names: &str| format!("__name__=~\"{names}\"");
-    let in_namespace = within(namespace);
-    let of_pods = |first: &[String]| select(matchers, &[first, &in_namespace].concat());
+    let (own, of_nodes) = (about.of_pods(), about.of_nodes());
+    let of_pods = |first: &[String]| select(matchers, &[first, &own].concat());
     [
         format!("guard_pod_state{} == 1", of_pods(&[])),
         of_pods(&[name(OF_PODS)]),
-        select(matchers, &[name(OF_NODES)]),
+        select(matchers, &[&[name(OF_NODES)], &of_nodes[..]].concat()),
         format!(
             "max by (cluster, node, instance) (timestamp(guard_pod_state{}))",
             of_pods(&["state=\"ok\"".to_owned()])

@@ -178,7 +178,15 @@ fn the_plugin_reads_it_without_the_exporters(cluster: &Cluster) -> Result<()> {
         assert_eq!(row["state"], "anomalous", "{row}");
         assert!(row["score"].as_f64().is_some_and(|score| score >= 0.7), "{row}");
         assert!(row["since"].is_string() && row["reasons"][0]["cause"] == "crash_loop", "{row}");
+        let answer = reader.guard(&with_scores_of_prometheus(&["status", "--limit=1", "-o", "json"], place))?;
+        let document: Value = serde_json::from_str(&answer.out).with_context(|| format!("{answer:?}"))?;
+        let (worst, counts) = (document["items"].as_array().context("no items")?, &document["counts"]);
+        assert!(worst.len() == 1 && worst[0]["state"] == "anomalous", "{document}");
+        assert!(counts["watched"].as_u64() >= counts["anomalous"].as_u64().max(Some(1)), "{document}");
+        assert!(counts["learning"].is_null(), "{document}");
     }
+    let all = reader.guard(&with_scores_of_prometheus(&["status", "nodes", "--limit=1"], THROUGH_THE_API_SERVER))?;
+    assert!(all.code == Some(2) && all.err.contains("nodes needs them all"), "{all:?}");
     for what in ["workloads", "nodes"] {
         let shown = reader.guard(&with_scores_of_prometheus(&["status", what, "--all"], THROUGH_THE_API_SERVER))?;
         assert!(shown.code == Some(0) && shown.out.lines().count() > 1, "{shown:?}");

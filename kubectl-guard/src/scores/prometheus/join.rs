@@ -50,6 +50,12 @@ pub fn join(answers: &Answers, facts: &[PodFacts], now: Timestamp) -> Result<Sco
     Ok(Scores { reports: nodes.into_values().collect(), silent, notices: notices(answers), lag_seconds: LAG })
 }
 
+/// What is known where no pod was asked about: exporters that are down.
+pub(super) fn nobody(answers: &Answers) -> Scores {
+    let silent = silent(answers, &[], &BTreeMap::new());
+    Scores { reports: Vec::new(), silent, notices: notices(answers), lag_seconds: LAG }
+}
+
 /// Pods of one name in two clusters cannot be told apart by what a kubeconfig knows.
 fn one_cluster(answers: &Answers) -> Result<(), PrometheusError> {
     let series = answers.all().into_iter().flat_map(|answer| &answer.series);

@@ -29,7 +29,7 @@ async fn recorded(namespace: Option<&str>) -> Result<Answers, Error> {
     .await;
     let endpoint = Endpoint::behind("monitoring/prometheus:9090").unwrap();
     let prometheus = Prometheus::open(&endpoint, &connection, &crate::connect::Environment::default()).unwrap();
-    read(&prometheus, &[], namespace).await
+    read(&prometheus, &[], &About { namespace, ..About::default() }).await
 }
 
 fn now() -> Timestamp {
@@ -206,7 +206,7 @@ async fn a_query_that_fails_fails_the_whole() {
 fn what_is_typed_cannot_leave_its_quotes() {
     let matcher: Matcher = "cluster=a\",pod=~\".*\\\n".parse().unwrap();
     assert_eq!(matcher.text(), r#"cluster="a\",pod=~\".*\\\n""#);
-    assert!(queries(&[matcher], None).iter().all(|query| query.contains(r#"cluster="a\","#)));
+    assert!(queries(&[matcher], &About::default()).iter().all(|query| query.contains(r#"cluster="a\","#)));
     for bad in ["", "a", "=b", "a=", "1a=b", "a b=c", "a{=c"] {
         assert!(bad.parse::<Matcher>().is_err(), "{bad}");
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Matcher, select};
+use super::{Matcher, one_of, select};
 use crate::error::Error;
 use crate::plan::Resource;
 use crate::prometheus::{Answer, Prometheus, Range};
@@ -43,13 +43,12 @@ pub async fn used(
     Ok(by_container(&cpu, &memory))
 }
 
-/// The highest of the pods, for CPU and memory. Names in Kubernetes have no character but the dot that a pattern could
-/// take for more than it is.
+/// The highest of the pods, for CPU and memory.
 fn queries(matchers: &[Matcher], namespace: &str, pods: &[String]) -> [String; 2] {
-    let names: Vec<String> = pods.iter().map(|name| name.replace('.', r"\\.")).collect();
+    let names: Vec<&str> = pods.iter().map(String::as_str).collect();
     let own = [
         Matcher::new("namespace", namespace).text(),
-        format!("pod=~\"{}\"", names.join("|")),
+        one_of("pod", &names),
         // The sandbox, and the pod as a whole.
         "container!=\"\"".to_owned(),
         "container!=\"POD\"".to_owned(),

@@ -1,0 +1,103 @@
+//! Against the answers that Prometheus 2.42 gave of the series of `status.json` with every state of each pod.
+
+use guard_model::report::State;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::connect::Environment;
+use crate::pods;
+use crate::prometheus::Endpoint;
+use crate::rows::{self, Row};
+use crate::wire;
+
+const RECORDED: &str = include_str!("answers.json");
+
+/// What the server gives: the recorded answer to each recorded query, and every pod on its node but one that is gone.
+fn answer(path: &str, _: usize) -> (u16, Value) {
+    if let Some(name) = path.strip_prefix("/api/v1/namespaces/shop/pods/") {
+        let node = if name == "quiet-0" { "node2" } else { "node1" };
+        return match name {
+            "again-0" => (404, json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404})),
+            _ => (
+                200,
+                json!({"apiVersion": "v1", "kind": "Pod", "spec": {"nodeName": node, "containers": []},
+                    "metadata": {"name": name, "namespace": "shop", "uid": name, "labels": {"app": "shop"},
+                        "creationTimestamp": "2026-11-22T12:00:00Z"},
+                    "status": {"phase": "Running",
+                        "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-22T12:00:10Z"}]}}),
+            ),
+        };
+    }
+    let recorded: Vec<Value> = serde_json::from_str(RECORDED).unwrap();
+    let asked = |query: &str| path.ends_with(&format!("&query={}", crate::prometheus::encoded(query)));
+    match recorded.iter().find(|one| asked(one["query"].as_str().unwrap())) {
+        Some(one) => (200, one["answer"].clone()),
+        None => (400, json!({"status": "error", "error": path})),
+    }
+}
+
+/// The rows of the worst pods, how many have a score and are over their line, and the warnings.
+async fn looked(limit: usize, among: Among) -> (Vec<Row>, [usize; 2], Vec<String>) {
+    let (connection, asked) = wire::server(answer).await;
+    let endpoint = Endpoint::behind("monitoring/prometheus:9090").unwrap();
+    let prometheus = Prometheus::open(&endpoint, &connection, &Environment::default()).unwrap();
+    let worst = worst(&prometheus, &[], Some("shop"), limit, among).await.unwrap();
+    let pods = pods::named(&connection, &worst.names).await.unwrap();
+    let now = Timestamp::from_second(1_795_438_880).unwrap();
+    let scores = worst.scores(&pods.facts, now).unwrap();
+    assert!(asked.lock().unwrap().iter().all(|path| !path.contains("/pods?")), "no list of pods is read");
+    let rows = rows::join(&scores, &pods.facts, now);
+    (rows, [worst.watched, worst.anomalous], scores.warnings(now))
+}
+
+#[tokio::test]
+async fn the_worst_have_their_rows_and_all_are_counted() {
+    let (rows, counts, _) = looked(2, Among::OverTheirLine).await;
+    let told: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.state, row.score)).collect();
+    assert_eq!(told, [("pay-0", Some(State::Anomalous), Some(0.97)), ("cart-1", Some(State::Anomalous), Some(0.9375))]);
+    assert!(rows[1].reason().starts_with("sent 2.1 MiB/s, expected "), "{}", rows[1].reason());
+    assert_eq!(counts, [7, 3]);
+}
+
+#[tokio::test]
+async fn a_pod_that_is_gone_has_no_row_and_a_muted_one_is_muted() {
+    let (rows, ..) = looked(4, Among::Scored(0.0)).await;
+    let told: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.state)).collect();
+    let over = Some(State::Anomalous);
+    assert_eq!(told, [("pay-0", over), ("cart-1", over), ("quiet-0", Some(State::Muted))]);
+}
+
+#[tokio::test]
+async fn none_so_bad_is_no_error_and_exporters_that_are_down_are_told() {
+    let (rows, counts, warnings) = looked(4, Among::Scored(0.99)).await;
+    assert_eq!((rows.len(), counts), (0, [7, 3]));
+    assert_eq!(warnings, ["no scores from node node3: Prometheus cannot scrape its exporter"]);
+}
+
+/// An answer of one count for each of these clusters.
+fn counts(clusters: &[&str]) -> Value {
+    let count = |cluster: &&str| json!({"metric": {"cluster": cluster}, "value": [1, "2"]});
+    json!({"status": "success", "data": {"resultType": "vector",
+        "result": clusters.iter().map(count).collect::<Vec<_>>()}})
+}
+
+#[tokio::test]
+async fn no_scores_and_those_of_two_clusters_are_errors() {
+    async fn refused(answer: fn(&str, usize) -> (u16, Value)) -> Error {
+        let (connection, _) = wire::server(answer).await;
+        let endpoint = Endpoint::behind("monitoring/prometheus:9090").unwrap();
+        let prometheus = Prometheus::open(&endpoint, &connection, &Environment::default()).unwrap();
+        worst(&prometheus, &[], None, 1, Among::OverTheirLine).await.unwrap_err()
+    }
+    let error = refused(|_, _| (200, counts(&[]))).await;
+    assert!(error.to_string().ends_with("has no series of guard's exporters"), "{error}");
+    let error = refused(|_, _| (200, counts(&["east", "west"]))).await;
+    assert!(error.to_string().ends_with("several clusters: east, west"), "{error}");
+}
+
+#[test]
+fn names_are_no_patterns() {
+    use super::super::one_of;
+    assert_eq!(one_of("pod", &["a.b", "c-1"]), r#"pod=~"a\\.b|c-1""#);
+    assert_eq!(one_of("node", &["[::1]:9465", "a|b", "n\"x", "10.0.0.1:9465"]), r#"node=~"10\\.0\\.0\\.1:9465""#);
+}
