@@ -92,14 +92,30 @@ pub fn replay<E: From<RecordingError>>(
 /// What `each` returns, or why the recording cannot be read on.
 pub fn samples<E: From<RecordingError>>(
     reader: impl Read,
+    each: impl FnMut(Sampled<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    every(1, reader, each)
+}
+
+/// The same of the first tick and of each `step`-th (1 and more) after it, as an exporter reads them whose interval is longer.
+///
+/// # Errors
+/// As [`samples`].
+pub fn every<E: From<RecordingError>>(
+    step: usize,
+    reader: impl Read,
     mut each: impl FnMut(Sampled<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut nodes: HashMap<String, Node> = HashMap::new();
     let mut pods: Vec<PodFacts> = Vec::new();
+    let mut ticks = 0..;
     recording::read(reader, |tick| {
         // A tick without a pod list goes on with the last one, as a watch does.
         if let Some(list) = tick.pods.as_deref().and_then(|body| pod::pods(body).ok()) {
             pods = list;
+        }
+        if ticks.next().is_some_and(|tick: usize| !tick.is_multiple_of(step)) {
+            return Ok(());
         }
         let read =
             tick.nodes.iter().map(|files| nodes.entry(files.node.clone()).or_default().sample(&tick, files, &pods));

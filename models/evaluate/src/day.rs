@@ -14,8 +14,12 @@ use jiff::Timestamp;
 
 /// Seconds after a fault in which an alert is neither right nor wrong: queues drain, averages fall.
 const SETTLING_SECONDS: f64 = 300.0;
-/// The recording's first minutes are pods that start.
+/// A recording's first minutes are pods that start.
 const START_UP_SECONDS: f64 = 600.0;
+/// Between two ticks of a recording.
+pub(crate) const RECORDED_SECONDS: f64 = 10.0;
+/// Folders of `data` with a recording each, and the file that holds it.
+pub(crate) const RECORDINGS: [(&str, &str); 1] = [("recording", "shop.tar.zst")];
 
 /// All pods of one application.
 pub(crate) struct Day {
@@ -81,14 +85,16 @@ impl Day {
         Ok(Day { unlabelled, ..day })
     }
 
-    /// The recording of a real cluster.
+    /// A recording of a real cluster, read at every `step`-th of its ticks.
     ///
     /// # Errors
     /// If a file is missing or cannot be read.
-    pub(crate) fn recording(models: &Path) -> Result<Day> {
-        let folder = models.join("data/recording");
+    pub(crate) fn recording(models: &Path, (name, file): (&'static str, &str), step: usize) -> Result<Day> {
+        let folder = models.join("data").join(name);
+        let path = folder.join(file);
         let mut ticks: Vec<Tick> = Vec::new();
-        replay::samples::<RecordingError>(File::open(folder.join("shop.tar.zst"))?, |sampled| {
+        let recorded = File::open(&path).with_context(|| format!("opening {}", path.display()))?;
+        replay::every::<RecordingError>(step, recorded, |sampled| {
             let samples = sampled.nodes.into_iter().flat_map(|node| node.samples).collect();
             ticks.push(Tick { at: sampled.at.as_second() as f64, samples });
             Ok(())
@@ -96,7 +102,7 @@ impl Day {
         let faults = faults(&folder.join("labels.csv"))?;
         let (first, last) = ticks.first().zip(ticks.last()).context("a recording without a tick")?;
         let calm = between(first.at + START_UP_SECONDS..last.at, &faults);
-        Ok(Day::new("recording", 10.0, ticks, faults, calm))
+        Ok(Day::new(name, RECORDED_SECONDS * step as f64, ticks, faults, calm))
     }
 
     fn new(name: &'static str, interval: f64, ticks: Vec<Tick>, faults: Vec<Fault>, calm: Vec<Range<f64>>) -> Day {

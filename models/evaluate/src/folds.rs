@@ -9,7 +9,7 @@ use guard_train::{Memory, Plan, Source, encode, train};
 
 use crate::area::{Area, Labelled};
 use crate::calibration::{self, Cell};
-use crate::day::{Day, Fault};
+use crate::day::{Day, Fault, RECORDINGS};
 use crate::drift::{no_faults, slow_faults};
 use crate::judge::{Test, judge, line_for};
 use crate::naming::{self, Named};
@@ -30,6 +30,9 @@ pub(crate) const NETWORK: &str = "its network alone";
 pub(crate) const WITHOUT_MEMORY: &str = "the same without memory";
 const WINDOWED: &str = "an LSTM over windows";
 
+/// The recordings are read at each so many of their ticks, too.
+const STEPS: [usize; 3] = [2, 3, 6];
+
 /// Seeds of the synthetic faults: each puts one into every pod.
 const SYNTHETIC: [u64; 2] = [11, 12];
 
@@ -41,7 +44,9 @@ pub(crate) struct Data {
     disturbed: Vec<Vec<Day>>,
     /// Of each day, the same with slow faults, and with what is none.
     drifting: Vec<Vec<Day>>,
-    recording: Day,
+    recordings: Vec<Day>,
+    /// The recordings once more, at each of [`STEPS`].
+    thinned: Vec<Vec<Day>>,
 }
 
 impl Data {
@@ -56,13 +61,17 @@ impl Data {
             APPLICATIONS.iter().map(|application| Day::nezha(models, *application)).collect::<Result<Vec<_>>>()?;
         let disturbed = days.iter().map(|day| SYNTHETIC.map(|seed| disturb(day, seed)).into()).collect();
         let drifting = days.iter().map(drifting).collect();
-        let recording = Day::recording(models)?;
-        Ok(Data { series: series.collect::<Result<_>>()?, days, disturbed, drifting, recording })
+        let recorded = |step: usize| -> Result<Vec<Day>> {
+            RECORDINGS.iter().map(|recording| Day::recording(models, *recording, step)).collect()
+        };
+        let recordings = recorded(1)?;
+        let thinned = STEPS.into_iter().map(recorded).collect::<Result<_>>()?;
+        Ok(Data { series: series.collect::<Result<_>>()?, days, disturbed, drifting, recordings, thinned })
     }
 
-    /// The days as they were, and the recording.
+    /// The days as they were, and the recordings.
     pub(crate) fn real(&self) -> impl Iterator<Item = &Day> {
-        self.days.iter().chain([&self.recording])
+        self.days.iter().chain(&self.recordings)
     }
 
     /// Everything that is judged.
@@ -143,13 +152,21 @@ fn by_application(data: &Data, judged: usize) -> Trial<'_> {
     Trial { sources, splits: vec![real, synthetic, memory] }
 }
 
-/// The recording, for the model that ships.
-pub(crate) fn recording(data: &Data) -> Split<'_> {
+/// The recordings, for the model that ships.
+pub(crate) fn recordings(data: &Data) -> Split<'_> {
     Split {
-        tests: vec![Test::whole(&data.recording)],
+        tests: data.recordings.iter().map(Test::whole).collect(),
         calm: data.days.iter().map(|day| (day, day.calm.clone())).collect(),
         ..Split::new("recording of a test cluster".to_owned(), Scheme::Cluster)
     }
+}
+
+/// The recordings at every interval that there is of them, for the product that ships.
+pub(crate) fn intervals(data: &Data) -> impl Iterator<Item = Split<'_>> {
+    [&data.recordings].into_iter().chain(&data.thinned).map(|days| Split {
+        tests: days.iter().map(Test::whole).collect(),
+        ..Split::new(format!("{} s", days.iter().map(|day| day.interval).fold(0.0, f64::max)), Scheme::Interval)
+    })
 }
 
 /// What a training gives.
@@ -246,6 +263,17 @@ impl<'a> Split<'a> {
         let without: Vec<Labelled> = labelled().map(Labelled::without_doubtful).collect();
         let calibration = [all, without].map(|tests| calibration::cells(tests.iter()));
         Ok(Measured { outcomes, calibration, named })
+    }
+
+    /// What the product makes of the test, with its own model and at its own line.
+    ///
+    /// # Errors
+    /// If the model cannot be loaded.
+    pub(crate) fn served(&self, onnx: &[u8]) -> Result<Fold> {
+        let guard = Scored::of(self.days(), |day| Ok(scores::by_scorer(day, onnx)?.scores))?;
+        let outcomes = vec![self.at_line(GUARD, LINE, &guard)];
+        let measured = Measured { outcomes, calibration: [Vec::new(), Vec::new()], named: Vec::new() };
+        Ok(self.fold(Vec::new(), measured, &[]))
     }
 
     /// What all networks of a trial make of the test, side by side.

@@ -23,7 +23,7 @@ use clap::Parser;
 use guard_model::features::schema_hash;
 use guard_train::{Plan, card};
 
-use crate::folds::{Data, recording, trials};
+use crate::folds::{Data, intervals, recordings, trials};
 use crate::record::Record;
 
 /// Measures the model beside simpler detectors: trains one on each fold (a few minutes), and writes evaluate/record.json,
@@ -66,9 +66,14 @@ fn measure(models: &Path) -> Result<Record> {
             folds.push(split.fold(networks.streaming.losses.clone(), split.networks(&networks)?, &baselines));
         }
     }
-    let split = recording(&data);
+    let shipped = shipped(models)?;
+    let split = recordings(&data);
     say(&format!("judging: {}", split.name));
-    folds.push(split.fold(Vec::new(), split.model(&shipped(models)?)?, &baselines));
+    folds.push(split.fold(Vec::new(), split.model(&shipped)?, &baselines));
+    for split in intervals(&data) {
+        say(&format!("judging: each {}", split.name));
+        folds.push(split.served(&shipped)?);
+    }
     Ok(Record { features: schema_hash(), seed, epochs, folds })
 }
 
@@ -145,8 +150,13 @@ mod tests {
         for (loss, recorded) in trial.train(Memory::Streaming, 2).losses.iter().zip(&fold.losses) {
             assert!((loss / recorded - 1.0).abs() < 1e-3, "{loss} {recorded}, {AGAIN}");
         }
-        let split = recording(&data);
-        let all = split.fold(Vec::new(), split.model(&shipped(models()).unwrap()).unwrap(), &baselines);
-        same(&all.outcomes, &record.folds.last().expect("the recording").outcomes);
+        let shipped = shipped(models()).unwrap();
+        let split = recordings(&data);
+        let all = split.fold(Vec::new(), split.model(&shipped).unwrap(), &baselines);
+        let recorded = |name: &str| &record.folds.iter().find(|fold| fold.name == name).expect(name).outcomes;
+        same(&all.outcomes, recorded(&split.name));
+        for split in intervals(&data) {
+            same(&split.served(&shipped).unwrap().outcomes, recorded(&split.name));
+        }
     }
 }

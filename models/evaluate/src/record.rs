@@ -44,8 +44,10 @@ pub(crate) enum Scheme {
     Synthetic,
     /// Another application, with what only somebody with a memory can tell apart.
     Memory,
-    /// The model that ships, on the recording of another cluster.
+    /// The model that ships, on recordings of another cluster.
     Cluster,
+    /// The same at one interval of several, for the product alone.
+    Interval,
 }
 
 /// Faults that show in CPU use: what the source's other kinds do, they do inside the application.

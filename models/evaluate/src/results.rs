@@ -3,6 +3,7 @@
 mod aims;
 mod calibration;
 mod doubtful;
+mod interval;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -37,6 +38,7 @@ pub(crate) fn render(record: &Record) -> String {
             kinds(&mut page, record, scheme, delay);
         }
     }
+    interval::render(&mut page, record);
     calibration::render(&mut page, record);
     doubtful::render(&mut page, record);
     page
@@ -122,8 +124,9 @@ fn in_short(page: &mut String, record: &Record) {
     line(
         page,
         &format!(
-            "- On the recording of another cluster, never trained on: {} faults of twelve kinds found, the right pod first in {}.",
+            "- On the recording of another cluster, never trained on: {} faults of {} kinds found, the right pod first in {}.",
             share(count(&faults), faults.len()),
+            faults.iter().map(|fault| &fault.kind).collect::<BTreeSet<_>>().len(),
             share(first(&faults, 1), faults.len()),
         ),
     );
