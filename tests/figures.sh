@@ -4,7 +4,7 @@
 set -euo pipefail
 built=$1 tick=$2
 work=$(mktemp -d)
-trap 'rm -rf "$work"; [ -z "${node_exporter:-}" ] || kill "$node_exporter" 2>/dev/null || true' EXIT
+trap 'kill ${node_exporter:-} ${fleet_kubelets:-} ${fleet_prometheus:-} ${fleet_httpd:-} 2>/dev/null || true; rm -rf "$work"' EXIT
 
 # seconds COMMAND...: the median of 11 runs.
 seconds() {
@@ -36,7 +36,7 @@ row() { printf '| %s | %s | %s | %s |\n' "$@"; }
 
 cat <<HEAD
 \`tests/run --figures\`: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, Linux $(uname -r); kubectl guard
-$(kubectl-guard version --client | awk '{print $2; exit}'), Kubernetes $(kubectl version --client | awk 'NR == 1 {print $3}'), $(prometheus-node-exporter --version 2>&1 | awk 'NR == 1 {print $1, $3}'). Profile \`dist\`; times are medians of 11 runs.
+$(kubectl-guard version --client | awk '{print $2; exit}'), Kubernetes $(kubectl version --client | awk 'NR == 1 {print $3}'), $(prometheus-node-exporter --version 2>&1 | awk 'NR == 1 {sub(",", ""); print $1, $3}'). Profile \`dist\`; times are medians of 11 runs.
 
 | what | kubectl guard | beside it | how |
 | --- | --- | --- | --- |
@@ -120,3 +120,5 @@ for rows in 50000 500000; do
     "$(rate "$(once guard-csv "$work/pod_metrics.csv")") a CSV reader alone, $(rate "$(once wc -l "$work/pod_metrics.csv")") \`wc -l\`" \
     'made rows of 100 pods'
 done
+
+. tests/fleet.sh
