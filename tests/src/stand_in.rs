@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
@@ -52,6 +52,8 @@ struct World {
     pods: Vec<String>,
     version: u64,
     begun: Instant,
+    /// How far its clock is ahead of ours.
+    ahead: SignedDuration,
     token: Option<String>,
     tls: Option<Arc<ServerConfig>>,
 }
@@ -83,7 +85,8 @@ impl StandIn {
     fn start(tls: Option<Arc<ServerConfig>>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
-        let world = World { mood: Mood::Well, pods: Vec::new(), version: 1, begun: Instant::now(), token: None, tls };
+        let (mood, begun, ahead) = (Mood::Well, Instant::now(), SignedDuration::ZERO);
+        let world = World { mood, pods: Vec::new(), version: 1, begun, ahead, token: None, tls };
         let stand_in = Self { address, world: Arc::new(Mutex::new(world)) };
         let to_serve = stand_in.clone();
         std::thread::spawn(move || {
@@ -111,6 +114,11 @@ impl StandIn {
         let mut world = self.lock();
         world.pods = pods.to_vec();
         world.version += 1;
+    }
+
+    /// From now on its clock is so far ahead of ours.
+    pub fn be_ahead(&self, by: SignedDuration) {
+        self.lock().ahead = by;
     }
 
     /// From now on only this token is let in.
@@ -287,7 +295,7 @@ impl StandIn {
 impl World {
     /// What a kubelet measures now: every pod does a little all the time.
     fn summary(&self) -> Value {
-        let (now, seconds) = (Timestamp::now().to_string(), self.begun.elapsed().as_secs());
+        let (now, seconds) = ((Timestamp::now() + self.ahead).to_string(), self.begun.elapsed().as_secs());
         let pods: Vec<Value> = self
             .pods
             .iter()

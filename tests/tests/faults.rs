@@ -10,6 +10,8 @@ use guard_tests::suite::{self, Test};
 
 #[path = "faults/api.rs"]
 mod api;
+#[path = "faults/clock.rs"]
+mod clock;
 #[path = "faults/files.rs"]
 mod files;
 #[path = "faults/kubelet.rs"]
@@ -42,8 +44,9 @@ const TESTS: &[Test<Rounds>] = &[
     ("five_hundred_pods_replaced_each_minute", Own, kubelet::replaced_pods),
 ];
 
-/// Whoever waits for these has time: `tests/run --faults` alone.
-const LONG: &[Test<Rounds>] = &[("a_watch_that_falls_silent", Own, api::silent)];
+/// Whoever waits for these has time, and a build for them alone: `tests/run --faults`.
+const LONG: &[Test<Rounds>] =
+    &[("a_watch_that_falls_silent", Own, api::silent), ("a_clock_that_steps_by_an_hour", Own, clock::steps)];
 
 fn main() -> Result<ExitCode> {
     let Ok(rounds) = std::env::var("GUARD_FAULTS_ROUNDS") else {

@@ -129,7 +129,9 @@ fn carried_out(cluster: &Cluster, plan: &Plan) -> Result<Verdict> {
         std::thread::sleep(Duration::from_millis(500));
     }
     soak.end()?;
-    drop(recording);
+    if let Some(mut recording) = recording {
+        recording.check().context("the recording ended before the soak")?;
+    }
     files.event("end", "whole")?;
     let verdict = judge(&Record::read(&plan.folder)?);
     note(&page::summary(&verdict));
@@ -138,6 +140,7 @@ fn carried_out(cluster: &Cluster, plan: &Plan) -> Result<Verdict> {
 
 /// Keeps the readings as they came, for as long as this lives.
 fn record(cluster: &Cluster, file: &str) -> Result<Service> {
+    ensure!(!Path::new(file).exists(), "GUARD_SOAK_RAW: {file} is there already, and is not written over");
     let mut command = cluster.admin().command("kubectl");
     command.args(["guard", "collect", "-A", "--raw", file, "--interval=10s"]);
     Service::start(command, &cluster.folder().join("collect.log"))

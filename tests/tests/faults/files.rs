@@ -25,7 +25,7 @@ const GROWS: Duration = Duration::from_mins(6);
 const TAKEN: &str = "the model has changed";
 const REFUSED: &str = "the model has changed and cannot be used";
 
-fn learnt(report: &Value) -> bool {
+pub(crate) fn learnt(report: &Value) -> bool {
     let pods = report["pods"].as_array();
     pods.is_some_and(|pods| !pods.is_empty() && pods.iter().all(|pod| pod["state"] != "learning"))
 }
@@ -94,7 +94,7 @@ fn said(exporter: &Exporter, words: &str) -> usize {
     exporter.log().matches(words).count()
 }
 
-fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
     let beside = file.with_extension("new");
     fs::write(&beside, bytes)?;
     Ok(fs::rename(beside, file)?)

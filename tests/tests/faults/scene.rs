@@ -93,7 +93,14 @@ impl Scene {
 
     /// A running exporter that has read its kubelet.
     pub(crate) fn exporter(&self, more: &[&str]) -> Result<Exporter> {
-        let exporter = Exporter::start(self, more)?;
+        let mut program = Command::new(guard_binary("guard-exporter")?);
+        program.env_clear();
+        self.exporter_of(program, more)
+    }
+
+    /// The same of another program, or with more around it.
+    pub(crate) fn exporter_of(&self, program: Command, more: &[&str]) -> Result<Exporter> {
+        let exporter = Exporter::start(self, program, more)?;
         exporter.wait("the first reading", |report| report["kubelet"]["up"] == true && !pods(report).is_empty())?;
         Ok(exporter)
     }
@@ -121,12 +128,10 @@ pub(crate) struct Exporter {
 }
 
 impl Exporter {
-    pub(crate) fn start(scene: &Scene, more: &[&str]) -> Result<Self> {
+    fn start(scene: &Scene, mut command: Command, more: &[&str]) -> Result<Self> {
         let (loopback, network) = (http::free_address()?, http::free_address()?);
         let text = |name: &str| scene.file(name).display().to_string();
-        let mut command = Command::new(guard_binary("guard-exporter")?);
         command
-            .env_clear()
             .args(["--node-name", NODE, "--kubelet-host", "127.0.0.1", "--interval", "1s"])
             .args(["--kubelet-port", &scene.kubelet.address().port().to_string(), "--kubelet-ca", &text("ca.crt")])
             .args(["--kubeconfig", &scene.api.kubeconfig(scene.folder.path())?.display().to_string()])
