@@ -14,9 +14,10 @@ use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::output::{self, Format, Formats};
+use crate::pods::Pods;
 use crate::render::{self, More, Style};
 use crate::rows::{self, Group, Row};
-use crate::scores::Source;
+use crate::scores::{Scores, Source};
 use crate::{nodes, pods};
 
 mod counts;
@@ -198,18 +199,23 @@ async fn look_at_all(
         source.read(connection, pods::scope(connection, &args.selection), console)
     )?;
     let at = Timestamp::now();
-    let scores = told.of(&pods.facts, at)?;
-    for warning in scores.warnings(at) {
-        console.warn(&warning);
-    }
-    let mut rows = rows::join(&scores, &pods.facts, at);
-    rows::label(&mut rows, &pods.labels);
+    let rows = joined(&told.of(&pods.facts, at)?, &pods, at, console);
     let groups = match args.what {
         What::Pods => Vec::new(),
         What::Workloads => rows::workloads(&rows),
         What::Nodes => rows::nodes(&rows, &node_facts(connection, console).await?),
     };
     Ok(View { counts: Counted::All(rows::count(&rows)), rows, groups, at })
+}
+
+/// The rows of these pods, the worst first; what the reader should know about their scores is said.
+fn joined(scores: &Scores, pods: &Pods, at: Timestamp, console: &Console) -> Vec<Row> {
+    for warning in scores.warnings(at) {
+        console.warn(&warning);
+    }
+    let mut rows = rows::join(scores, &pods.facts, at);
+    rows::label(&mut rows, &pods.labels);
+    rows
 }
 
 /// A user who may not list nodes still sees what the pods tell of them.
@@ -293,7 +299,6 @@ mod tests {
 
     use super::*;
     use crate::rows::tests::{now, pod, report};
-    use crate::scores::Scores;
     use guard_model::report::State;
 
     #[derive(Parser)]

@@ -134,7 +134,7 @@ pub(crate) fn select(matchers: &[Matcher], own: &[String]) -> String {
 }
 
 /// A matcher of a label that has one of these values. Names in Kubernetes have no character but the dot that a pattern
-/// could take for more than it is; a value that is no such name matches itself or nothing.
+/// could take for more than it is; a value that is no such name is left out.
 pub(crate) fn one_of(label: &str, values: &[&str]) -> String {
     let is_name =
         |value: &&&str| value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':'));

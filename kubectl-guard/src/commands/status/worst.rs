@@ -4,14 +4,14 @@ use std::num::NonZeroUsize;
 
 use jiff::Timestamp;
 
-use super::{Counted, StatusArgs, View, What};
+use super::{Counted, StatusArgs, View, What, joined};
 use crate::connect::Connection;
 use crate::console::Console;
 use crate::error::Error;
+use crate::pods;
 use crate::prometheus::Prometheus;
 use crate::scores::Source;
 use crate::scores::prometheus::{self, Among, Matcher};
-use crate::{pods, rows};
 
 /// Refuses what cannot be said of pods that are not read.
 pub(super) fn check(args: &StatusArgs, source: &Source) -> Result<(), Error> {
@@ -46,12 +46,7 @@ pub(super) async fn look(
     let worst = prometheus::worst(prometheus, matchers, namespace, limit.get(), among).await?;
     let pods = pods::named(connection, &worst.names).await?;
     let at = Timestamp::now();
-    let scores = worst.scores(&pods.facts, at)?;
-    for warning in scores.warnings(at) {
-        console.warn(&warning);
-    }
-    let mut rows = rows::join(&scores, &pods.facts, at);
-    rows::label(&mut rows, &pods.labels);
+    let rows = joined(&worst.scores(&pods.facts, at)?, &pods, at, console);
     let counts = Counted::Scored { watched: worst.watched, anomalous: worst.anomalous };
     Ok(View { rows, groups: Vec::new(), counts, at })
 }
