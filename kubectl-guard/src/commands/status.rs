@@ -43,7 +43,7 @@ pub struct StatusArgs {
     #[arg(long, value_name = "SCORE", value_parser = threshold)]
     threshold: Option<f64>,
     /// Only so many, the worst. Of Prometheus nothing else is read then, nor the list of pods: for a large cluster
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = limit)]
     limit: Option<NonZeroUsize>,
     /// Format of the output
     #[arg(short, long, value_name = "FORMAT", value_parser = Formats::OF_STATUS, default_value = "table")]
@@ -113,6 +113,10 @@ pub(super) fn threshold(text: &str) -> Result<f64, String> {
         Ok(score) if score > 0.0 && score <= 1.0 => Ok(score),
         _ => Err(format!("{text:?} is no score above 0 and up to 1")),
     }
+}
+
+fn limit(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| format!("{text:?} is no number of rows from 1 on"))
 }
 
 /// Everything that is shown at one look; what is counted may be more.
