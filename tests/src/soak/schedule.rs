@@ -13,6 +13,13 @@ pub struct Kind {
     pub way: Way,
 }
 
+impl Kind {
+    /// The pod's status says it: no model needs to know the pod.
+    pub fn is_told_by_kubernetes(&self) -> bool {
+        matches!(self.name, "unready" | "oom" | "crash_loop")
+    }
+}
+
 /// How a fault is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -168,12 +175,12 @@ fn slots() -> Vec<Vec<Kind>> {
     slots
 }
 
-/// The short soak: what rules see and what the model sees, two of them at once.
+/// The short soak: what Kubernetes tells and what the model sees, two of them at once.
 pub fn short() -> Vec<Fault> {
     let fault = |name: &str, node, start, seconds| {
         KINDS.into_iter().find(|kind| kind.name == name).map(|kind| Fault { kind, node, start, seconds })
     };
-    [fault("unready", 1, 70, 40), fault("exfil", 2, 130, 40), fault("oom", 2, 140, 30)].into_iter().flatten().collect()
+    [fault("unready", 1, 70, 40), fault("exfil", 2, 140, 60), fault("oom", 2, 150, 30)].into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
+const TABLE: &str = "pod_metrics.csv";
+
 /// A `run`, and the folder that it works in.
 pub(super) struct Running<'a> {
     cluster: &'a Cluster,
@@ -23,7 +25,7 @@ pub(super) struct Running<'a> {
 impl<'a> Running<'a> {
     /// Starts it; it tells of incidents at this URL.
     pub(super) fn start(cluster: &'a Cluster, told: &str, interval: &str, only: Option<&str>) -> Result<Self> {
-        let folder = cluster.folder().join("soak");
+        let folder = folder(cluster);
         fs::create_dir_all(&folder)?;
         let mut settings = json!({
             "dataset_generator": {"interval": interval, "all_namespaces": only.is_none()},
@@ -37,7 +39,7 @@ impl<'a> Running<'a> {
         write(&folder, &settings)?;
         let service = begin(cluster, &folder)?;
         let running = Self { cluster, folder, settings, service };
-        let table = running.folder.join("pod_metrics.csv");
+        let table = running.folder.join(TABLE);
         wait::until("the first rows of run", Duration::from_mins(1), || {
             Ok((fs::read_to_string(&table)?.lines().count() > 1).then_some(()))
         })?;
@@ -100,6 +102,19 @@ impl<'a> Running<'a> {
     }
 }
 
+fn folder(cluster: &Cluster) -> PathBuf {
+    cluster.folder().join("soak")
+}
+
+/// What the table has of a pod, a line a sample.
+pub(super) fn rows(cluster: &Cluster, pod: &str) -> Result<String> {
+    let table = fs::read_to_string(folder(cluster).join(TABLE))?;
+    let mut lines = table.split_inclusive('\n');
+    let names = lines.next().unwrap_or_default().trim_end().split(',');
+    let column = names.into_iter().position(|name| name == "pod").context("the table has no pods")?;
+    Ok(lines.filter(|line| line.split(',').nth(column) == Some(pod)).collect())
+}
+
 fn write(folder: &Path, settings: &Value) -> Result<()> {
     // Whoever reads it meanwhile must not see half of it.
     fs::write(folder.join("guard.yaml.new"), settings.to_string())?;
@@ -114,7 +129,7 @@ fn begin(cluster: &Cluster, folder: &Path) -> Result<Service> {
 
 /// The table has whole lines, and the documents are JSON.
 fn whole(folder: &Path) -> Result<()> {
-    let table = fs::read_to_string(folder.join("pod_metrics.csv"))?;
+    let table = fs::read_to_string(folder.join(TABLE))?;
     ensure!(table.ends_with('\n'), "the table ends within a line: {:?}", table.lines().last());
     let columns = table.lines().next().unwrap_or_default().matches(',').count();
     let torn = table.lines().find(|line| line.matches(',').count() != columns);
