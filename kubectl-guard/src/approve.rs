@@ -9,6 +9,7 @@ use guard_model::report::State;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::error::Failure;
 use crate::exit::Exit;
 use crate::plan::{Action, Evidence, Kind, Plan, RailState, Source, Target};
 
@@ -182,9 +183,8 @@ pub enum NotApproved {
     Stale(String),
 }
 
-impl NotApproved {
-    /// The exit code of the process.
-    pub fn exit(&self) -> Exit {
+impl Failure for NotApproved {
+    fn exit(&self) -> Exit {
         match self {
             NotApproved::Declined => Exit::Declined,
             NotApproved::OtherDigest { .. } | NotApproved::Expired(_) | NotApproved::Stale(_) => Exit::Stale,

@@ -187,56 +187,35 @@ pub enum Error {
     /// A recording cannot be read.
     #[error("{0}")]
     Recording(#[from] guard_model::recording::RecordingError),
-    /// What was configured cannot be meant.
-    #[error(transparent)]
-    Config(#[from] crate::config::ConfigError),
-    /// A guard rail ended the way to a plan.
-    #[error(transparent)]
-    Refused(#[from] crate::propose::Refusal),
-    /// The plan of a file is not carried out.
-    #[error("{}: {source}", path.display())]
-    PlanFile {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: crate::plan::PlanFileError,
-    },
-    /// A plan was not approved.
-    #[error(transparent)]
-    NotApproved(#[from] crate::approve::NotApproved),
-    /// It is not taken back.
-    #[error(transparent)]
-    NotUndone(#[from] crate::commands::fix::undo::NotUndone),
-    /// A plan that was cut off is not taken up again.
-    #[error(transparent)]
-    NotTakenUp(#[from] crate::commands::fix::resume::NotTakenUp),
-    /// A language model cannot be asked.
-    #[error(transparent)]
-    Llm(#[from] crate::llm::LlmError),
-    /// Prometheus could not be asked, or did not answer.
-    #[error(transparent)]
-    Prometheus(#[from] crate::prometheus::PrometheusError),
-    /// A write, or its dry run, did not succeed.
-    #[error(transparent)]
-    Write(crate::apply::ApplyError),
-    /// The journal cannot be used, so nothing may be written.
-    #[error(transparent)]
-    Journal(#[from] crate::audit::JournalError),
+    /// What a part of the program says of its own failure.
+    #[error("{0}")]
+    Part(Box<dyn Failure>),
     /// Stopped by ^C.
     #[error("interrupted")]
     Interrupted,
 }
 
-impl From<crate::apply::ApplyError> for Error {
-    fn from(error: crate::apply::ApplyError) -> Self {
-        match error {
-            crate::apply::ApplyError::Forbidden { need, message } => need.denied(&message),
-            // A login that ended between the check and the write.
-            crate::apply::ApplyError::Refused { target, code: 401, .. } => {
-                Error::Unauthenticated { doing: format!("write {target}") }
-            }
-            other => Error::Write(other),
-        }
+/// A part's own way to fail. It knows its words, its exit code and what to do next, so that this module need not know the part.
+pub trait Failure: std::error::Error + Send + Sync + 'static {
+    /// The exit code of the process.
+    fn exit(&self) -> Exit {
+        Exit::Error
+    }
+
+    /// What to do next, if its own words do not say so.
+    fn hint(&self) -> Option<&str> {
+        None
+    }
+
+    /// The same may go well in a moment.
+    fn may_pass(&self) -> bool {
+        false
+    }
+}
+
+impl<F: Failure> From<F> for Error {
+    fn from(failure: F) -> Self {
+        Error::Part(Box::new(failure))
     }
 }
 
@@ -257,21 +236,9 @@ impl Error {
             Error::NotReady { .. } => Exit::Partial,
             Error::NotAgreed(_) => Exit::Declined,
             Error::Interrupted => Exit::Interrupted,
-            Error::Refused(_) => Exit::Refused,
-            Error::NotApproved(error) => error.exit(),
-            Error::NotUndone(error) => error.exit(),
-            Error::NotTakenUp(error) => error.exit(),
-            Error::PlanFile { source, .. } => source.exit(),
-            Error::Write(error) => error.exit(),
-            Error::Llm(error) if error.is_usage() => Exit::Usage,
-            Error::Prometheus(error) if error.is_usage() => Exit::Usage,
-            Error::Prometheus(error) if error.is_denied() => Exit::NotPermitted,
-            Error::Config(error) => error.exit(),
+            Error::Part(failure) => failure.exit(),
             Error::NotShared(error) => error.process_exit_code(),
-            Error::Llm(_)
-            | Error::Prometheus(_)
-            | Error::Journal(_)
-            | Error::Io { .. }
+            Error::Io { .. }
             | Error::BadFile { .. }
             | Error::NoKubeconfig { .. }
             | Error::BadKubeconfig { .. }
@@ -290,11 +257,16 @@ impl Error {
         }
     }
 
+    /// Whether it is this failure of a part.
+    pub fn is<F: Failure>(&self) -> bool {
+        matches!(self, Error::Part(failure) if (failure.as_ref() as &dyn std::error::Error).is::<F>())
+    }
+
     /// Somebody is away, perhaps for a moment only.
     pub fn may_pass(&self) -> bool {
         match self {
             Error::Unreachable { .. } | Error::NoScores { .. } => true,
-            Error::Prometheus(error) => error.may_pass(),
+            Error::Part(failure) => failure.may_pass(),
             _ => false,
         }
     }
@@ -302,21 +274,11 @@ impl Error {
     /// What to do next, if there is something to say.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Error::OutputClosed
-            | Error::Interrupted
-            | Error::Io { .. }
-            | Error::Api { .. }
-            | Error::Recording(_)
-            | Error::Refused(_)
-            | Error::NotApproved(_)
-            | Error::NotUndone(_)
-            | Error::NotTakenUp(_)
-            | Error::Write(_)
-            | Error::Journal(_) => {
+            Error::OutputClosed | Error::Interrupted | Error::Io { .. } | Error::Api { .. } | Error::Recording(_) => {
                 return None;
             }
+            Error::Part(failure) => return failure.hint().map(str::to_owned),
             Error::Usage { hint, .. } | Error::BadFile { hint, .. } | Error::NotReady { hint, .. } => hint.clone(),
-            Error::Config(_) => "`kubectl guard config print` shows all settings, and who said each".into(),
             Error::ManagedByAnother { .. } => "--force-conflicts takes these fields over".into(),
             Error::MayNotGrant { .. } => {
                 "let an administrator of the cluster install; `kubectl guard install -o yaml` shows what it needs"
@@ -345,11 +307,6 @@ impl Error {
                 "`kubectl guard install` sets it up; --guard-namespace names another namespace".into()
             }
             Error::NoScores { .. } => "`kubectl guard doctor` looks for the cause".into(),
-            Error::Llm(error) => error.hint().into(),
-            Error::PlanFile { .. } => {
-                "nothing was changed; make the plan again: kubectl guard fix ... --dry-run -o yaml".into()
-            }
-            Error::Prometheus(error) => error.hint().into(),
         };
         Some(hint)
     }

@@ -18,6 +18,7 @@ pub use answer::StepOutcome;
 pub use drain::{PodEnd, Stage, Until, Witness, drain};
 
 use crate::approve::ApprovedPlan;
+use crate::error::{Error, Failure};
 use crate::exit::Exit;
 use crate::plan::{Action, Need, Plan, Step};
 use crate::write_point::WritePoint;
@@ -114,6 +115,30 @@ impl ApplyError {
             | ApplyError::Refused { .. }
             | ApplyError::Unchecked { .. }
             | ApplyError::Unknown { .. } => Exit::Error,
+        }
+    }
+}
+
+/// A write, or its dry run, that did not succeed for another reason than rights.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct NotWritten(ApplyError);
+
+impl Failure for NotWritten {
+    fn exit(&self) -> Exit {
+        self.0.exit()
+    }
+}
+
+impl From<ApplyError> for Error {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::Forbidden { need, message } => need.denied(&message),
+            // A login that ended between the check and the write.
+            ApplyError::Refused { target, code: 401, .. } => {
+                Error::Unauthenticated { doing: format!("write {target}") }
+            }
+            other => NotWritten(other).into(),
         }
     }
 }

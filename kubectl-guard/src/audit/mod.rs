@@ -25,6 +25,7 @@ pub use progress::Progress;
 pub use record::{Closed, Entry, Event, Line, Resized, VERSION, entries};
 pub use tried::{Tried, tried};
 
+use crate::error::Failure;
 use crate::plan::hex;
 
 /// Lower-case hex of the SHA-256 of a line, without its line break.
@@ -68,6 +69,9 @@ pub enum JournalError {
         why: String,
     },
 }
+
+/// Nothing may be written to the cluster then.
+impl Failure for JournalError {}
 
 /// A journal file.
 #[derive(Clone, Debug)]

@@ -337,8 +337,7 @@ fn read(path: &Path) -> Result<PlanFile, Error> {
     };
     let mut bytes = Vec::new();
     input.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    PlanFile::read(&String::from_utf8_lossy(&bytes), Timestamp::now())
-        .map_err(|source| Error::PlanFile { path: path.to_owned(), source })
+    PlanFile::read(&String::from_utf8_lossy(&bytes), Timestamp::now()).map_err(|error| error.of(path).into())
 }
 
 /// The scores of the cluster, asked for anew each time.

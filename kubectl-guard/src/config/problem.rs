@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::error::Failure;
 use crate::exit::Exit;
 
 /// More than anybody reads at once.
@@ -56,9 +57,12 @@ pub enum ConfigError {
     },
 }
 
-impl ConfigError {
-    /// The exit code: what was typed is one thing, what a file holds another.
-    pub fn exit(&self) -> Exit {
+impl Failure for ConfigError {
+    fn hint(&self) -> Option<&str> {
+        Some("`kubectl guard config print` shows all settings, and who said each")
+    }
+
+    fn exit(&self) -> Exit {
         match self {
             ConfigError::File { .. } => Exit::Error,
             ConfigError::Given { .. } => Exit::Usage,

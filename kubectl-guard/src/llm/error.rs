@@ -1,5 +1,8 @@
 //! Why there is no answer of a model.
 
+use crate::error::Failure;
+use crate::exit::Exit;
+
 /// What went wrong. Foreign text in it is sanitised.
 #[derive(Debug, thiserror::Error)]
 pub enum LlmError {
@@ -61,7 +64,7 @@ pub enum LlmError {
 
 impl LlmError {
     /// What to do next.
-    pub fn hint(&self) -> &'static str {
+    pub fn next_step(&self) -> &'static str {
         match self {
             Self::Address { .. } => "name its base, such as https://api.openai.com/v1 or http://localhost:11434/v1",
             Self::NoKey { .. } => "set OPENAI_API_KEY or --openai-api-key-file; a server on this machine needs none",
@@ -75,5 +78,15 @@ impl LlmError {
     /// True if the command line is at fault.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Address { .. } | Self::NoKey { .. })
+    }
+}
+
+impl Failure for LlmError {
+    fn exit(&self) -> Exit {
+        if self.is_usage() { Exit::Usage } else { Exit::Error }
+    }
+
+    fn hint(&self) -> Option<&str> {
+        Some(self.next_step())
     }
 }

@@ -3,12 +3,15 @@
 //! Only its target, action and parameters are taken. All else in it - facts, guard rails, patches - is made anew from the cluster by
 //! the same road, and must come out the same: so a file cannot carry what guard would not propose. Pure.
 
+use std::path::{Path, PathBuf};
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::digest::{canonical, hex, without_time};
 use super::place::place;
 use super::{Action, Plan, Step, Target, TargetName, VERSION, Verdict, is_name};
+use crate::error::Failure;
 use crate::exit::Exit;
 use crate::nearest::nearest;
 use crate::sanitise;
@@ -80,14 +83,38 @@ pub enum PlanFileError {
     Differs(String),
 }
 
+/// A plan's file that is not carried out.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+pub struct BadPlanFile {
+    path: PathBuf,
+    source: PlanFileError,
+}
+
 impl PlanFileError {
-    /// The exit code of the process.
-    pub fn exit(&self) -> Exit {
+    /// The same, with the file's name before it.
+    pub fn of(self, path: &Path) -> BadPlanFile {
+        BadPlanFile { path: path.to_owned(), source: self }
+    }
+}
+
+impl Failure for PlanFileError {
+    fn exit(&self) -> Exit {
         match self {
             Self::TooLarge | Self::NoPlan(_) | Self::UnknownKey { .. } | Self::Version { .. } => Exit::Error,
             Self::Edited(_) => Exit::Refused,
             Self::Expired(_) | Self::Differs(_) => Exit::Stale,
         }
+    }
+}
+
+impl Failure for BadPlanFile {
+    fn exit(&self) -> Exit {
+        self.source.exit()
+    }
+
+    fn hint(&self) -> Option<&str> {
+        Some("nothing was changed; make the plan again: kubectl guard fix ... --dry-run -o yaml")
     }
 }
 

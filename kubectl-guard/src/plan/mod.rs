@@ -23,7 +23,7 @@ pub(crate) use digest::{hex, id};
 pub use drain::DrainOptions;
 pub(crate) use evidence::is_of;
 pub use evidence::{Evidence, PodEvidence, Source, target_of, worst};
-pub use file::{MAX_BYTES as MAX_FILE_BYTES, PlanFile, PlanFileError, document};
+pub use file::{BadPlanFile, MAX_BYTES as MAX_FILE_BYTES, PlanFile, PlanFileError, document};
 pub(crate) use merge::{difference, merged, without_nulls};
 pub use render::{Verdict, diff, render};
 pub use resources::{Amounts, Resource, ResourceChange, amounts};

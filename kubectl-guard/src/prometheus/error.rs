@@ -1,5 +1,8 @@
 //! Why a Prometheus could not be asked, or did not answer.
 
+use crate::error::Failure;
+use crate::exit::Exit;
+
 /// What went wrong. Foreign text in it is sanitised.
 #[derive(Debug, thiserror::Error)]
 pub enum PrometheusError {
@@ -97,20 +100,23 @@ impl PrometheusError {
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Address { .. } | Self::Header { .. } | Self::Matcher { .. })
     }
+}
 
-    /// True if somebody else must give a right.
-    pub fn is_denied(&self) -> bool {
-        matches!(self, Self::Denied { .. })
+impl Failure for PrometheusError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Denied { .. } => Exit::NotPermitted,
+            typed if typed.is_usage() => Exit::Usage,
+            _ => Exit::Error,
+        }
     }
 
-    /// True if the next time may go well.
-    pub fn may_pass(&self) -> bool {
+    fn may_pass(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Failed { .. } | Self::NoSeries { .. })
     }
 
-    /// What to do next.
-    pub fn hint(&self) -> &'static str {
-        match self {
+    fn hint(&self) -> Option<&str> {
+        Some(match self {
             Self::Address { .. } => {
                 "for example: --prometheus-url https://prometheus.example.org, or --prometheus-service monitoring/prometheus:9090"
             }
@@ -132,6 +138,6 @@ impl PrometheusError {
             Self::NoSeries { .. } => {
                 "manifests/monitoring says how it comes to scrape the exporters, with honor_labels; for several tenants see --prometheus-header"
             }
-        }
+        })
     }
 }

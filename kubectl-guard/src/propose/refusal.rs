@@ -1,5 +1,8 @@
 //! Why there is no plan: each guard rail in the words a person reads, with the flag that overrides it where there is one.
-//! It becomes an [`crate::error::Error`], whose exit code says that a guard rail refused.
+//! The exit code says that a guard rail refused.
+
+use crate::error::Failure;
+use crate::exit::Exit;
 
 /// A guard rail that ends the way to a plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -323,4 +326,10 @@ pub enum Refusal {
         "{0} was not cordoned by guard, so somebody else may need it so; --foreign-cordon uncordons it all the same"
     )]
     ForeignCordon(String),
+}
+
+impl Failure for Refusal {
+    fn exit(&self) -> Exit {
+        Exit::Refused
+    }
 }

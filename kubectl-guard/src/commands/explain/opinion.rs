@@ -42,7 +42,7 @@ pub(super) async fn add(args: &LlmArgs, page: &Page, rows: &[Row], console: &Con
     match llm::ask(&endpoint, &case, &names, args.budget(), &Environment::of_process()).await {
         Ok((answer, reply)) => console.print(&llm::show(&answer, &reply, &endpoint, row, console.columns())),
         Err(error) => {
-            console.warn(&format!("no opinion of a model: {error}; {}", error.hint()));
+            console.warn(&format!("no opinion of a model: {error}; {}", error.next_step()));
             Ok(())
         }
     }

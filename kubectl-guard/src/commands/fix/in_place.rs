@@ -1,7 +1,7 @@
 //! The pods of a workload, resized in place before its template: each is written, looked at, and told truthfully.
 
 use super::session::Session;
-use crate::apply::StepOutcome;
+use crate::apply::{NotWritten, StepOutcome};
 use crate::approve::ApprovedPlan;
 use crate::audit::Event;
 use crate::error::Error;
@@ -24,6 +24,11 @@ impl Resizes {
     }
 }
 
+/// The write was sent, and refused.
+fn is_answer(error: &Error) -> bool {
+    error.is::<NotWritten>() || matches!(error, Error::Forbidden { .. })
+}
+
 impl<S: ScoreSource> Session<'_, S> {
     /// Writes the resizes; how many were done, and how many there were. A pod that cannot be resized ends nothing: the
     /// template behind it brings the same. What each node said is recorded.
@@ -38,7 +43,7 @@ impl<S: ScoreSource> Session<'_, S> {
             let standing = match self.write(approved, *index).await {
                 Ok(StepOutcome::Done { .. }) => resized(&self.connection.client, step).await,
                 Ok(StepOutcome::NotDone { why } | StepOutcome::Unknown { why }) => Resize::Unknown(why),
-                Err(refused @ (Error::Write(_) | Error::Forbidden { .. })) => Resize::Failed(refused.to_string()),
+                Err(error) if is_answer(&error) => Resize::Failed(error.to_string()),
                 Err(unrecorded) => return Err(unrecorded),
             };
             if standing == Resize::Done {

@@ -10,10 +10,9 @@ use jiff::Timestamp;
 use super::FixArgs;
 use super::session::Session;
 use crate::apply::{self, ApplyError, StepOutcome};
-use crate::approve::NotApproved;
 use crate::audit::{Claim, Closed, Event, JournalError, Line, Progress, entries};
 use crate::cli::dry_run::DryRun;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::exit::Exit;
 use crate::plan::{Action, Plan, Step, Target, TargetName};
 use crate::verify::ScoreSource;
@@ -54,9 +53,8 @@ pub enum NotTakenUp {
     Aborted(String),
 }
 
-impl NotTakenUp {
-    /// The exit code of the process.
-    pub fn exit(&self) -> Exit {
+impl Failure for NotTakenUp {
+    fn exit(&self) -> Exit {
         match self {
             NotTakenUp::Missing(_) => Exit::Error,
             NotTakenUp::Elsewhere { .. } => Exit::Stale,
@@ -215,7 +213,7 @@ impl<S: ScoreSource> Session<'_, S> {
         self.resumes = None;
         match Box::pin(self.run(&args, Some(target), true)).await {
             Ok(_) => {}
-            Err(Error::NotApproved(NotApproved::Declined)) => self.console.note(&later),
+            Err(error) if error.process_exit_code() == Exit::Declined => self.console.note(&later),
             Err(error) => self.console.warn(&format!("{error}; {later}")),
         }
         Ok(())

@@ -100,7 +100,7 @@ impl<S: ScoreSource> Session<'_, S> {
             }
         };
         if let Some((path, file)) = &self.expected {
-            file.fits(&plan).map_err(|source| Error::PlanFile { path: path.clone(), source })?;
+            file.fits(&plan).map_err(|error| error.of(path))?;
         }
         let verdicts = self.access(&plan).await?;
         self.show(args, &plan, &verdicts)?;

@@ -13,7 +13,7 @@ use crate::cli::dry_run::DryRunFlag;
 use crate::cli::{FromSinkFlag, KubeFlags, SinkFlags};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::exit::Exit;
 use crate::facts::{Facts, Revisions, TargetFacts};
 use crate::plan::{Action, Place, Plan, Step, TargetName, Undo, merged};
@@ -72,9 +72,8 @@ pub enum NotUndone {
     Changed(String),
 }
 
-impl NotUndone {
-    /// The exit code of the process.
-    pub fn exit(&self) -> Exit {
+impl Failure for NotUndone {
+    fn exit(&self) -> Exit {
         match self {
             NotUndone::Missing(_) => Exit::Error,
             NotUndone::NotDone(_) | NotUndone::Irreversible { .. } => Exit::Refused,

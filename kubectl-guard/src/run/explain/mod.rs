@@ -228,7 +228,7 @@ impl Explaining<'_> {
     fn failed(&self, opinions: &mut Opinions, incident: &str, error: &LlmError, request: &str) {
         opinions.spent.add(llm::at_most(request, self.budget), Instant::now());
         let pause = opinions.failed(incident);
-        let hint = error.hint();
+        let hint = error.next_step();
         let said = format!("no opinion of a model: {error}; {hint}; again in {pause:?} at the earliest");
         self.shared.log.warn(Part::Explain, &said);
     }
