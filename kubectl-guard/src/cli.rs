@@ -1,22 +1,15 @@
-//! The command line: what can be typed. Each command's own arguments live with the command.
+//! The command line: what can be typed, and which command it is for. Each command's own arguments live with the command.
 
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::console::Console;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::flags::KubeFlags;
 use crate::{commands, exit};
-
-pub mod dry_run;
-pub mod duration;
-pub mod kube_flags;
-pub mod sink_flags;
-pub mod source_flags;
-
-pub use dry_run::{DryRun, DryRunFlag};
-pub use kube_flags::{KubeFlags, Selection};
-pub use sink_flags::{FromSinkFlag, SinkFlags};
-pub use source_flags::{ExporterFlags, SourceFlags};
 
 /// Finds pods that misbehave, says why, and proposes what may safely be done about it.
 #[derive(Parser)]
@@ -80,6 +73,36 @@ pub enum Command {
     Version(commands::version::VersionArgs),
 }
 
+/// Runs the command.
+///
+/// # Errors
+/// Whatever the command fails with.
+pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
+    match cli.command {
+        Command::Analyze(args) => commands::analyze::run(&args, console).await,
+        Command::Audit(args) => commands::audit::run(&args, console),
+        Command::Collect(args) => commands::collect::run(&args, &cli.kube, console).await,
+        Command::Complete(args) => commands::completion::complete(&args, &Cli::command(), console),
+        Command::Completion(args) => commands::completion::run(&args, &mut Cli::command(), console),
+        Command::Config(args) => commands::config::run(&args, &cli.kube, console),
+        Command::Demo(args) => commands::demo::run(&args, console),
+        Command::Doctor(args) => commands::doctor::run(&args, &cli.kube, console).await,
+        Command::Explain(args) => commands::explain::run(&args, &cli.kube, console).await,
+        Command::Fix(args) => commands::fix::run(&args, &cli.kube, console).await,
+        Command::History(args) => commands::history::run(&args, &cli.kube, console).await,
+        Command::Incidents(args) => commands::incidents::run(&args, &cli.kube, console).await,
+        Command::Mute(args) => commands::mute::run(&args, &cli.kube, console).await,
+        Command::Man(args) => commands::man::run(&args, Cli::command(), console),
+        Command::Run(args) => commands::run::run(&args, &cli.kube, console).await,
+        Command::Status(args) => commands::status::run(*args, &cli.kube, console).await,
+        Command::Ui(args) => commands::ui::run(&args, &cli.kube, console).await,
+        Command::Install(args) => commands::install::run(&args, &cli.kube, console).await,
+        Command::Uninstall(args) => commands::uninstall::run(&args, &cli.kube, console).await,
+        Command::Undo(args) => commands::fix::undo::run(&args, &cli.kube, console).await,
+        Command::Version(args) => commands::version::run(&args, &cli.kube, console).await,
+    }
+}
+
 /// The older tool had two flags with one dash and many letters.
 pub fn accept_old_spellings(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let spelt = |arg: OsString| match arg.to_str() {
@@ -101,8 +124,6 @@ pub fn shown_name(program: Option<&OsString>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

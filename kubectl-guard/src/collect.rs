@@ -14,9 +14,9 @@ use http::Request as HttpRequest;
 use jiff::Timestamp;
 
 use self::own::Own;
-use crate::cli::Selection;
 use crate::connect::Connection;
 use crate::error::{Error, Request};
+use crate::flags::Selection;
 use crate::{pods, sanitise};
 
 pub mod file;

@@ -13,8 +13,8 @@ use kube::{Api, Client, Config};
 use tower::BoxError;
 use tower::util::MapErrLayer;
 
-use crate::cli::KubeFlags;
 use crate::error::{Error, Request, Unanswered, innermost};
+use crate::flags::KubeFlags;
 use crate::sanitise;
 use crate::version::VERSION;
 

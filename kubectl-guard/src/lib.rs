@@ -26,6 +26,7 @@ pub mod events;
 pub mod exit;
 pub mod facts;
 pub mod files;
+pub mod flags;
 pub mod incidents;
 pub mod llm;
 pub mod logs;
@@ -74,7 +75,7 @@ fn run(args: Vec<OsString>, console: &Console) -> Result<Exit, Error> {
     let command = Cli::command().bin_name(cli::shown_name(args.first()));
     let parsed = command
         .try_get_matches_from(args)
-        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, cli::dry_run::warning(&matches))));
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, flags::dry_run::warning(&matches))));
     let (cli, warning) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return console.clap(&error),
@@ -87,5 +88,5 @@ fn run(args: Vec<OsString>, console: &Console) -> Result<Exit, Error> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|source| Error::Io { doing: "start the runtime".into(), source })?;
-    runtime.block_on(commands::run(cli, console))
+    runtime.block_on(cli::run(cli, console))
 }

@@ -10,9 +10,9 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
 
-use crate::cli::Selection;
 use crate::connect::Connection;
 use crate::error::{Error, Request};
+use crate::flags::Selection;
 use crate::rows::Labels;
 use crate::sanitise;
 

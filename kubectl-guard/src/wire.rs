@@ -9,8 +9,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
-use crate::cli::KubeFlags;
 use crate::connect::{Connection, Environment};
+use crate::flags::KubeFlags;
 
 /// A connection to it, in namespace shop, and the paths it is asked for; `answer` sees each path, with its query, and
 /// how many came before.

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{Look, encoded, get, row};
-use crate::cli::Selection;
 use crate::connect::Connection;
 use crate::error::{Error, Request};
+use crate::flags::Selection;
 use crate::pods;
 
 #[derive(Deserialize)]

@@ -8,8 +8,6 @@ use std::time::Duration;
 use clap::Args;
 use guard_model::recording;
 
-use crate::cli::source_flags::PrometheusFlags;
-use crate::cli::{KubeFlags, Selection, duration};
 use crate::collect::file::{TableFile, unwritable};
 use crate::collect::own::{Own, OwnMetric};
 use crate::collect::{self, Look, Source, now};
@@ -17,6 +15,8 @@ use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::flags::source_flags::PrometheusFlags;
+use crate::flags::{KubeFlags, Selection, duration};
 use crate::sanitise;
 
 /// Enough for a recording that is written as it is made.

@@ -4,10 +4,9 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::{Args, Command, CommandFactory, ValueEnum};
+use clap::{Args, Command, ValueEnum};
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -59,11 +58,11 @@ How to install it:
   kubectl guard completion fish > ~/.config/fish/completions/kubectl-guard.fish
   kubectl guard completion powershell >> $PROFILE";
 
-/// Prints the script, or installs it.
+/// Prints the script for a command line, or installs it.
 ///
 /// # Errors
 /// If stdout or the folder cannot be written, or there is none.
-pub fn run(args: &CompletionArgs, console: &Console) -> Result<Exit, Error> {
+pub fn run(args: &CompletionArgs, root: &mut Command, console: &Console) -> Result<Exit, Error> {
     let shell = match args.place {
         Place::Bash => Shell::Bash,
         Place::Zsh => Shell::Zsh,
@@ -80,7 +79,7 @@ pub fn run(args: &CompletionArgs, console: &Console) -> Result<Exit, Error> {
         }
     };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "kubectl-guard", &mut script);
+    clap_complete::generate(shell, root, "kubectl-guard", &mut script);
     console.print(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Done)
 }
@@ -89,8 +88,8 @@ pub fn run(args: &CompletionArgs, console: &Console) -> Result<Exit, Error> {
 ///
 /// # Errors
 /// If stdout cannot be written.
-pub fn complete(args: &CompleteArgs, console: &Console) -> Result<Exit, Error> {
-    console.print(&choices(&Cli::command(), &args.words))?;
+pub fn complete(args: &CompleteArgs, root: &Command, console: &Console) -> Result<Exit, Error> {
+    console.print(&choices(root, &args.words))?;
     Ok(Exit::Done)
 }
 
@@ -128,7 +127,10 @@ fn choices(root: &Command, words: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::cli::Cli;
 
     fn answer(words: &[&str]) -> String {
         choices(&Cli::command(), &words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())

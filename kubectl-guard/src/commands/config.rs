@@ -2,12 +2,12 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::cli::KubeFlags;
 use crate::config::flags::ConfigFlags;
 use crate::config::print;
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::flags::KubeFlags;
 
 /// Arguments of `config`.
 #[derive(Args, Clone, Debug)]

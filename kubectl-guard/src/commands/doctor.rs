@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use guard_model::table;
 
-use crate::cli::{ExporterFlags, KubeFlags};
 use crate::connect::{Connection, Environment};
 use crate::console::{Console, Paint};
 use crate::doctor::{self, Check, Level, rights};
 use crate::error::{Error, Request};
 use crate::exit::Exit;
+use crate::flags::{ExporterFlags, KubeFlags};
 use crate::model as model_file;
 use crate::sanitise;
 use crate::scores::portforward;

@@ -9,11 +9,11 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 
-use crate::cli::{KubeFlags, Selection, SourceFlags};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::{Error, Request};
 use crate::exit::Exit;
+use crate::flags::{KubeFlags, Selection, SourceFlags};
 use crate::llm::LlmArgs;
 use crate::render::explain::{Detail, Rollout};
 use crate::render::{self, More, Style};

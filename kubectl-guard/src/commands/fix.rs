@@ -15,12 +15,12 @@ use jiff::Timestamp;
 
 use crate::approve::{Screen, Way};
 use crate::audit::{Journal, JournalError, Line};
-use crate::cli::dry_run::DryRunFlag;
-use crate::cli::{FromSinkFlag, KubeFlags, Selection, SinkFlags, SourceFlags, duration};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::flags::dry_run::DryRunFlag;
+use crate::flags::{FromSinkFlag, KubeFlags, Selection, SinkFlags, SourceFlags, duration};
 use crate::plan::{self, Action, ActionKind, Amounts, DrainOptions, MAX_FILE_BYTES, PlanFile, TargetName};
 use crate::pods;
 use crate::propose::{Proposal, ResourceWish, Wish};

@@ -6,12 +6,12 @@ use comfy_table::{ContentArrangement, Table};
 
 use crate::apply::StepOutcome;
 use crate::audit::{Entry, Journal, Line, check, entries};
-use crate::cli::{FromSinkFlag, KubeFlags, SinkFlags};
 use crate::commands::fix::told;
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::flags::{FromSinkFlag, KubeFlags, SinkFlags};
 use crate::output::{self, Format, Formats};
 use crate::sanitise;
 use crate::verify::Resize;

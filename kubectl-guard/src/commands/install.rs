@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::{DryRun, DryRunFlag, KubeFlags, duration};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::doctor;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::flags::{DryRun, DryRunFlag, KubeFlags, duration};
 use crate::sanitise;
 use crate::scores::portforward;
 use crate::setup::manifests::{self, Choices, Kubelet, Object};

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Command, CommandFactory};
+use clap::{Args, Command};
 
-use crate::cli::Cli;
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -16,21 +15,21 @@ pub struct ManArgs {
     folder: PathBuf,
 }
 
-/// Writes the pages.
+/// Writes the pages of a command line.
 ///
 /// # Errors
 /// If the folder cannot be written.
-pub fn run(args: &ManArgs, console: &Console) -> Result<Exit, Error> {
+pub fn run(args: &ManArgs, root: Command, console: &Console) -> Result<Exit, Error> {
     let failed = |source| Error::Io { doing: format!("write the manual into {}", args.folder.display()), source };
     std::fs::create_dir_all(&args.folder).map_err(failed)?;
-    clap_mangen::generate_to(definition(), &args.folder).map_err(failed)?;
+    clap_mangen::generate_to(named(root), &args.folder).map_err(failed)?;
     console.note(&format!("the manual is in {}", args.folder.display()));
     Ok(Exit::Done)
 }
 
 /// What is typed is `kubectl guard status`; what `man` is asked for is `kubectl-guard-status`.
-fn definition() -> Command {
-    whole(Cli::command().bin_name("kubectl guard").disable_help_subcommand(true))
+fn named(root: Command) -> Command {
+    whole(root.bin_name("kubectl guard").disable_help_subcommand(true))
 }
 
 /// A manual has room for what `-h` leaves out.
@@ -40,13 +39,16 @@ fn whole(command: Command) -> Command {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::cli::Cli;
 
     #[test]
     fn each_command_has_a_page_that_says_what_its_help_says() {
         let folder = tempfile::tempdir().unwrap();
         let args = ManArgs { folder: folder.path().join("man") };
-        run(&args, &crate::console::capture::console(80).0).unwrap();
+        run(&args, Cli::command(), &crate::console::capture::console(80).0).unwrap();
         let page = |name: &str| std::fs::read_to_string(args.folder.join(name)).unwrap_or_else(|_| panic!("{name}"));
         assert!(page("kubectl-guard.1").contains("kubectl\\-guard\\-status(1)"), "{}", page("kubectl-guard.1"));
         assert!(page("kubectl-guard-audit-verify.1").contains("\\-\\-against"));

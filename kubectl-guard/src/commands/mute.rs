@@ -12,11 +12,11 @@ use http::Request as HttpRequest;
 use jiff::Timestamp;
 
 use crate::audit::{Event, Journal, plan_agent};
-use crate::cli::{DryRun, DryRunFlag, KubeFlags, duration};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::{Error, Request};
 use crate::exit::Exit;
+use crate::flags::{DryRun, DryRunFlag, KubeFlags, duration};
 use crate::mutes::{Mutes, write};
 use crate::output::{Format, Formats};
 use crate::plan::{Kind, TargetName, hex};

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use clap::Args;
 use tokio::sync::watch;
 
-use crate::cli::{KubeFlags, SinkFlags};
 use crate::config::flags::ConfigFlags;
 use crate::config::{Config, ConfigError, Merged, Origin};
 use crate::connect::{Connection, Environment};
@@ -15,6 +14,7 @@ use crate::console::Console;
 use crate::desk::GRACE;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::flags::{KubeFlags, SinkFlags};
 use crate::run::log::Log;
 use crate::run::steer::Steering;
 use crate::run::supervise::{Pauses, Want, supervise};

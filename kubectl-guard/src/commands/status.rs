@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::{KubeFlags, Selection, SourceFlags, duration};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::flags::{KubeFlags, Selection, SourceFlags, duration};
 use crate::output::{self, Format, Formats};
 use crate::pods::Pods;
 use crate::render::{self, More, Style};

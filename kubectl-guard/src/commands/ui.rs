@@ -9,13 +9,13 @@ use clap::Args;
 use jiff::Timestamp;
 
 use crate::approve::Screen;
-use crate::cli::{KubeFlags, Selection, SinkFlags, SourceFlags};
 use crate::commands::demo;
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::desk::{ClusterDesk, GRACE, Queue, Turns};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::flags::{KubeFlags, Selection, SinkFlags, SourceFlags};
 use crate::pods;
 use crate::rows;
 use crate::scores::Source;

@@ -2,11 +2,11 @@
 
 use clap::Args;
 
-use crate::cli::{DryRun, DryRunFlag, KubeFlags};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::flags::{DryRun, DryRunFlag, KubeFlags};
 use crate::setup::manifests::{self, Choices, Kubelet, Object};
 use crate::setup::{NAMESPACE, certificates, objects};
 

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::{ExporterFlags, KubeFlags};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::{Error, Request};
 use crate::exit::Exit;
+use crate::flags::{ExporterFlags, KubeFlags};
 use crate::output::{Format, Formats};
 use crate::sanitise;
 use crate::scores::{Scores, portforward};

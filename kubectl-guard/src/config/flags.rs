@@ -6,8 +6,8 @@ use clap::{ArgGroup, Args, ValueEnum};
 use guard_model::detector;
 
 use super::{AgentMode, ConfigError, Flag, Format, Level, Merged, Part, load};
-use crate::cli::KubeFlags;
-use crate::cli::dry_run::{self, DryRun};
+use crate::flags::KubeFlags;
+use crate::flags::dry_run::{self, DryRun};
 use crate::model;
 
 /// What is said on the command line; `None` says nothing. A value is judged as one of a file is.

@@ -3,7 +3,7 @@
 use guard_model::detector;
 use serde_json::{Number, Value, json};
 
-use crate::cli::duration;
+use crate::flags::duration;
 use crate::llm::{self, Price};
 
 use super::tree::{Content, Node};

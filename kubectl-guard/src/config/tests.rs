@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::flags::ConfigFlags;
 use super::print;
 use super::*;
-use crate::cli::KubeFlags;
+use crate::flags::KubeFlags;
 
 #[derive(Parser)]
 struct Line {

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use kube::config::{Kubeconfig, KubeconfigError};
 
-use crate::cli::KubeFlags;
 use crate::connect::Environment;
 use crate::error::{Error, innermost};
+use crate::flags::KubeFlags;
 use crate::sanitise;
 
 /// The kubeconfig, and its files in words.

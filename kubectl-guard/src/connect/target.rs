@@ -6,9 +6,9 @@ use kube::config::{AuthInfo, Cluster, Context, ExecAuthCluster, Kubeconfig};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
-use crate::cli::KubeFlags;
 use crate::connect::{Environment, proxy};
 use crate::error::{Error, innermost};
+use crate::flags::KubeFlags;
 use crate::sanitise;
 
 /// One cluster, one user, one namespace.

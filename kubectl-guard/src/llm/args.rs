@@ -8,8 +8,8 @@ use http::Uri;
 use kube::config::AuthInfo;
 
 use super::{Budget, LlmError, Usage};
-use crate::cli::duration;
 use crate::connect::foreign;
+use crate::flags::duration;
 use crate::sanitise;
 
 const HEADING: &str = "Language model";

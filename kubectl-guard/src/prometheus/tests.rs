@@ -2,8 +2,8 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::*;
-use crate::cli::KubeFlags;
 use crate::exit::Exit;
+use crate::flags::KubeFlags;
 use crate::wire;
 
 fn through_the_api_server(connection: &Connection) -> Prometheus {

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::{Part, Shared};
-use crate::cli::Selection;
 use crate::collect::file::TableFile;
 use crate::collect::own::{Own, OwnMetric};
 use crate::collect::{self, Look, now};
 use crate::config::Config;
 use crate::connect::{Connection, Environment};
 use crate::error::Error;
+use crate::flags::Selection;
 use crate::prometheus::{Endpoint, Prometheus};
 
 /// Collects until it is let go.

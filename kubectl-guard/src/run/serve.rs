@@ -8,11 +8,11 @@ use jiff::Timestamp;
 
 use super::{Part, Shared};
 use crate::approve::Screen;
-use crate::cli::Selection;
 use crate::config::Config;
 use crate::connect::Connection;
 use crate::desk::ClusterDesk;
 use crate::error::Error;
+use crate::flags::Selection;
 use crate::scores::Scores;
 use crate::ui::approvals::Approvals;
 use crate::ui::door::Door;

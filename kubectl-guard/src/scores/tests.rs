@@ -3,11 +3,11 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
-use crate::cli::KubeFlags;
 use crate::connect::{Connection, Environment};
 use crate::console::capture;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::flags::KubeFlags;
 use crate::scores::{Scores, portforward};
 
 const ONE_EXPORTER: &str = r#"{"apiVersion":"v1","kind":"PodList","metadata":{},"items":[

@@ -11,9 +11,9 @@ use super::FixArgs;
 use super::session::Session;
 use crate::apply::{self, ApplyError, StepOutcome};
 use crate::audit::{Claim, Closed, Event, JournalError, Line, Progress, entries};
-use crate::cli::dry_run::DryRun;
 use crate::error::{Error, Failure};
 use crate::exit::Exit;
+use crate::flags::dry_run::DryRun;
 use crate::plan::{Action, Plan, Step, Target, TargetName};
 use crate::verify::ScoreSource;
 

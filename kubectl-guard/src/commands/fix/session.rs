@@ -14,12 +14,12 @@ use super::{FixArgs, Format};
 use crate::apply::{self, StepOutcome};
 use crate::approve::{ApprovedPlan, approve, confirm};
 use crate::audit::{Event, Journal, JournalError, plan_agent};
-use crate::cli::dry_run::DryRun;
 use crate::connect::Connection;
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::facts::{self, Facts, Owner, Recent, TargetFacts, Usage};
+use crate::flags::dry_run::DryRun;
 use crate::plan::{
     Action, Evidence, Kind, Need, Place, Plan, PlanFile, TargetName, Verdict, document, is_name, render, worst,
 };

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::apply::StepOutcome;
 use crate::audit::{Event, entries};
-use crate::cli::dry_run::DryRun;
 use crate::console::capture::{self, Captured};
+use crate::flags::dry_run::DryRun;
 use crate::verify::Outcome;
 
 mod shown;

@@ -9,13 +9,13 @@ use super::share::Shared;
 use super::{FixArgs, Format, Scores, told};
 use crate::apply::StepOutcome;
 use crate::audit::{Event, Journal, Line};
-use crate::cli::dry_run::DryRunFlag;
-use crate::cli::{FromSinkFlag, KubeFlags, SinkFlags};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::{Error, Failure};
 use crate::exit::Exit;
 use crate::facts::{Facts, Revisions, TargetFacts};
+use crate::flags::dry_run::DryRunFlag;
+use crate::flags::{FromSinkFlag, KubeFlags, SinkFlags};
 use crate::plan::{Action, Place, Plan, Step, TargetName, Undo, merged};
 use crate::scores::{Source, portforward};
 

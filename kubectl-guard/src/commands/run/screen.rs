@@ -6,11 +6,11 @@ use tokio::sync::watch::Receiver;
 
 use crate::approve;
 use crate::audit::Journal;
-use crate::cli::KubeFlags;
 use crate::config::{Config, ConfigError, Merged};
 use crate::console::{Kept, TRACE_REQUESTS_FROM};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::flags::KubeFlags;
 use crate::run::steer::Steering;
 use crate::run::supervise::Want;
 use crate::run::{Part, Shared};

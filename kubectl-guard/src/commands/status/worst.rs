@@ -55,9 +55,9 @@ pub(super) async fn look(
 mod tests {
     use super::super::tests::typed;
     use super::*;
-    use crate::cli::KubeFlags;
     use crate::connect::Environment;
     use crate::exit::Exit;
+    use crate::flags::KubeFlags;
 
     #[tokio::test]
     async fn what_needs_every_pod_is_refused_of_prometheus_and_taken_of_exporters() {

@@ -7,10 +7,10 @@ use guard_model::report::{NodeReport, PodReport};
 use guard_model::sample::{Phase, PodFacts};
 use jiff::Timestamp;
 
-use crate::cli::Selection;
 use crate::commands::explain;
 use crate::config::Config;
 use crate::connect::Connection;
+use crate::flags::Selection;
 use crate::render::explain::Detail;
 use crate::rows::{self, Row};
 use crate::scores::Scores;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::duration;
+use crate::flags::duration;
 
 const HEADING: &str = "Connection";
 /// As kubectl's.

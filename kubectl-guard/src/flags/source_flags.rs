@@ -170,8 +170,8 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::cli::KubeFlags;
     use crate::exit::Exit;
+    use crate::flags::KubeFlags;
 
     #[derive(Parser)]
     struct Typed {
