@@ -62,7 +62,8 @@ impl Mutes {
 
 #[cfg(test)]
 mod tests {
-    use guard_model::mute::{Silence, Target};
+    use guard_model::mute::Target;
+    use guard_model::silence::Silence;
 
     use super::*;
 

@@ -8,9 +8,9 @@ use guard_model::workload::Workload;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::apply::StepOutcome;
 use crate::audit::{Event, Line};
-use crate::verify::Outcome;
+use crate::outcome::Outcome;
+use crate::outcome::StepOutcome;
 
 /// What was done last about a trouble like this one.
 #[derive(Clone, Debug, PartialEq, Serialize)]

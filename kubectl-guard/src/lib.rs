@@ -33,7 +33,9 @@ pub mod logs;
 pub mod model;
 pub mod mutes;
 mod nearest;
+pub mod node_cause;
 pub mod nodes;
+pub mod outcome;
 pub mod output;
 pub mod plan;
 pub mod pods;
@@ -46,12 +48,14 @@ pub mod sanitise;
 pub mod scores;
 pub mod setup;
 pub mod sink;
+pub mod suggest;
 pub mod tui;
 pub mod ui;
 pub mod verify;
 pub mod version;
 #[cfg(test)]
 mod wire;
+pub mod wish;
 pub mod write_point;
 
 use cli::Cli;

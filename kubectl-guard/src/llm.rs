@@ -21,11 +21,12 @@ pub use answer::Answer;
 pub(crate) use args::{DEFAULT_MODEL, DEFAULT_URL};
 pub use args::{Endpoint, LlmArgs, Price};
 pub use case::Case;
-pub use client::{Reply, Usage};
+pub use client::Reply;
 pub use error::LlmError;
 pub use opinion::{Explained, Opinion, Pattern};
 pub use patterns::{Group, Incidents, Relation, Seen};
 pub use pseudonyms::Pseudonyms;
+pub use stream::Usage;
 pub use text::{cost, show};
 
 use std::time::Duration;

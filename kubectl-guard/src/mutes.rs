@@ -106,7 +106,7 @@ fn sanitised(mute: &mut Mute) {
 
 #[cfg(test)]
 mod tests {
-    use guard_model::mute::Silence;
+    use guard_model::silence::Silence;
 
     use super::*;
 

@@ -6,7 +6,7 @@ use kube::api::ListParams;
 
 use crate::connect::Connection;
 use crate::error::{Error, Request};
-use crate::propose::NodeCause;
+use crate::node_cause::NodeCause;
 use crate::rows::NodeFacts;
 use crate::sanitise;
 

@@ -7,22 +7,17 @@ use std::collections::{BTreeMap, HashMap};
 use guard_model::alert::Alert;
 use guard_model::cause::Reason;
 use guard_model::incident::{Anomaly, highest};
-use guard_model::mute::Silence;
 use guard_model::report::{NodeReport, PodReport, Severity, State};
 use guard_model::rules::{self, Custom};
 use guard_model::sample::{Measures, Phase, PodFacts};
+use guard_model::silence::Silence;
 use guard_model::workload::Workload;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::propose::{NodeCause, suggest, suggest_node};
-use crate::scores::Scores;
-
-/// The line where no report says one.
-pub const DEFAULT_THRESHOLD: f64 = 0.7;
-
-/// Fewer workloads over the line than this are their own trouble, not their node's.
-const ENOUGH_WORKLOADS: usize = 3;
+use crate::node_cause::{NodeCause, many_sick, speaking_share};
+use crate::scores::{DEFAULT_THRESHOLD, Scores};
+use crate::suggest::{suggest, suggest_node};
 
 /// One pod, ready to be shown. All text in it is sanitised.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -358,11 +353,6 @@ pub struct NodeFacts {
     pub unschedulable: bool,
 }
 
-/// So many of the workloads on one node are over their line that the node is what they have in common.
-pub(crate) fn many_sick(over: usize, of: usize) -> bool {
-    node_severity(None, share(over, of), of) > Severity::None
-}
-
 fn share(over: usize, of: usize) -> f64 {
     if of == 0 { 0.0 } else { over as f64 / of as f64 }
 }
@@ -393,7 +383,7 @@ pub fn nodes(rows: &[Row], nodes: &[NodeFacts]) -> Vec<Group> {
                 namespace: None,
                 name: name.to_owned(),
                 score: Some(score),
-                severity: node_severity(own.as_ref().map(|own| own.0), share, workloads.len()),
+                severity: node_severity(own.as_ref().map(|own| own.0), speaking_share(over, workloads.len())),
                 since: None,
                 over,
                 of: workloads.len(),
@@ -407,9 +397,8 @@ pub fn nodes(rows: &[Row], nodes: &[NodeFacts]) -> Vec<Group> {
 }
 
 /// A node's own facts count at once; its workloads only if there are enough of them to speak for the node.
-fn node_severity(own: Option<f64>, share: f64, workloads: usize) -> Severity {
-    let shared = if workloads >= ENOUGH_WORKLOADS { share } else { 0.0 };
-    match own.unwrap_or(0.0).max(shared) {
+fn node_severity(own: Option<f64>, speaking: f64) -> Severity {
+    match own.unwrap_or(0.0).max(speaking) {
         score if score >= 0.95 => Severity::Critical,
         score if score >= DEFAULT_THRESHOLD => Severity::Warning,
         _ => Severity::None,

@@ -18,6 +18,9 @@ pub mod portforward;
 pub mod prometheus;
 pub mod recording;
 
+/// The line where no report says one.
+pub const DEFAULT_THRESHOLD: f64 = 0.7;
+
 /// Where the scores of a cluster are read from.
 pub enum Source {
     /// Its exporters, in this namespace.

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// A learnt probability under this is no reason for anything; load that brings the score there is unlike the pod.
+pub(crate) const NAMED_PROBABILITY: f64 = 0.1;
+
 /// What leads a score. Hard facts speak from the first tick; the measured ones need a learnt baseline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

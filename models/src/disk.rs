@@ -7,9 +7,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::explain::{self, DISK};
+use crate::features::LEARNING;
 use crate::features::{self, Running};
 use crate::robust;
-use crate::series::LEARNING;
 
 /// In bytes a second.
 const UNIT: f64 = 100e3;

@@ -32,7 +32,7 @@ pub const MAX_BYTES: usize = 8 << 20;
 /// A full node has 110 pods by default: it shall not pay for 128.
 const BATCHES: [usize; 6] = [16, 32, 64, 112, 160, 256];
 const FLOAT: i32 = 1;
-pub(crate) const IN: [(&str, usize); 3] = [("x", INPUTS), ("h", HIDDEN), ("c", HIDDEN)];
+const IN: [(&str, usize); 3] = [("x", INPUTS), ("h", HIDDEN), ("c", HIDDEN)];
 const OUT: [(&str, usize); 5] =
     [("probability", 1), ("mean", SIGNALS), ("log_variance", SIGNALS), ("h_out", HIDDEN), ("c_out", HIDDEN)];
 
@@ -167,7 +167,7 @@ impl Engine {
         let proto = read.map_err(LoadError::NotOnnx)?;
         let info = info(&proto, onnx)?;
         check_interface(&proto)?;
-        limits::check(&proto, BATCHES[BATCHES.len() - 1]).map_err(LoadError::Limit)?;
+        limits::check(&proto, BATCHES[BATCHES.len() - 1], &IN).map_err(LoadError::Limit)?;
         let calibration = property(&proto, "calibration").parse().map_err(LoadError::Calibration)?;
         let mut engine = Engine::new(proto, info, calibration);
         let rows = BATCHES[0];

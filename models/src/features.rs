@@ -9,6 +9,9 @@ use sha2::{Digest, Sha256};
 
 use crate::sample::PodSample;
 
+/// Fresh samples until the learnt part speaks of a pod that nothing is known of.
+pub(crate) const LEARNING: u32 = 20;
+
 /// CPU, memory, received and sent traffic.
 pub const SIGNALS: usize = 4;
 /// The place of CPU among them.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::rules::Habit;
+use crate::habit::Habit;
 
 /// A level is a pod's custom once it was watched for this long ...
 const CUSTOM_AFTER_SECONDS: f64 = 1800.0;

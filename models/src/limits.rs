@@ -53,15 +53,16 @@ const OTHERS: [&str; 10] =
 /// An upper bound of a value's shape.
 type Shape = Vec<usize>;
 
-/// Refuses, in words, what is too large or cannot be bounded; `batch` is the most rows of one run.
-pub(crate) fn check(model: &ModelProto, batch: usize) -> Result<(), String> {
+/// Refuses, in words, what is too large or cannot be bounded; `batch` is the most rows of one run, and `inputs` are the names
+/// and widths of what comes in, which the model was found to have.
+pub(crate) fn check(model: &ModelProto, batch: usize, inputs: &[(&'static str, usize)]) -> Result<(), String> {
     if !model.functions.is_empty() || !model.training_info.is_empty() {
         return Err("it has functions or training information of its own; export it for inference, inlined".to_owned());
     }
     if let Some(set) = model.opset_import.iter().find(|set| !["", "ai.onnx"].contains(&set.domain.as_str())) {
         return Err(format!("it uses operators of {:?}; only those of ONNX itself are accepted", name(&set.domain)));
     }
-    model.graph.as_ref().map_or(Ok(()), |graph| Bounds::of(graph, batch).map(drop))
+    model.graph.as_ref().map_or(Ok(()), |graph| Bounds::of(graph, batch, inputs).map(drop))
 }
 
 /// What is known so far, walking along the graph.
@@ -73,7 +74,7 @@ struct Bounds<'a> {
 }
 
 impl<'a> Bounds<'a> {
-    fn of(graph: &'a GraphProto, batch: usize) -> Result<Self, String> {
+    fn of(graph: &'a GraphProto, batch: usize, inputs: &[(&'static str, usize)]) -> Result<Self, String> {
         if graph.node.len() > NODES || graph.initializer.len() > NODES {
             let (nodes, constants) = (graph.node.len(), graph.initializer.len());
             return Err(format!("{nodes} nodes and {constants} constants, at most {NODES} of each are accepted"));
@@ -82,8 +83,8 @@ impl<'a> Bounds<'a> {
             return Err("it has sparse constants; export them dense".to_owned());
         }
         let mut bounds = Bounds::default();
-        for (input, width) in crate::engine::IN {
-            // The interface was checked already: these are the inputs.
+        for &(input, width) in inputs {
+            // The interface was checked already.
             debug_assert!(graph.input.iter().any(|value| value.name == input));
             bounds.keep(input, vec![batch, width])?;
         }

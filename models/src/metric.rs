@@ -6,9 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::confirm::{Doubt, confirmed};
+use crate::features::LEARNING;
 use crate::features::{self, Running};
 use crate::robust;
-use crate::series::LEARNING;
 
 /// Scale of a metric before anything is known of it: a quarter of its value, as with CPU.
 const PRIOR_SCALE: f64 = 0.25;

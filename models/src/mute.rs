@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::features::hex;
 use crate::incident::Anomaly;
 use crate::sample::PodFacts;
+use crate::silence::Silence;
 use crate::workload::Workload;
 
 /// The ConfigMap's name, in the namespace of the exporters.
@@ -77,18 +78,6 @@ impl fmt::Display for Target {
             Target::Node { name } => write!(f, "node/{name}"),
         }
     }
-}
-
-/// Why, by whom and until when: what a report says of a muted pod.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Silence {
-    /// When it ends.
-    pub until: Timestamp,
-    /// Why.
-    pub reason: String,
-    /// Who asked for it, as the API server knows them.
-    pub by: String,
 }
 
 /// One entry.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::cause::Reason;
-use crate::mute::Silence;
+use crate::silence::Silence;
 use crate::workload::Workload;
 
 /// Version of the report that this code writes.

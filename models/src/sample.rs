@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::mute::Silence;
+use crate::silence::Silence;
 use crate::workload::Workload;
 
 /// Where a pod is in its life, as its status says.

@@ -8,15 +8,16 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use crate::cause::{Cause, Reason};
+use crate::cause::{Cause, NAMED_PROBABILITY, Reason};
 use crate::detector::Detector;
 use crate::engine::{HIDDEN, Outputs};
 use crate::explain::{self, DISK, Forecast};
 use crate::features::{self, Features, INPUTS, SIGNALS};
+use crate::habit::Habit;
 use crate::metric::{self, Metric};
 use crate::report::{FeatureView, ModelInfo, PodReport, State};
 use crate::robust;
-use crate::rules::{self, Habit};
+use crate::rules;
 use crate::sample::{Phase, PodSample};
 use crate::saturation::either;
 use crate::series::{Baseline, Seen, Series};
@@ -30,8 +31,6 @@ const BASELINES: usize = 1000;
 const ROLLOUT_SECONDS: f64 = 600.0;
 /// A learnt feature is named if it has at least this share of the surprise.
 const NAMED_SHARE: f64 = 0.15;
-/// A learnt probability under this is no reason for anything; load that brings the score there is unlike the pod.
-pub(crate) const NAMED_PROBABILITY: f64 = 0.1;
 
 /// What the operator of an exporter chooses.
 #[derive(Clone, Copy, Debug)]

@@ -6,24 +6,23 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
+use crate::cause::NAMED_PROBABILITY;
 use crate::confirm::{Doubt, confirmed};
 use crate::disk::Disk;
 use crate::engine::HIDDEN;
 use crate::explain::Forecast;
-use crate::features::{self, CPU, MEMORY, Normaliser, SIGNALS};
+use crate::features::{self, CPU, LEARNING, MEMORY, Normaliser, SIGNALS};
+use crate::habit::Habit;
 use crate::hush::Hush;
 use crate::level::{Level, START_SECONDS};
 use crate::metric::Metric;
 use crate::recurrence::Recurrence;
 use crate::report::{HISTORY, HistoryPoint};
-use crate::rules::{self, Custom, Habit, RESTART_WINDOW_SECONDS, RESTARTS_KEPT};
+use crate::rules::{self, Custom, RESTART_WINDOW_SECONDS, RESTARTS_KEPT};
 use crate::sample::PodSample;
 use crate::saturation::either;
-use crate::scorer::NAMED_PROBABILITY;
 use crate::trend::Trend;
 
-/// Fresh samples until the learnt part speaks of a pod that nothing is known of.
-pub(crate) const LEARNING: u32 = 20;
 /// Fresh samples until it speaks of a new pod of a known workload.
 pub(crate) const LEARNING_INHERITED: u32 = 5;
 

@@ -12,8 +12,8 @@ use k8s_openapi::api::core::v1::Event;
 use serde::Serialize;
 
 use crate::llm::{Explained, Pattern};
-use crate::propose::suggest;
 use crate::sanitise;
+use crate::suggest::suggest;
 
 /// Version of the document.
 const VERSION: u32 = 1;

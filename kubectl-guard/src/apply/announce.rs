@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
 
-use super::{StepOutcome, exchange};
+use super::exchange;
 use crate::approve::ApprovedPlan;
+use crate::outcome::StepOutcome;
 use crate::plan::{Action, FIELD_MANAGER, Plan, Step};
 use crate::sanitise;
 use crate::write_point::WritePoint;

@@ -1,34 +1,12 @@
 //! What an answer of the API server to a write means, pure.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Answer, ApplyError};
+use crate::outcome::StepOutcome;
 use crate::plan::{Action, Step, Target, merged, without_nulls};
 use crate::sanitise;
-
-/// What a step came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum StepOutcome {
-    /// The API server took it.
-    Done {
-        /// `metadata.generation` that the rollout must reach, where the answer told it.
-        generation: Option<i64>,
-    },
-    /// It was not written.
-    NotDone {
-        /// Why.
-        why: String,
-    },
-    /// No answer came, and the object does not tell: it may have been written, or be written yet.
-    Unknown {
-        /// What is known.
-        why: String,
-    },
-}
 
 /// Reads the answer to a write or to its dry run.
 ///

@@ -11,8 +11,9 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{ApplyError, StepOutcome, read, write};
+use super::{ApplyError, read, write};
 use crate::approve::ApprovedPlan;
+use crate::outcome::StepOutcome;
 use crate::plan::Step;
 
 /// How many pods are on their way at once.

@@ -14,12 +14,12 @@ use kube::client::{Body, Client};
 use serde_json::Value;
 
 pub use announce::announce;
-pub use answer::StepOutcome;
 pub use drain::{PodEnd, Stage, Until, Witness, drain};
 
 use crate::approve::ApprovedPlan;
 use crate::error::{Error, Failure};
 use crate::exit::Exit;
+use crate::outcome::StepOutcome;
 use crate::plan::{Action, Need, Plan, Step};
 use crate::write_point::WritePoint;
 

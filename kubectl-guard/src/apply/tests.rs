@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::approve::{Way, approve};
+use crate::outcome::StepOutcome;
 use crate::plan::ActionKind;
 use crate::plan::examples::{Typist, now, plan};
 

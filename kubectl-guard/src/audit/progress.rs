@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{Event, Line};
-use crate::apply::StepOutcome;
+use crate::outcome::StepOutcome;
 use crate::plan::Plan;
 
 /// The steps of a plan that were begun, and what is known of them.

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use guard_model::mute::{self, Silence};
+use guard_model::mute;
+use guard_model::silence::Silence;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Hash, Progress};
-use crate::apply::StepOutcome;
 use crate::approve::{Approval, ApprovedPlan};
+use crate::outcome::StepOutcome;
+use crate::outcome::{Outcome, Resize};
 use crate::plan::Plan;
-use crate::verify::{Outcome, Resize};
 
 /// Version of a line; rises with a change that an old reader would misread.
 pub const VERSION: u32 = 1;

@@ -1,11 +1,11 @@
 use std::sync::LazyLock;
 
 use super::*;
-use crate::apply::StepOutcome;
 use crate::approve::{Way, approve};
+use crate::outcome::Outcome;
+use crate::outcome::StepOutcome;
 use crate::plan::ActionKind;
 use crate::plan::examples::{Typist, now, plan, resources_plan};
-use crate::verify::Outcome;
 
 fn intent() -> Event {
     Event::intent(&approve(plan(ActionKind::Restart), Way::Ask, now(), &Typist("web")).unwrap(), None)

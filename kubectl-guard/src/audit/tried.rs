@@ -4,8 +4,8 @@ use guard_model::cause::Cause;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Event, Line};
+use crate::outcome::Outcome;
 use crate::plan::ActionKind;
-use crate::verify::Outcome;
 
 /// For so long it speaks against an action that it did not help.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);

@@ -16,11 +16,13 @@ use crate::exit::Exit;
 use crate::facts::recorded::of_deployment;
 use crate::model::DetectorFlags;
 use crate::plan::{Evidence, Kind, Place, Source, worst};
-use crate::propose::{Proposal, Setting, Wish, propose};
+use crate::propose::{Proposal, Setting, propose};
 use crate::render::explain::Detail;
 use crate::render::{self, Style};
-use crate::rows::{self, DEFAULT_THRESHOLD, Row};
+use crate::rows::{self, Row};
+use crate::scores::DEFAULT_THRESHOLD;
 use crate::scores::recording::{self, Recorded};
+use crate::wish::Wish;
 
 /// Half an hour of a real cluster (demo/README.md).
 const INCIDENT: &[u8] = include_bytes!("../../demo/incident.tar.zst");

@@ -23,13 +23,15 @@ use crate::flags::dry_run::DryRunFlag;
 use crate::flags::{FromSinkFlag, KubeFlags, Selection, SinkFlags, SourceFlags, duration};
 use crate::plan::{self, Action, ActionKind, Amounts, DrainOptions, MAX_FILE_BYTES, PlanFile, TargetName};
 use crate::pods;
-use crate::propose::{Proposal, ResourceWish, Wish};
+use crate::propose::Proposal;
 use crate::scores::prometheus::Used;
 use crate::scores::{Source, Told};
 use crate::sink::Sink;
 use crate::verify::ScoreSource;
+use crate::wish::{ResourceWish, Wish};
 
 mod announce;
+pub mod desk;
 mod drain;
 mod in_place;
 mod past;

@@ -4,7 +4,6 @@ use clap::Args;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 
-use crate::apply::StepOutcome;
 use crate::audit::{Entry, Journal, Line, check, entries};
 use crate::commands::fix::told;
 use crate::connect::{Connection, Environment};
@@ -12,9 +11,10 @@ use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::flags::{FromSinkFlag, KubeFlags, SinkFlags};
+use crate::outcome::Resize;
+use crate::outcome::StepOutcome;
 use crate::output::{self, Format, Formats};
 use crate::sanitise;
-use crate::verify::Resize;
 
 /// Arguments of `history`.
 #[derive(Args, Clone, Debug)]
@@ -85,7 +85,7 @@ fn table(entries: &[Entry]) -> String {
                 format!("{outcome}, {done} of {all} in place")
             }
         };
-        let verified = entry.verified.map_or("-", crate::verify::Outcome::name);
+        let verified = entry.verified.map_or("-", crate::outcome::Outcome::name);
         let at = entry.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         // The journal is a file: whoever can write it must not be able to move the cursor of whoever reads it.
         let cells = [&at, &entry.id, &entry.action, &entry.target, &entry.namespace, &entry.context, &entry.identity];
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::approve::Approval;
     use crate::audit::Resized;
-    use crate::verify::Outcome;
+    use crate::outcome::Outcome;
 
     fn entry(outcome: Option<StepOutcome>, verified: Option<Outcome>) -> Entry {
         Entry {

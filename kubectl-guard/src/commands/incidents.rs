@@ -28,7 +28,8 @@ use crate::incidents::{Known, fixes, known};
 use crate::model::DetectorFlags;
 use crate::output::{self, Format, Formats};
 use crate::render::{self, Style};
-use crate::rows::{self, DEFAULT_THRESHOLD};
+use crate::rows;
+use crate::scores::DEFAULT_THRESHOLD;
 use crate::{pods, sanitise};
 
 /// What a tick of a recording stands for.

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use guard_model::mute::{LONGEST_SECONDS, Mute, Silence, Target};
+use guard_model::mute::{LONGEST_SECONDS, Mute, Target};
+use guard_model::silence::Silence;
 use guard_model::words;
 use guard_model::workload::Workload;
 use http::Request as HttpRequest;

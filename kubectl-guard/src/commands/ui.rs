@@ -8,11 +8,12 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
+use super::fix::desk::ClusterDesk;
 use crate::approve::Screen;
 use crate::commands::demo;
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
-use crate::desk::{ClusterDesk, GRACE, Queue, Turns};
+use crate::desk::{GRACE, Queue, Turns};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::flags::{KubeFlags, Selection, SinkFlags, SourceFlags};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::plan::ActionKind;
-use crate::propose::Wish;
+use crate::wish::Wish;
 
 /// Namespace and target, as `shop` and `deployment/cart`; the namespace of a node is empty.
 pub type Key = (String, String);

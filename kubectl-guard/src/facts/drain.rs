@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::{Api, ListParams};
+use kube::api::ListParams;
 use kube::core::{Selector, SelectorExt};
 
 use super::parse::{controller, is_ready};
 use super::{BudgetFact, NodePod, room};
-use crate::error::{Error, Request};
+use crate::error::Error;
+use crate::facts::list::list_all;
 use crate::plan::DrainOptions;
 
 /// Reads the pods of one node, those of them that `selector` takes.
@@ -20,14 +21,14 @@ pub(super) async fn read(
     nodes: &[Node],
     selector: Option<&str>,
 ) -> Result<Vec<NodePod>, Error> {
-    let everything = list::<Pod>(client, &ListParams::default()).await?;
+    let everything = list_all::<Pod>(client, &ListParams::default()).await?;
     let mut here = ListParams::default().fields(&format!("spec.nodeName={node}"));
     if let Some(selector) = selector {
         here = here.labels(selector);
     }
-    let chosen = list::<Pod>(client, &here).await?;
-    let budgets = list::<PodDisruptionBudget>(client, &ListParams::default()).await?;
-    let sets = list::<DaemonSet>(client, &ListParams::default()).await?;
+    let chosen = list_all::<Pod>(client, &here).await?;
+    let budgets = list_all::<PodDisruptionBudget>(client, &ListParams::default()).await?;
+    let sets = list_all::<DaemonSet>(client, &ListParams::default()).await?;
     Ok(facts(node, nodes, &chosen, &everything, &budgets, &sets))
 }
 
@@ -39,17 +40,6 @@ pub async fn drainable(client: &kube::Client, node: &str, options: &DrainOptions
     let pods = read(client, node, &[], options.pod_selector.as_deref()).await?;
     let is_set = |pod: &NodePod| pod.controller.as_ref().is_some_and(|(kind, _)| kind == "DaemonSet");
     Ok(pods.into_iter().filter(|pod| !pod.mirror && !is_set(pod) && pod.deleting_since.is_none()).collect())
-}
-
-/// All objects of a kind in the cluster.
-pub(super) async fn list<T>(client: &kube::Client, params: &ListParams) -> Result<Vec<T>, Error>
-where
-    T: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
-{
-    let (resource, group) = (T::plural(&()), T::group(&()));
-    let request = Request { verb: "list", resource: &resource, group: &group, namespace: None };
-    let answer = Api::<T>::all(client.clone()).list(params).await;
-    answer.map(|list| list.items).map_err(|error| request.failed(&error))
 }
 
 fn facts(

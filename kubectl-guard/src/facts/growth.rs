@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1::{Node, Pod, PodSpec, ResourceQuota};
 use kube::api::ListParams;
 
-use super::read::list;
-use super::{drain, quota, room};
+use super::list::{list, list_all};
+use super::{quota, room};
 use crate::error::Error;
 
 /// Whether more pods of a workload would find a place.
@@ -40,7 +40,7 @@ pub(super) async fn read(client: &kube::Client, namespace: &str, template: PodSp
 async fn objects(client: &kube::Client, namespace: &str) -> Result<(Vec<ResourceQuota>, Vec<Node>, Vec<Pod>), Error> {
     let quotas = list::<ResourceQuota>(client, namespace, &ListParams::default()).await?;
     let everything = ListParams::default();
-    Ok((quotas, drain::list(client, &everything).await?, drain::list(client, &everything).await?))
+    Ok((quotas, list_all(client, &everything).await?, list_all(client, &everything).await?))
 }
 
 fn of(quotas: &[ResourceQuota], nodes: &[Node], pods: &[Pod], template: PodSpec, more: usize) -> Growth {

@@ -8,6 +8,7 @@ mod containers;
 mod drain;
 mod growth;
 mod keda;
+mod list;
 mod node;
 mod owners;
 mod parse;
@@ -34,9 +35,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::audit::Tried;
 use crate::error::Error;
+use crate::node_cause::{NodeCause, many_sick};
 use crate::plan::{Kind, Target, TargetName};
-use crate::propose::NodeCause;
-use crate::rows::many_sick;
 
 /// Everything [`crate::propose`] looks at beside the scores.
 #[derive(Clone, Debug, PartialEq)]

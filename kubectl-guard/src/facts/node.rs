@@ -6,12 +6,13 @@ use guard_model::report::{NodeReport, State};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams};
 
+use super::room::{is_unschedulable, takes_pods};
 use super::{Autoscaling, Facts, Growth, NodeTarget, Pause, Recent, Revisions, TargetFacts, Usage, drain, incomplete};
 use crate::error::{Error, Request};
+use crate::node_cause::many_sick;
 use crate::plan::{ActionKind, CORDONED, Kind, Target, TargetName, is_name};
-use crate::propose::Wish;
-use crate::rows::many_sick;
 use crate::sanitise;
+use crate::wish::Wish;
 
 /// Labels that mark a node of the control plane, the second one by its older name.
 const CONTROL_PLANE: [&str; 2] = ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"];
@@ -91,16 +92,6 @@ pub fn common(reports: &[NodeReport], keep: impl Fn(&str) -> bool) -> Option<Tar
     };
     let worst = reports.iter().filter(concerns).max_by_key(|report| sick(reports, &report.node).0)?;
     is_name(&worst.node).then(|| TargetName { kind: Kind::Node, name: worst.node.clone() })
-}
-
-fn is_unschedulable(node: &Node) -> bool {
-    node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false)
-}
-
-/// Ready, and not cordoned.
-pub(super) fn takes_pods(node: &Node) -> bool {
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    !is_unschedulable(node) && conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 #[cfg(test)]

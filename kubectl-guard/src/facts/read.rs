@@ -11,8 +11,9 @@ use super::{
     node, parse, revisions, vertical,
 };
 use crate::error::{Error, Request};
+use crate::facts::list::list;
 use crate::plan::{ActionKind, Kind, TargetName};
-use crate::propose::Wish;
+use crate::wish::Wish;
 
 /// Where the cluster-wide pause lives.
 const GUARD_NAMESPACE: &str = "guard-system";
@@ -164,17 +165,4 @@ where
         Ok(None) => Err(Error::NotFound { what: format!("{name} in namespace {namespace}") }),
         Err(error) => Err(request.failed(&error)),
     }
-}
-
-pub(super) async fn list<T>(client: &kube::Client, namespace: &str, params: &ListParams) -> Result<Vec<T>, Error>
-where
-    T: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-        + Clone
-        + serde::de::DeserializeOwned
-        + std::fmt::Debug,
-{
-    let (resource, group) = (T::plural(&()), T::group(&()));
-    let request = Request { verb: "list", resource: &resource, group: &group, namespace: Some(namespace) };
-    let answer = Api::<T>::namespaced(client.clone(), namespace).list(params).await;
-    answer.map(|list| list.items).map_err(|error| request.failed(&error))
 }

@@ -8,7 +8,7 @@ use kube::Client;
 use kube::client::Body;
 use serde::{Deserialize, Serialize};
 
-use super::stream::{Broken, Complaint, Stream};
+use super::stream::{Broken, Complaint, Stream, Usage};
 use super::{Budget, Endpoint, LlmError};
 use crate::connect::{Environment, foreign};
 use crate::error::innermost;
@@ -22,15 +22,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// Bytes of a refusal that are read.
 const MAX_REFUSAL: usize = 64 << 10;
-
-/// What was counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Tokens sent.
-    pub prompt_tokens: u32,
-    /// Tokens received.
-    pub completion_tokens: u32,
-}
 
 /// What came back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

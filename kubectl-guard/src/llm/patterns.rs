@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::case::{self, Feature};
 use super::{LlmError, Pseudonyms, answer};
+use crate::outcome::Outcome;
 use crate::sanitise;
-use crate::verify::Outcome;
 
 /// Incidents that are asked about, the latest.
 const MOST: usize = 20;

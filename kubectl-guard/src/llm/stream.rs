@@ -1,11 +1,18 @@
 //! The answer as it comes: server-sent events of a chat completion, or one JSON document from servers that do not stream. Pure.
 
-use serde::Deserialize;
-
-use super::client::Usage;
+use serde::{Deserialize, Serialize};
 
 /// Bytes of an answer; ten times what the largest budget of tokens needs.
 const MAX_BYTES: usize = 1 << 20;
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens sent.
+    pub prompt_tokens: u32,
+    /// Tokens received.
+    pub completion_tokens: u32,
+}
 
 /// An answer that is being received.
 #[derive(Debug, Default)]

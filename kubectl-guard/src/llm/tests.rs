@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::logs::Tail;
+use crate::outcome::Outcome;
 use crate::plan::ActionKind;
 use crate::render::explain::{Detail, EventLine, Rollout};
 use crate::rows::Row;
 use crate::rows::tests::{now, report, shop};
-use crate::verify::Outcome;
 
 /// A pod and what is known of it, with `text` wherever the cluster can put text of its own.
 fn everywhere(text: &str) -> (Row, Detail) {

@@ -10,7 +10,8 @@ use crate::facts::{
     Autoscaling, ContainerFact, Facts, Growth, NodePod, NodeTarget, Owner, OwnerRule, Pause, PodFact, PodTarget,
     Recent, Revision, Revisions, Rollout, TargetFacts, Usage, WorkloadFacts,
 };
-use crate::propose::{Proposal, ResourceWish, Setting, Wish, propose};
+use crate::propose::{Proposal, Setting, propose};
+use crate::wish::{ResourceWish, Wish};
 
 pub(crate) fn now() -> Timestamp {
     "2026-11-22T13:20:05Z".parse().unwrap()

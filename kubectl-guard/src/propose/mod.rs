@@ -4,7 +4,6 @@
 
 mod drain;
 mod node;
-mod node_cause;
 mod order;
 mod rails;
 mod refusal;
@@ -12,47 +11,21 @@ mod resources;
 mod restart;
 mod rollback;
 mod scale;
-mod suggest;
 
 use guard_model::workload::Workload;
 use jiff::Timestamp;
 
-pub use node_cause::{NodeCause, suggest_node};
 pub use rails::{COOL_DOWN, MIN_SCHEDULABLE, PROTECTED};
 pub use refusal::Refusal;
-pub use resources::{RECORD, ResourceWish};
-pub use suggest::{Suggestion, suggest};
+pub use resources::{RECORD, recorded_of};
 
 use crate::facts::{Facts, NodeTarget, TargetFacts};
-use crate::plan::{self, ActionKind, DrainOptions, Evidence, GuardRail, Place, Plan, Step, Target};
-
-/// What the user asked for.
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
-    /// `--action`; `None` lets the evidence choose.
-    pub action: Option<ActionKind>,
-    /// `--replicas`.
-    pub replicas: Option<i32>,
-    /// `--to-revision`.
-    pub to_revision: Option<i64>,
-    /// `--container`, `--limits`, `--requests`, `--in-place`.
-    pub resources: ResourceWish,
-    /// The user named target and namespace (`-n`) on the command line.
-    pub named: bool,
-    /// `--allow-downtime`.
-    pub allow_downtime: bool,
-    /// `--allow-control-plane`.
-    pub allow_control_plane: bool,
-    /// `--min-schedulable`, in percent.
-    pub min_schedulable: Option<u8>,
-    /// `--foreign-cordon`.
-    pub foreign_cordon: bool,
-    /// `--no-cool-down`.
-    pub no_cool_down: bool,
-    /// The flags of a drain.
-    pub drain: DrainOptions,
-}
+use crate::plan::{self, ActionKind, Evidence, GuardRail, Place, Plan, Step, Target};
+use crate::suggest::Suggestion;
+use crate::suggest::suggest;
+use crate::suggest::suggest_node;
+use crate::wish::ResourceWish;
+use crate::wish::Wish;
 
 /// By whom, where and when a plan is made.
 #[derive(Clone, Debug, PartialEq)]

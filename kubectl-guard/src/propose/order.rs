@@ -41,8 +41,8 @@ pub(super) fn order(suggested: ActionKind, cause: Cause, tried: &[Tried]) -> (Ve
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::Outcome;
     use crate::plan::examples::now;
-    use crate::verify::Outcome;
 
     fn ordered(suggested: ActionKind, cause: Cause, failed: &[(ActionKind, Cause)]) -> Vec<ActionKind> {
         let tried = |(action, cause): &(ActionKind, Cause)| Tried {

@@ -6,9 +6,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Refusal, Wish};
+use super::Refusal;
 use crate::facts::{BudgetFact, NodePod, NodeTarget, Pause, Recent};
 use crate::plan::{DrainOptions, GuardRail, RailState, Target};
+use crate::wish::Wish;
 
 /// Namespaces whose workloads keep the cluster, or guard itself, alive.
 pub const PROTECTED: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "guard-system"];

@@ -12,6 +12,7 @@ use super::restart::{self, held as preconditions};
 use super::{Making, Refusal};
 use crate::facts::{Autoscaling, ContainerFact, Facts, PodFact, TargetFacts, Usage, WorkloadFacts};
 use crate::plan::{Action, Amounts, GuardRail, Kind, Need, Resource, ResourceChange, Step, Target, Undo};
+use crate::wish::ResourceWish;
 
 /// Limits are proposed only from a record this long.
 pub const RECORD: SignedDuration = SignedDuration::from_hours(1);
@@ -19,28 +20,13 @@ pub const RECORD: SignedDuration = SignedDuration::from_hours(1);
 /// So much more than the most that was recorded, in percent, is proposed.
 const HEADROOM: u32 = 25;
 
-/// What was asked for with `--action resources`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ResourceWish {
-    /// `--container`.
-    pub container: Option<String>,
-    /// `--limits`.
-    pub limits: Option<Amounts>,
-    /// `--requests`.
-    pub requests: Option<Amounts>,
-    /// `--in-place`.
-    pub in_place: bool,
-}
-
-impl ResourceWish {
-    /// The container whose recorded use its new limits are made from; `None` where they were typed, or it is not clear which.
-    pub fn recorded_of(&self, facts: &Facts) -> Option<String> {
-        let TargetFacts::Workload(workload) = &facts.target else { return None };
-        if self.limits.is_some() || self.requests.is_some() {
-            return None;
-        }
-        container(workload, self.container.as_deref()).ok().map(|container| container.name.clone())
+/// The container whose recorded use its new limits are made from; `None` where they were typed, or it is not clear which.
+pub fn recorded_of(wish: &ResourceWish, facts: &Facts) -> Option<String> {
+    let TargetFacts::Workload(workload) = &facts.target else { return None };
+    if wish.limits.is_some() || wish.requests.is_some() {
+        return None;
     }
+    container(workload, wish.container.as_deref()).ok().map(|container| container.name.clone())
 }
 
 pub(super) fn steps(facts: &Facts, making: &mut Making<'_>) -> Result<Vec<Step>, Refusal> {

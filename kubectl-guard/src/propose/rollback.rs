@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::rails::downtime;
 use super::restart::{held, rollout_danger, rolls};
-use super::suggest::Suggestion;
 use super::{Making, Refusal};
 use crate::facts::{Facts, Revision, Revisions, TargetFacts};
 use crate::plan::{Action, ActionKind, Evidence, Need, Step, Undo, difference, without_nulls};
+use crate::suggest::Suggestion;
 
 /// A rollout that is older has proven itself: what goes wrong now has another cause.
 const FRESH: SignedDuration = SignedDuration::from_hours(1);
@@ -97,7 +97,8 @@ mod tests {
     use crate::facts::Rollout;
     use crate::plan::Kind;
     use crate::plan::examples::{evidence, facts, now, plan_of, revisions, setting, workload};
-    use crate::propose::{Proposal, Wish, propose};
+    use crate::propose::{Proposal, propose};
+    use crate::wish::Wish;
 
     fn deployment() -> Facts {
         Facts { revisions: revisions(), ..facts(TargetFacts::Workload(workload(Kind::Deployment))) }

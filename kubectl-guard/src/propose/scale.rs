@@ -4,9 +4,10 @@ use serde_json::{Map, json};
 
 use super::rails::{held, overridden};
 use super::restart::held as preconditions;
-use super::{Making, Refusal, Wish};
+use super::{Making, Refusal};
 use crate::facts::{Autoscaling, Facts, Growth, TargetFacts};
 use crate::plan::{Action, GuardRail, Kind, Need, RailState, Step, Target, Undo};
+use crate::wish::Wish;
 
 pub(super) fn step(facts: &Facts, making: &mut Making<'_>) -> Result<Step, Refusal> {
     let wish = making.wish;

@@ -7,9 +7,12 @@ use crate::audit::Tried;
 use crate::facts::{
     Autoscaling, BudgetFact, NodePod, NodeTarget, Pause, PodTarget, Recent, Rollout, Usage, WorkloadFacts,
 };
+use crate::node_cause::NodeCause;
+use crate::outcome::Outcome;
 use crate::plan::examples::{evidence, facts, node_pod, node_target, pod_target, revisions, setting, workload};
-use crate::plan::{Action, Kind, RailState, Resource, Undo};
-use crate::verify::Outcome;
+use crate::plan::{Action, DrainOptions, Kind, RailState, Resource, Undo};
+use crate::wish::ResourceWish;
+use crate::wish::Wish;
 
 fn wish(action: ActionKind) -> Wish {
     Wish { action: Some(action), ..Wish::default() }

@@ -4,9 +4,9 @@ use guard_model::report::State;
 use guard_model::words;
 use jiff::Timestamp;
 
-use crate::propose::suggest;
 use crate::render::explain::Detail;
 use crate::rows::Row;
+use crate::suggest::suggest;
 
 /// A rollout this short before the trouble is named with it, in seconds.
 const SOON: f64 = 1_800.0;

@@ -173,7 +173,7 @@ fn one_bad_pod_does_not_make_a_bad_node() {
     let bad = NodeFacts {
         name: "node9".into(),
         problem: Some((0.98, "not ready".into())),
-        cause: Some(crate::propose::NodeCause::NotReady),
+        cause: Some(crate::node_cause::NodeCause::NotReady),
         ..NodeFacts::default()
     };
     let groups = nodes(&shop(), &[bad]);

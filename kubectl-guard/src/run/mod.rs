@@ -15,10 +15,11 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::approve::Screen;
+use crate::commands::fix::desk::ClusterDesk;
 use crate::config::{self, AgentMode, Config};
 use crate::connect::Connection;
 use crate::console::Console;
-use crate::desk::{ClusterDesk, Turns};
+use crate::desk::Turns;
 use crate::scores::{Source, portforward};
 use crate::sink::Sink;
 
@@ -26,6 +27,7 @@ pub mod agents;
 pub mod collect;
 #[cfg(unix)]
 pub mod control;
+pub mod due;
 pub mod explain;
 pub mod history;
 pub mod log;

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 
 use super::{Part, Shared};
 use crate::approve::Screen;
+use crate::commands::fix::desk::ClusterDesk;
 use crate::config::Config;
 use crate::connect::Connection;
-use crate::desk::ClusterDesk;
 use crate::error::Error;
 use crate::flags::Selection;
 use crate::scores::Scores;

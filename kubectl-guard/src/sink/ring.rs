@@ -148,9 +148,9 @@ fn clean(value: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::apply::StepOutcome;
     use crate::approve::{Way, approve};
     use crate::audit::{Journal, entries};
+    use crate::outcome::StepOutcome;
     use crate::plan::ActionKind;
     use crate::plan::examples::{Typist, now, plan};
 

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use super::View;
 use super::snapshot::{Past, Snapshot};
 use super::text::{Tone, Toned, filled};
-use crate::apply::StepOutcome;
 use crate::audit::Closed;
 use crate::desk::Waiting;
+use crate::outcome::StepOutcome;
 use crate::render;
 use crate::rows::Row;
 use crate::sanitise;
@@ -253,7 +253,7 @@ fn past(past: &Past) -> Line {
 
 /// What a plan came to, in a few words.
 pub fn outcome(entry: &crate::audit::Entry) -> Toned {
-    use crate::verify::Outcome;
+    use crate::outcome::Outcome;
     let written = match &entry.outcome {
         Some(StepOutcome::Done { .. }) => "done",
         Some(StepOutcome::NotDone { .. }) => return Toned::new("not done", Tone::Critical),

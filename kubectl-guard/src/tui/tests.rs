@@ -15,16 +15,16 @@ use super::draw::draw;
 use super::keys::Key;
 use super::screen::{Event, Intent, News, Screen};
 use super::snapshot::{Log, Scored, Snapshot, past};
-use crate::apply::StepOutcome;
 use crate::approve::{self, Approval};
 use crate::audit;
 use crate::commands::demo;
 use crate::console::capture;
 use crate::desk::{Asked, Look, Proposer, Shown, fake};
+use crate::outcome::Outcome;
+use crate::outcome::StepOutcome;
 use crate::plan::ActionKind;
 use crate::run::history;
 use crate::run::state::Waiting;
-use crate::verify::Outcome;
 
 /// The recorded incident, scored once for all tests.
 fn scored() -> Arc<Scored> {

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::apply::StepOutcome;
 use crate::approve::{Approval, Screen};
 use crate::audit::{Closed, Entry};
 use crate::desk::{Look, Shown, Waiting};
+use crate::outcome::StepOutcome;
 use crate::plan::{GuardRail, Step, Undo, Verdict, diff};
 use crate::sanitise;
 use crate::ui::look::VERSION;
@@ -227,7 +227,7 @@ impl Past {
                 (_, Some(Closed::Aborted)) => "left half-way",
                 (Some(StepOutcome::Unknown { .. }) | None, None) => "unknown",
             },
-            verified: entry.verified.map(crate::verify::Outcome::name),
+            verified: entry.verified.map(crate::outcome::Outcome::name),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::desk::{Key, Proposer, Waiting};
 use crate::plan::{Kind, TargetName, is_name};
-use crate::propose::suggest;
 use crate::rows::Row;
+use crate::suggest::suggest;
 use crate::ui::look::Look;
 
 /// The targets, the worst first, each once, without those that were put aside.

@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use guard_model::cause::Cause;
 use guard_model::report::{NodeReport, PodReport, State};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::facts::PodFact;
+use crate::outcome::Outcome;
 use crate::plan::Evidence;
 
 /// So many ticks in a row must be calm before the target counts as recovered.
@@ -20,36 +20,6 @@ pub const CALM_TICKS: u32 = 2;
 pub const WORSE_TICKS: u32 = 4;
 /// A score must rise by this much to count as worse: less is noise.
 pub const WORSE_BY: f64 = 0.1;
-
-/// What came of a fix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Under its line, and stays there.
-    Recovered,
-    /// As bad as before, or not rolled out in time.
-    Unchanged,
-    /// More pods over the line, a higher score, or a hard fact that was not there before.
-    Worse,
-    /// Nothing speaks against it, but its pods are still too new to be judged.
-    Learning,
-    /// No scores could be read.
-    Unknown,
-}
-
-impl Outcome {
-    /// A word for tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Outcome::Recovered => "recovered",
-            Outcome::Unchanged => "unchanged",
-            Outcome::Worse => "worse",
-            Outcome::Learning => "learning",
-            Outcome::Unknown => "unknown",
-        }
-    }
-}
 
 /// One look at the cluster and its scores.
 #[derive(Clone, Copy, Debug)]

@@ -13,12 +13,13 @@ use jiff::Timestamp;
 use kube::Client;
 use serde_json::Value;
 
-pub use judge::{CALM_TICKS, Outcome, WORSE_BY, WORSE_TICKS};
-pub use resize::{Resize, resized};
+pub use judge::{CALM_TICKS, WORSE_BY, WORSE_TICKS};
+pub use resize::resized;
 
 use crate::approve::ApprovedPlan;
 use crate::error::Error;
 use crate::facts::{Owner, PodFact, pods_of};
+use crate::outcome::Outcome;
 use crate::plan::{Kind, Source, Target};
 use crate::scores::prometheus::Used;
 use judge::{Judge, Look};

@@ -1,14 +1,13 @@
 //! Did the nodes take an in-place resize? The API server takes one that no node can give: only the pod's conditions tell.
 //! See `kubectl-guard/docs/in-place-resize.md` for what was seen of them.
 
-use std::fmt;
 use std::time::Duration;
 
 use http::Request;
 use kube::Client;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::outcome::Resize;
 use crate::plan::Step;
 use crate::sanitise;
 
@@ -16,38 +15,6 @@ use crate::sanitise;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the pod is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// How far a resize has come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(tag = "answer", content = "why", rename_all = "snake_case")]
-pub enum Resize {
-    /// The containers have what the spec says.
-    Done,
-    /// The node has not said yet.
-    Waiting,
-    /// The node has no room for it now, and tries again when it has.
-    Deferred(String),
-    /// The node can never give it.
-    Infeasible(String),
-    /// The node tried and could not.
-    Failed(String),
-    /// The pod is gone, or could not be looked at.
-    Unknown(String),
-}
-
-impl fmt::Display for Resize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Resize::Done => f.write_str("resized in place"),
-            Resize::Waiting => f.write_str("not resized in place yet"),
-            Resize::Deferred(why) => write!(f, "deferred, no room on its node now: {why}"),
-            Resize::Infeasible(why) => write!(f, "infeasible, its node can never give it: {why}"),
-            Resize::Failed(why) => write!(f, "not resized, its node could not: {why}"),
-            Resize::Unknown(why) => write!(f, "not known whether it was resized: {why}"),
-        }
-    }
-}
 
 /// Looks at the pod of a resize that was written until its node has said what becomes of it.
 pub async fn resized(client: &Client, step: &Step) -> Resize {

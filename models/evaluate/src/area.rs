@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::day::Fault;
-use crate::judge::Test;
+use crate::day::Test;
 use crate::scores::PodScores;
 
 /// The longest buffer, in samples: about as long as the faults of the data.

@@ -127,6 +127,25 @@ impl Day {
     }
 }
 
+/// What of a day is judged.
+pub(crate) struct Test<'a> {
+    pub(crate) day: &'a Day,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) calm: Vec<Range<f64>>,
+}
+
+impl Test<'_> {
+    /// All faults and all calm time of a day.
+    pub(crate) fn whole(day: &Day) -> Test<'_> {
+        Test { day, faults: day.faults.clone(), calm: day.calm.clone() }
+    }
+
+    /// Whether nothing was wrong at this time. A test without calm time is calm but for its faults.
+    pub(crate) fn is_calm(&self, at: f64) -> bool {
+        self.calm.is_empty() || self.calm.iter().any(|span| span.contains(&at))
+    }
+}
+
 /// Rows in the order of their minutes.
 fn ticks(rows: Vec<guard_model::table::Row>) -> Vec<Tick> {
     let mut minutes: BTreeMap<i64, Vec<PodSample>> = BTreeMap::new();

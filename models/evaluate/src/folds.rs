@@ -9,9 +9,9 @@ use guard_train::{Memory, Plan, Source, encode, train};
 
 use crate::area::{Area, Labelled};
 use crate::calibration::{self, Cell};
-use crate::day::{Day, Fault, RECORDINGS};
+use crate::day::{Day, Fault, RECORDINGS, Test};
 use crate::drift::{no_faults, slow_faults};
-use crate::judge::{Test, judge, line_for};
+use crate::judge::{judge, line_for};
 use crate::naming::{self, Named};
 use crate::record::{Fold, Outcome, Scheme};
 use crate::scores::{self, LINE, Said, Scored};

@@ -5,28 +5,9 @@ use std::ops::Range;
 use guard_model::alert::Alert;
 use jiff::Timestamp;
 
-use crate::day::{Day, Fault};
+use crate::day::{Day, Fault, Test};
 use crate::record::{FalseAlert, Found, Outcome};
 use crate::scores::PodScores;
-
-/// What of a day is judged.
-pub(crate) struct Test<'a> {
-    pub(crate) day: &'a Day,
-    pub(crate) faults: Vec<Fault>,
-    pub(crate) calm: Vec<Range<f64>>,
-}
-
-impl Test<'_> {
-    /// All faults and all calm time of a day.
-    pub(crate) fn whole(day: &Day) -> Test<'_> {
-        Test { day, faults: day.faults.clone(), calm: day.calm.clone() }
-    }
-
-    /// Whether nothing was wrong at this time. A test without calm time is calm but for its faults.
-    pub(crate) fn is_calm(&self, at: f64) -> bool {
-        self.calm.is_empty() || self.calm.iter().any(|span| span.contains(&at))
-    }
-}
 
 /// Alerts of one pod: whether it is under alert after each sample. All detectors have the hysteresis of the product.
 fn alerts(scores: &[(f64, f64)], line: f64) -> impl Iterator<Item = (f64, bool)> {

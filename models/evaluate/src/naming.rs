@@ -4,7 +4,7 @@ use guard_model::cause::Cause;
 use serde::{Deserialize, Serialize};
 
 use crate::day::{Day, Fault};
-use crate::scores::PodScores;
+use crate::scores::{PodCauses, PodScores};
 
 /// One fault with what was said of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,9 +14,6 @@ pub(crate) struct Named {
     /// Place of the injected feature among the reasons, from 1; none if it is not among them.
     pub(crate) place: Option<usize>,
 }
-
-/// The causes that a pod's reasons name, sample by sample, the strongest first.
-pub(crate) type PodCauses = Vec<Vec<Cause>>;
 
 /// What a fault of this kind changes; nothing if that is none of the features.
 fn features(kind: &str) -> &'static [Cause] {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use anyhow::{Context, Result};
+use guard_model::cause::Cause;
 use guard_model::engine::{Engine, HIDDEN};
 use guard_model::features::{INPUTS, Normaliser, signals};
 use guard_model::scorer::{Scorer, Settings};
@@ -11,7 +12,6 @@ use jiff::Timestamp;
 
 use crate::day::Day;
 use crate::detectors::{BASELINES, Detector, Make};
-use crate::naming::PodCauses;
 
 /// The line of the score that ships.
 pub(crate) const LINE: f64 = 0.7;
@@ -22,6 +22,9 @@ const LEARNING: u32 = 20;
 pub(crate) type PodScores = Vec<(f64, f64)>;
 /// Those of all pods, in the order of [`Day::pods`].
 pub(crate) type Scores = Vec<PodScores>;
+
+/// The causes that a pod's reasons name, sample by sample, the strongest first.
+pub(crate) type PodCauses = Vec<Vec<Cause>>;
 
 /// What a detector scored on some days.
 pub(crate) struct Scored<'a>(Vec<(&'a Day, Scores)>);

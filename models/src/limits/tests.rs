@@ -35,7 +35,8 @@ fn node(op: &str, inputs: &[&str], output: &str) -> NodeProto {
 fn the_shipped_model_is_within_the_limits() {
     let model = onnx().proto_model_for_read(&mut &SHIPPED[..]).unwrap();
     let graph = model.graph.as_ref().unwrap();
-    let shapes = Bounds::of(graph, 256).unwrap().shapes;
+    let inputs = [("x", INPUTS), ("h", HIDDEN), ("c", HIDDEN)];
+    let shapes = Bounds::of(graph, 256, &inputs).unwrap().shapes;
     assert_eq!(shapes["h_out"], [256, 32]);
     assert_eq!(shapes["heads"], [256, 9]);
 }

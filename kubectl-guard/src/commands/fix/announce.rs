@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::session::Session;
-use crate::apply::{self, StepOutcome};
+use crate::apply;
 use crate::approve::ApprovedPlan;
 use crate::audit::Anchor;
+use crate::outcome::StepOutcome;
 
 /// Whether Events are made. One that could not be is told once, and no other is tried: of a drain there may be hundreds.
 #[derive(Debug, Default)]

@@ -10,13 +10,14 @@ use tokio::sync::watch;
 
 use super::FixArgs;
 use super::session::Session;
-use crate::apply::{self, PodEnd, Stage, StepOutcome, Until, Witness};
+use crate::apply::{self, PodEnd, Stage, Until, Witness};
 use crate::approve::ApprovedPlan;
 use crate::audit::{Anchor, Event, Journal, JournalError};
 use crate::connect::Connection;
 use crate::console::{Console, Live};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::outcome::StepOutcome;
 use crate::plan::{Action, Step};
 
 impl<S> Session<'_, S> {

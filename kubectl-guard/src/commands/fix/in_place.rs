@@ -1,13 +1,15 @@
 //! The pods of a workload, resized in place before its template: each is written, looked at, and told truthfully.
 
 use super::session::Session;
-use crate::apply::{NotWritten, StepOutcome};
+use crate::apply::NotWritten;
 use crate::approve::ApprovedPlan;
 use crate::audit::Event;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::outcome::Resize;
+use crate::outcome::StepOutcome;
 use crate::plan::Action;
-use crate::verify::{Resize, ScoreSource, resized};
+use crate::verify::{ScoreSource, resized};
 
 /// How many pods were to be resized in place, and how many were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,9 @@ use crate::audit::{Journal, tried};
 use crate::error::Error;
 use crate::facts::{self, Facts, TargetFacts};
 use crate::plan::{ActionKind, is_name};
-use crate::propose::Wish;
+use crate::propose::recorded_of;
 use crate::verify::ScoreSource;
+use crate::wish::Wish;
 
 impl<S: ScoreSource> Session<'_, S> {
     /// Adds what the journal and the source of the scores tell, and what has to be known where more than the first
@@ -27,7 +28,7 @@ impl<S: ScoreSource> Session<'_, S> {
         if in_vain {
             facts.vertical = Some(facts::ask_vertical(&self.connection.client, &target).await);
         }
-        if let Some(container) = wish.resources.recorded_of(facts)
+        if let Some(container) = recorded_of(&wish.resources, facts)
             && (in_vain || wish.action == Some(ActionKind::Resources))
         {
             let pods = facts.pods.iter().map(|pod| pod.name.clone()).filter(|name| is_name(name)).collect::<Vec<_>>();

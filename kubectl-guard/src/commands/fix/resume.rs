@@ -9,11 +9,12 @@ use jiff::Timestamp;
 
 use super::FixArgs;
 use super::session::Session;
-use crate::apply::{self, ApplyError, StepOutcome};
+use crate::apply::{self, ApplyError};
 use crate::audit::{Claim, Closed, Event, JournalError, Line, Progress, entries};
 use crate::error::{Error, Failure};
 use crate::exit::Exit;
 use crate::flags::dry_run::DryRun;
+use crate::outcome::StepOutcome;
 use crate::plan::{Action, Plan, Step, Target, TargetName};
 use crate::verify::ScoreSource;
 

@@ -11,7 +11,7 @@ use super::resume::cordoned;
 use super::share::Shared;
 use super::undo::Undoing;
 use super::{FixArgs, Format};
-use crate::apply::{self, StepOutcome};
+use crate::apply;
 use crate::approve::{ApprovedPlan, approve, confirm};
 use crate::audit::{Event, Journal, JournalError, plan_agent};
 use crate::connect::Connection;
@@ -20,11 +20,14 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::facts::{self, Facts, Owner, Recent, TargetFacts, Usage};
 use crate::flags::dry_run::DryRun;
+use crate::outcome::Outcome;
+use crate::outcome::StepOutcome;
 use crate::plan::{
     Action, Evidence, Kind, Need, Place, Plan, PlanFile, TargetName, Verdict, document, is_name, render, worst,
 };
-use crate::propose::{Proposal, Setting, Wish, propose};
-use crate::verify::{self, Outcome, ScoreSource, Wait};
+use crate::propose::{Proposal, Setting, propose};
+use crate::verify::{self, ScoreSource, Wait};
+use crate::wish::Wish;
 
 pub(super) struct Session<'a, S> {
     pub(super) connection: &'a Connection,

@@ -14,10 +14,11 @@ use crate::desk::{Asked, Look, Shown};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::plan::TargetName;
-use crate::propose::{Proposal, Wish};
+use crate::propose::Proposal;
 use crate::scores::Source;
 use crate::sink::Sink;
 use crate::verify::ScoreSource;
+use crate::wish::Wish;
 
 /// How long the scores may take to say what came of it: that of the command line.
 const VERIFIED_WITHIN: Duration = Duration::from_mins(5);

@@ -14,11 +14,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::apply::StepOutcome;
 use crate::audit::{Event, entries};
 use crate::console::capture::{self, Captured};
 use crate::flags::dry_run::DryRun;
-use crate::verify::Outcome;
+use crate::outcome::Outcome;
+use crate::outcome::StepOutcome;
 
 mod shown;
 

@@ -7,7 +7,6 @@ use clap::Args;
 use super::session::Session;
 use super::share::Shared;
 use super::{FixArgs, Format, Scores, told};
-use crate::apply::StepOutcome;
 use crate::audit::{Event, Journal, Line};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
@@ -16,6 +15,7 @@ use crate::exit::Exit;
 use crate::facts::{Facts, Revisions, TargetFacts};
 use crate::flags::dry_run::DryRunFlag;
 use crate::flags::{FromSinkFlag, KubeFlags, SinkFlags};
+use crate::outcome::StepOutcome;
 use crate::plan::{Action, Place, Plan, Step, TargetName, Undo, merged};
 use crate::scores::{Source, portforward};
 

@@ -5,7 +5,9 @@ use super::*;
 use crate::facts::Rollout;
 use crate::plan::examples::{container, evidence, facts, pod_target, setting, workload};
 use crate::plan::{ActionKind, Plan, amounts, render};
-use crate::propose::{Proposal, Wish, propose};
+use crate::propose::{Proposal, propose};
+use crate::wish::ResourceWish;
+use crate::wish::Wish;
 
 fn wish(change: impl FnOnce(&mut ResourceWish)) -> Wish {
     let mut wish = Wish { action: Some(ActionKind::Resources), ..Wish::default() };
@@ -88,9 +90,9 @@ fn the_record_of_a_container_counts_and_that_of_a_whole_pod_does_not() {
     assert!(matches!(&plan.steps[0].action, Action::SetResources { change } if change.container == "web"));
     assert!(refused(&of_web, &recorded("side", 60)).contains("is recorded by pod"));
     assert!(refused(&of_web, &recorded("web", 59)).contains("at least 60 minutes of recorded use"));
-    assert_eq!(of_web.resources.recorded_of(&two()).as_deref(), Some("web"));
-    assert_eq!(wish(|_| ()).resources.recorded_of(&two()), None, "which?");
-    assert_eq!(limits("memory=1Gi").resources.recorded_of(&two()), None, "it was typed");
+    assert_eq!(recorded_of(&of_web.resources, &two()).as_deref(), Some("web"));
+    assert_eq!(recorded_of(&wish(|_| ()).resources, &two()), None, "which?");
+    assert_eq!(recorded_of(&limits("memory=1Gi").resources, &two()), None, "it was typed");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use guard_model::incident::{Anomaly, Incident};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::super::due::Proposable;
 use super::super::notices::{Book, Message};
-use super::super::propose::Proposable;
 use crate::plan::ActionKind;
 use crate::sanitise;
 

@@ -15,8 +15,8 @@ use tokio::process::ChildStdin;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::due::proposable;
 use super::notices::{self, Book};
-use super::propose::proposable;
 use super::state::Being;
 use super::supervise::{Backoff, Pauses};
 use super::{Part, Shared};

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::super::propose::Proposable;
+use super::super::due::Proposable;
 use crate::plan::{ActionKind, TargetName};
 use crate::sanitise;
 

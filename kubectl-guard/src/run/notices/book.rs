@@ -111,8 +111,9 @@ fn is_silent(incident: &Incident, mutes: &[Mute]) -> bool {
 #[cfg(test)]
 mod tests {
     use guard_model::cause::{Cause, Reason};
-    use guard_model::mute::{Silence, Target};
+    use guard_model::mute::Target;
     use guard_model::report::{PodReport, State};
+    use guard_model::silence::Silence;
     use guard_model::workload::Workload;
 
     use super::*;

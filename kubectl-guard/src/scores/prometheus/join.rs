@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use super::Answers;
 use crate::error::Error;
 use crate::prometheus::{PrometheusError, Series};
-use crate::rows::DEFAULT_THRESHOLD;
+use crate::scores::DEFAULT_THRESHOLD;
 use crate::scores::{Scores, Silent};
 
 /// Scores come this much later than from the exporters, in seconds: the scrape interval, and what a store behind it

@@ -1,24 +1,8 @@
-//! What is wrong with a node, and what that suggests: a node's own trouble asks for an action on the node, not on each of
-//! its workloads. Pure.
+//! What the trouble of a node suggests: an action on the node, not on each of its workloads. Pure.
 
 use super::Suggestion;
+use crate::node_cause::NodeCause;
 use crate::plan::ActionKind;
-
-/// What is wrong with a node, the strongest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum NodeCause {
-    /// Its kubelet does not report, or reports that it cannot run pods.
-    NotReady,
-    /// It is short of memory, disk or process numbers.
-    Pressure,
-    /// So many of its workloads are over their line that they have it in common.
-    ManySick,
-}
-
-impl NodeCause {
-    /// Each of them.
-    pub const ALL: [Self; 3] = [NodeCause::NotReady, NodeCause::Pressure, NodeCause::ManySick];
-}
 
 /// What `cause` suggests to do about a node that takes pods, or no longer does.
 pub fn suggest_node(cause: NodeCause, cordoned: bool) -> Suggestion {

@@ -1,8 +1,12 @@
 //! What a cause suggests to do: pure, from the reasons of a score and the kind of the workload. `status` shows the words
-//! in its FIX column, [`super::propose`] starts from the same answer, so that a table never promises what a plan refuses.
+//! in its FIX column, [`crate::propose`] starts from the same answer, so that a table never promises what a plan refuses.
+
+mod node;
 
 use guard_model::cause::{Cause, Reason};
 use guard_model::workload::Workload;
+
+pub use node::suggest_node;
 
 use crate::plan::ActionKind;
 
@@ -18,11 +22,11 @@ pub struct Suggestion {
 }
 
 impl Suggestion {
-    pub(super) const fn act(action: ActionKind, words: &'static str, advice: &'static str) -> Self {
+    pub(crate) const fn act(action: ActionKind, words: &'static str, advice: &'static str) -> Self {
         Self { action: Some(action), words, advice }
     }
 
-    pub(super) const fn look(words: &'static str, advice: &'static str) -> Self {
+    const fn look(words: &'static str, advice: &'static str) -> Self {
         Self { action: None, words, advice }
     }
 }
