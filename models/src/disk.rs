@@ -7,8 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::explain::{self, DISK};
-use crate::features::LEARNING;
-use crate::features::{self, Running};
+use crate::features::{self, LEARNING, Running};
 use crate::robust;
 
 /// In bytes a second.

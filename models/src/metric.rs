@@ -6,8 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::confirm::{Doubt, confirmed};
-use crate::features::LEARNING;
-use crate::features::{self, Running};
+use crate::features::{self, LEARNING, Running};
 use crate::robust;
 
 /// Scale of a metric before anything is known of it: a quarter of its value, as with CPU.

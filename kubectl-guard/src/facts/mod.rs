@@ -67,6 +67,26 @@ pub struct Facts {
     pub tried: Vec<Tried>,
 }
 
+impl Facts {
+    /// What is known of a target before anything else was asked about it.
+    pub fn of(target: TargetFacts) -> Self {
+        Self {
+            target,
+            owner: None,
+            pods: Vec::new(),
+            autoscaling: Autoscaling::Nobody,
+            vertical: None,
+            revisions: Revisions::NotAsked,
+            growth: Growth::None,
+            pause: Pause::Off,
+            usage: Usage::default(),
+            can_resize: false,
+            recent: Recent::None,
+            tried: Vec::new(),
+        }
+    }
+}
+
 /// An action on the same object that is not long ago, by this machine's journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recent {

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams};
 
 use super::room::{is_unschedulable, takes_pods};
-use super::{Autoscaling, Facts, Growth, NodeTarget, Pause, Recent, Revisions, TargetFacts, Usage, drain, incomplete};
+use super::{Facts, NodeTarget, Pause, TargetFacts, drain, incomplete};
 use crate::error::{Error, Request};
 use crate::node_cause::many_sick;
 use crate::plan::{ActionKind, CORDONED, Kind, Target, TargetName, is_name};
@@ -32,20 +32,7 @@ pub(super) async fn read(client: &kube::Client, name: &TargetName, wish: &Wish, 
     if drains {
         target.pods = drain::read(client, &name.name, &nodes, wish.drain.pod_selector.as_deref()).await?;
     }
-    Ok(Facts {
-        target: TargetFacts::Node(target),
-        owner: None,
-        pods: Vec::new(),
-        autoscaling: Autoscaling::Nobody,
-        revisions: Revisions::NotAsked,
-        growth: Growth::None,
-        pause,
-        usage: Usage::default(),
-        can_resize: false,
-        recent: Recent::None,
-        tried: Vec::new(),
-        vertical: None,
-    })
+    Ok(Facts { pause, ..Facts::of(TargetFacts::Node(target)) })
 }
 
 /// `None` for a node without UID or version.

@@ -7,8 +7,8 @@ use kube::api::{Api, ListParams};
 use kube::core::Selector;
 
 use super::{
-    Autoscaling, Facts, Growth, Owner, Pause, PodFact, Recent, Revisions, TargetFacts, Usage, growth, incomplete, keda,
-    node, parse, revisions, vertical,
+    Autoscaling, Facts, Growth, Owner, Pause, PodFact, Revisions, TargetFacts, growth, incomplete, keda, node, parse,
+    revisions, vertical,
 };
 use crate::error::{Error, Request};
 use crate::facts::list::list;
@@ -84,16 +84,12 @@ pub async fn read(client: &kube::Client, namespace: &str, name: &TargetName, wis
     Ok(Facts {
         pods,
         owner: Some(owner),
-        target: TargetFacts::Workload(found.workload),
         autoscaling,
         revisions,
         growth,
         pause,
-        usage: Usage::default(),
         can_resize: wish.resources.in_place && can_resize(client).await?,
-        recent: Recent::None,
-        tried: Vec::new(),
-        vertical: None,
+        ..Facts::of(TargetFacts::Workload(found.workload))
     })
 }
 
@@ -108,20 +104,8 @@ async fn pod(client: &kube::Client, namespace: &str, name: &TargetName, pause: P
     let pod = get::<Pod>(client, namespace, name).await?;
     let target = parse::pod_target(&pod).ok_or_else(|| incomplete(name))?;
     let owner = parse::owner_of(&pod, namespace);
-    Ok(Facts {
-        target: TargetFacts::Pod(target),
-        pods: pods_of(client, &owner).await?,
-        owner: Some(owner),
-        autoscaling: Autoscaling::Nobody,
-        revisions: Revisions::NotAsked,
-        growth: Growth::None,
-        pause,
-        usage: Usage::default(),
-        can_resize: false,
-        recent: Recent::None,
-        tried: Vec::new(),
-        vertical: None,
-    })
+    let pods = pods_of(client, &owner).await?;
+    Ok(Facts { pods, owner: Some(owner), pause, ..Facts::of(TargetFacts::Pod(target)) })
 }
 
 /// The pods of one owner as they are now.

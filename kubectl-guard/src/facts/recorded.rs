@@ -3,7 +3,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{Autoscaling, Facts, Growth, Owner, Pause, Recent, Revisions, TargetFacts, Usage, parse};
+use super::{Facts, Owner, TargetFacts, parse};
 
 /// The facts of a recorded Deployment among the recorded `pods`. Autoscalers and the pause are not part of a recording:
 /// a plan made from these facts is for showing only. `None` if the object is incomplete.
@@ -12,18 +12,6 @@ pub fn of_deployment(deployment: Deployment, pods: &[Pod]) -> Option<Facts> {
     let owner = Owner::workload(&found.workload.target, found.selector);
     let in_namespace = |pod: &&Pod| pod.metadata.namespace.as_deref() == Some(&owner.namespace);
     let mine = pods.iter().filter(in_namespace).filter(|pod| parse::belongs(pod, &owner.rule));
-    Some(Facts {
-        pods: mine.map(parse::pod_fact).collect(),
-        target: TargetFacts::Workload(found.workload),
-        owner: Some(owner),
-        autoscaling: Autoscaling::Nobody,
-        revisions: Revisions::NotAsked,
-        growth: Growth::None,
-        pause: Pause::Off,
-        usage: Usage::default(),
-        can_resize: false,
-        recent: Recent::None,
-        tried: Vec::new(),
-        vertical: None,
-    })
+    let pods = mine.map(parse::pod_fact).collect();
+    Some(Facts { pods, owner: Some(owner), ..Facts::of(TargetFacts::Workload(found.workload)) })
 }

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::{ActionKind, DrainOptions, Evidence, Kind, Place, Plan, PodEvidence, Resource, Source, Target};
 use crate::approve::Person;
 use crate::facts::{
-    Autoscaling, ContainerFact, Facts, Growth, NodePod, NodeTarget, Owner, OwnerRule, Pause, PodFact, PodTarget,
-    Recent, Revision, Revisions, Rollout, TargetFacts, Usage, WorkloadFacts,
+    ContainerFact, Facts, NodePod, NodeTarget, Owner, OwnerRule, PodFact, PodTarget, Revision, Revisions, Rollout,
+    TargetFacts, WorkloadFacts,
 };
 use crate::propose::{Proposal, Setting, propose};
 use crate::wish::{ResourceWish, Wish};
@@ -82,20 +82,7 @@ pub(crate) fn facts(target: TargetFacts) -> Facts {
         containers: vec![container("web")],
     };
     let owner = Owner { namespace: "shop".into(), rule: OwnerRule::Deployment("web".into()), selector: None };
-    Facts {
-        target,
-        owner: Some(owner),
-        pods: vec![pod("web-a"), pod("web-b")],
-        autoscaling: Autoscaling::Nobody,
-        revisions: Revisions::NotAsked,
-        growth: Growth::None,
-        pause: Pause::Off,
-        usage: Usage::default(),
-        can_resize: false,
-        recent: Recent::None,
-        tried: Vec::new(),
-        vertical: None,
-    }
+    Facts { owner: Some(owner), pods: vec![pod("web-a"), pod("web-b")], ..Facts::of(target) }
 }
 
 /// Three revisions of Deployment `web`: the last one has another image and one setting more.

@@ -194,9 +194,8 @@ mod tests {
         let fault =
             |start: f64, kind: &str| Fault { start, end: start + 60.0, pod: "a".to_owned(), kind: kind.to_owned() };
         let faults = vec![fault(1190.0, "sought"), fault(2990.0, "other")];
-        let pods = vec!["a".to_owned(), "b".to_owned()];
         let calm = vec![6000.0..12_000.0];
-        let day = Day { name: "made", interval: 60.0, pods, ticks: Vec::new(), faults, calm, unlabelled: Vec::new() };
+        let day = Day { faults, calm, ..Day::made(&["a", "b"]) };
         let minutes: PodScores = (0..200).map(|i| (60.0 * f64::from(i), 0.1)).collect();
         let all = Labelled::of(&Test::whole(&day), &[minutes.clone(), minutes], |fault| fault.kind == "sought");
         // Two samples of the fault, three on either side, and a hundred calm ones of each pod.

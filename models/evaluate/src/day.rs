@@ -111,6 +111,13 @@ impl Day {
         Day { name, interval, pods, ticks, faults, calm, unlabelled: Vec::new() }
     }
 
+    /// Minutes of these pods, in which nothing is known.
+    #[cfg(test)]
+    pub(crate) fn made(pods: &[&str]) -> Day {
+        let pods = pods.iter().map(|&pod| pod.to_owned()).collect();
+        Day { pods, ..Day::new("made", 60.0, Vec::new(), Vec::new(), Vec::new()) }
+    }
+
     /// Whether a pod is under one of these faults at this time, or settles after it.
     pub(crate) fn disturbed(&self, pod: &str, at: f64, of: impl Fn(&Fault) -> bool) -> bool {
         self.faults.iter().any(|fault| fault.covers(pod, at) && of(fault))

@@ -107,19 +107,6 @@ pub(crate) fn line_for(day: &[Calm], budget: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn day(pods: usize) -> Day {
-        let pods = (0..pods).map(|i| format!("pod-{i}")).collect();
-        Day {
-            name: "made",
-            interval: 60.0,
-            pods,
-            ticks: Vec::new(),
-            faults: Vec::new(),
-            calm: Vec::new(),
-            unlabelled: Vec::new(),
-        }
-    }
-
     fn minutes(scores: &[f64]) -> Vec<(f64, f64)> {
         scores.iter().enumerate().map(|(i, score)| (60.0 * i as f64, *score)).collect()
     }
@@ -131,11 +118,11 @@ mod tests {
     #[test]
     fn a_fault_is_found_in_its_window_and_not_after() {
         let scores = vec![minutes(&[0.0, 0.0, 0.1, 0.9, 0.0, 0.0]), minutes(&[0.0, 0.0, 0.95, 0.0, 0.0, 0.0])];
-        let day = day(2);
+        let day = Day::made(&["pod-0", "pod-1"]);
         let seen = found(&day, &scores, &fault(65.0, 150.0), 0.7);
         assert_eq!((seen.after, seen.rank), (Some(115.0), 2));
         let other = Fault { pod: "pod-1".to_owned(), ..fault(65.0, 150.0) };
-        let both = Day { faults: vec![other], ..self::day(2) };
+        let both = Day { faults: vec![other], ..Day::made(&["pod-0", "pod-1"]) };
         assert_eq!(found(&both, &scores, &fault(65.0, 150.0), 0.7).rank, 1, "the other one is at fault, too");
         assert_eq!(found(&day, &scores, &fault(5.0, 65.0), 0.7).after, None);
     }
@@ -143,7 +130,7 @@ mod tests {
     #[test]
     fn a_pod_that_ties_with_all_is_last() {
         let scores = vec![minutes(&[0.0; 4]), minutes(&[0.0; 4]), minutes(&[0.0; 4])];
-        assert_eq!(found(&day(3), &scores, &fault(0.0, 120.0), 0.7).rank, 3);
+        assert_eq!(found(&Day::made(&["pod-0", "pod-1", "pod-2"]), &scores, &fault(0.0, 120.0), 0.7).rank, 3);
     }
 
     #[test]
@@ -151,14 +138,14 @@ mod tests {
         let scores = vec![minutes(&[0.9, 0.9, 0.0, 0.0, 0.9, 0.0, 0.9, 0.0])];
         let spans = vec![60.0..600.0];
         // Under alert from the start: no rise in calm time. The next two peaks are one incident.
-        let (risen, over, seconds) = calm(&day(1), &scores, &spans, 0.7);
+        let (risen, over, seconds) = calm(&Day::made(&["pod-0"]), &scores, &spans, 0.7);
         assert_eq!((risen.len(), over, seconds), (1, 360.0, 420.0));
     }
 
     #[test]
     fn the_line_keeps_to_its_budget() {
         let scores = vec![minutes(&(0..1440).map(|i| f64::from(i % 97) / 97.0).collect::<Vec<_>>())];
-        let (day, spans) = (day(1), vec![0.0..86_400.0]);
+        let (day, spans) = (Day::made(&["pod-0"]), vec![0.0..86_400.0]);
         let line = line_for(&[(&day, &scores, spans.clone())], 0.5);
         assert!(calm(&day, &scores, &spans, line).0.is_empty() && line > 0.9, "{line}");
     }

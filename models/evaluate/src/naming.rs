@@ -44,16 +44,7 @@ mod tests {
 
     #[test]
     fn the_surest_sample_of_the_window_speaks() {
-        let pods = vec!["a".to_owned(), "b".to_owned()];
-        let day = Day {
-            name: "made",
-            interval: 60.0,
-            pods,
-            ticks: Vec::new(),
-            faults: Vec::new(),
-            calm: Vec::new(),
-            unlabelled: Vec::new(),
-        };
+        let day = Day::made(&["a", "b"]);
         let fault = |kind: &str| Fault { start: 50.0, end: 130.0, pod: "b".to_owned(), kind: kind.to_owned() };
         let scores = [vec![(60.0, 1.0)], vec![(0.0, 1.0), (60.0, 0.4), (120.0, 0.9), (300.0, 1.0)]];
         let causes = [

@@ -183,16 +183,7 @@ mod tests {
             |at| PodSample { at, fresh: true, reset: false, facts: facts.clone(), measures, metrics: Vec::new() };
         let tick = |i| Tick { at: 60.0 * f64::from(i), samples: vec![sample(60.0 * f64::from(i))] };
         let ticks = (0..40).map(tick).collect();
-        let pods = vec!["pod".to_owned()];
-        let day = Day {
-            name: "made",
-            interval: 60.0,
-            pods,
-            ticks,
-            faults: Vec::new(),
-            calm: Vec::new(),
-            unlabelled: Vec::new(),
-        };
+        let day = Day { ticks, ..Day::made(&["pod"]) };
         let scores = by_windows(&day, SHIPPED).unwrap().remove(0);
         assert_eq!(scores.len(), 40);
         assert_eq!(scores.iter().position(|(_, score)| *score > 0.0), Some(WINDOW - 1));
