@@ -15,8 +15,9 @@ use jiff::Timestamp;
 
 use self::own::Own;
 use crate::connect::Connection;
-use crate::error::{Error, Request};
+use crate::error::Error;
 use crate::flags::Selection;
+use crate::request::Request;
 use crate::{pods, sanitise};
 
 pub mod file;

@@ -13,8 +13,9 @@ use kube::{Api, Client, Config};
 use tower::BoxError;
 use tower::util::MapErrLayer;
 
-use crate::error::{Error, Request, Unanswered, innermost};
+use crate::error::Error;
 use crate::flags::KubeFlags;
+use crate::request::{Request, Unanswered, innermost};
 use crate::sanitise;
 use crate::version::VERSION;
 

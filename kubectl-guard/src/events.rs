@@ -6,8 +6,9 @@ use kube::Api;
 use kube::api::ListParams;
 
 use crate::connect::Connection;
-use crate::error::{Error, Request};
+use crate::error::Error;
 use crate::render::explain::EventLine;
+use crate::request::Request;
 use crate::sanitise;
 
 /// The events of the pod with this UID, the latest first.

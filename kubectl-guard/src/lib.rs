@@ -42,6 +42,7 @@ pub mod pods;
 pub mod prometheus;
 pub mod propose;
 pub mod render;
+pub mod request;
 pub mod rows;
 pub mod run;
 pub mod sanitise;

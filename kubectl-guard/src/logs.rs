@@ -6,7 +6,8 @@ use kube::Api;
 use kube::api::LogParams;
 
 use crate::connect::Connection;
-use crate::error::{Error, Request};
+use crate::error::Error;
+use crate::request::Request;
 use crate::sanitise;
 
 /// Lines shown.

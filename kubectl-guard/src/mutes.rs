@@ -12,7 +12,8 @@ use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::error::{Error, Request};
+use crate::error::Error;
+use crate::request::Request;
 use crate::sanitise;
 use crate::setup::NAMESPACE;
 use crate::write_point::WritePoint;

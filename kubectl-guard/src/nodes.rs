@@ -5,8 +5,9 @@ use kube::Api;
 use kube::api::ListParams;
 
 use crate::connect::Connection;
-use crate::error::{Error, Request};
+use crate::error::Error;
 use crate::node_cause::NodeCause;
+use crate::request::Request;
 use crate::rows::NodeFacts;
 use crate::sanitise;
 

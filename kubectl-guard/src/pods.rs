@@ -11,8 +11,9 @@ use kube::Api;
 use kube::api::ListParams;
 
 use crate::connect::Connection;
-use crate::error::{Error, Request};
+use crate::error::Error;
 use crate::flags::Selection;
+use crate::request::Request;
 use crate::rows::Labels;
 use crate::sanitise;
 

@@ -12,7 +12,8 @@ use kube::Client;
 use kube::client::Body;
 
 use crate::connect::{Connection, Environment};
-use crate::error::{Error, Request, innermost};
+use crate::error::Error;
+use crate::request::{Request, innermost};
 use crate::sanitise;
 
 mod answer;

@@ -234,7 +234,7 @@ struct Answer {
 /// One request, one answer, within [`PATIENCE`].
 async fn exchange(client: &Client, request: Request<Vec<u8>>) -> Result<Answer, String> {
     let exchange = async {
-        let response = client.send(request.map(Body::from)).await.map_err(|error| crate::error::innermost(&error))?;
+        let response = client.send(request.map(Body::from)).await.map_err(|error| crate::request::innermost(&error))?;
         let code = response.status();
         let retry_after =
             response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());

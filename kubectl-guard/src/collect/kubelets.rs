@@ -14,7 +14,8 @@ use jiff::Timestamp;
 
 use super::{Look, encoded, get, row};
 use crate::connect::Connection;
-use crate::error::{Error, Request};
+use crate::error::Error;
+use crate::request::Request;
 
 /// Kubelets asked at once.
 const AT_ONCE: usize = 8;

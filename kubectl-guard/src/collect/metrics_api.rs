@@ -11,9 +11,10 @@ use serde::Deserialize;
 
 use super::{Look, encoded, get, row};
 use crate::connect::Connection;
-use crate::error::{Error, Request};
+use crate::error::Error;
 use crate::flags::Selection;
 use crate::pods;
+use crate::request::Request;
 
 #[derive(Deserialize)]
 struct List {

@@ -9,10 +9,11 @@ use guard_model::table;
 use crate::connect::{Connection, Environment};
 use crate::console::{Console, Paint};
 use crate::doctor::{self, Check, Level, rights};
-use crate::error::{Error, Request};
+use crate::error::Error;
 use crate::exit::Exit;
 use crate::flags::{ExporterFlags, KubeFlags};
 use crate::model as model_file;
+use crate::request::Request;
 use crate::sanitise;
 use crate::scores::portforward;
 

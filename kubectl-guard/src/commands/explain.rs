@@ -11,12 +11,13 @@ use kube::Api;
 
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
-use crate::error::{Error, Request};
+use crate::error::Error;
 use crate::exit::Exit;
 use crate::flags::{KubeFlags, Selection, SourceFlags};
 use crate::llm::LlmArgs;
 use crate::render::explain::{Detail, Rollout};
 use crate::render::{self, More, Style};
+use crate::request::Request;
 use crate::rows::{self, Row};
 use crate::scores::{Scores, Source};
 use crate::{events, logs, nodes, pods, sanitise};

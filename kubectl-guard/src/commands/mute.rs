@@ -15,13 +15,14 @@ use jiff::Timestamp;
 use crate::audit::{Event, Journal, plan_agent};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
-use crate::error::{Error, Request};
+use crate::error::Error;
 use crate::exit::Exit;
 use crate::flags::{DryRun, DryRunFlag, KubeFlags, duration};
 use crate::mutes::{Mutes, write};
 use crate::output::{Format, Formats};
 use crate::plan::{Kind, TargetName, hex};
 use crate::render::{self, Style};
+use crate::request::Request;
 
 /// How often a change is made while others make theirs.
 const TRIES: usize = 3;

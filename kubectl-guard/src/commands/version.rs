@@ -7,10 +7,11 @@ use serde::Serialize;
 
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
-use crate::error::{Error, Request};
+use crate::error::Error;
 use crate::exit::Exit;
 use crate::flags::{ExporterFlags, KubeFlags};
 use crate::output::{Format, Formats};
+use crate::request::Request;
 use crate::sanitise;
 use crate::scores::{Scores, portforward};
 use crate::version::VERSION;

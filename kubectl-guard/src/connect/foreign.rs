@@ -7,7 +7,7 @@ use kube::config::AuthInfo;
 use kube::{Client, Config};
 
 use super::{CONNECT_TIMEOUT, Environment, proxy, user_agent};
-use crate::error::innermost;
+use crate::request::innermost;
 
 /// A client for `url` that shows `auth` and believes `authorities`, else the system's; without retries, with the proxy of
 /// the environment.

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use kube::config::{Kubeconfig, KubeconfigError};
 
 use crate::connect::Environment;
-use crate::error::{Error, innermost};
+use crate::error::Error;
 use crate::flags::KubeFlags;
+use crate::request::innermost;
 use crate::sanitise;
 
 /// The kubeconfig, and its files in words.

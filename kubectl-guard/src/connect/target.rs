@@ -7,8 +7,9 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use crate::connect::{Environment, proxy};
-use crate::error::{Error, innermost};
+use crate::error::Error;
 use crate::flags::KubeFlags;
+use crate::request::innermost;
 use crate::sanitise;
 
 /// One cluster, one user, one namespace.

@@ -6,7 +6,8 @@ use kube::api::{Api, PostParams};
 
 use super::Check;
 use crate::connect::Connection;
-use crate::error::{Error, Request};
+use crate::error::Error;
+use crate::request::Request;
 
 /// Questions asked at the same time.
 const AT_ONCE: usize = 8;

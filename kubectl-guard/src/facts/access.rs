@@ -3,8 +3,9 @@
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::api::{Api, PostParams};
 
-use crate::error::{Error, Request};
+use crate::error::Error;
 use crate::plan::{Need, Verdict};
+use crate::request::Request;
 use crate::sanitise;
 
 /// Asks for each right in turn; one verdict for each, in that order. The reviews store nothing in the cluster.

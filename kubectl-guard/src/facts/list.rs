@@ -2,7 +2,8 @@
 
 use kube::api::{Api, ListParams};
 
-use crate::error::{Error, Request};
+use crate::error::Error;
+use crate::request::Request;
 
 /// All objects of a kind in a namespace.
 pub(super) async fn list<T>(client: &kube::Client, namespace: &str, params: &ListParams) -> Result<Vec<T>, Error>

@@ -8,9 +8,10 @@ use kube::api::{Api, ListParams};
 
 use super::room::{is_unschedulable, takes_pods};
 use super::{Facts, NodeTarget, Pause, TargetFacts, drain, incomplete};
-use crate::error::{Error, Request};
+use crate::error::Error;
 use crate::node_cause::many_sick;
 use crate::plan::{ActionKind, CORDONED, Kind, Target, TargetName, is_name};
+use crate::request::Request;
 use crate::sanitise;
 use crate::wish::Wish;
 

@@ -10,9 +10,10 @@ use super::{
     Autoscaling, Facts, Growth, Owner, Pause, PodFact, Revisions, TargetFacts, growth, incomplete, keda, node, parse,
     revisions, vertical,
 };
-use crate::error::{Error, Request};
+use crate::error::Error;
 use crate::facts::list::list;
 use crate::plan::{ActionKind, Kind, TargetName};
+use crate::request::Request;
 use crate::wish::Wish;
 
 /// Where the cluster-wide pause lives.

@@ -8,8 +8,9 @@ use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::core::Selector;
 use serde_json::Value;
 
-use crate::error::{Error, Request};
+use crate::error::Error;
 use crate::plan::{Kind, Target, without_nulls};
+use crate::request::Request;
 
 const NUMBER: &str = "deployment.kubernetes.io/revision";
 /// What a ControllerRevision adds to the template, for its patch to replace the whole.

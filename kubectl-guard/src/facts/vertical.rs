@@ -5,8 +5,9 @@ use http::Request;
 use serde_json::Value;
 
 use super::Autoscaling;
-use crate::error::{Error, Request as Asked};
+use crate::error::Error;
 use crate::plan::Target;
+use crate::request::Request as Asked;
 use crate::sanitise;
 
 const GROUP: &str = "autoscaling.k8s.io";

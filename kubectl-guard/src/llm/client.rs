@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::stream::{Broken, Complaint, Stream, Usage};
 use super::{Budget, Endpoint, LlmError};
 use crate::connect::{Environment, foreign};
-use crate::error::innermost;
+use crate::request::innermost;
 use crate::sanitise;
 
 /// Tries in all; the server is told nothing twice that it has answered.

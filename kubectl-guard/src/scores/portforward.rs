@@ -18,7 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::connect::Connection;
 use crate::console::Console;
-use crate::error::{Error, Request, innermost};
+use crate::error::Error;
+use crate::request::{Request, innermost};
 use crate::sanitise;
 use crate::scores::{Scores, Silent, sanitised};
 

@@ -18,7 +18,8 @@ use serde::Serialize;
 
 use super::manifests::Object;
 use super::{EXPORTER, NAMESPACE};
-use crate::error::{Error, Request};
+use crate::error::Error;
+use crate::request::Request;
 
 /// The Secret with the serving certificate and its key.
 pub const SECRET: &str = "guard-exporter-tls";

@@ -11,7 +11,8 @@ use serde_json::json;
 use super::manifests::{self, Choices, Kubelet, Object};
 use super::objects::FIELD_MANAGER;
 use super::{NAMESPACE, certificates};
-use crate::error::{Error, Request};
+use crate::error::Error;
+use crate::request::Request;
 
 /// What all objects of the installation bear, and those of `manifests/monitoring`, which others apply.
 const LABEL: &str = "app.kubernetes.io/part-of=kubectl-guard";

@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::certificates::AUTHORITY;
 use super::manifests::{KUBELET_CA, Object};
 use super::{EXPORTER, NAMESPACE};
-use crate::error::{Error, Request};
+use crate::error::Error;
+use crate::request::Request;
 use crate::sanitise;
 use crate::write_point::WritePoint;
 

@@ -9,7 +9,8 @@ use kube::{Api, Client};
 
 use super::{EXPORTER, NAMESPACE};
 use crate::console::Console;
-use crate::error::{Error, Request};
+use crate::error::Error;
+use crate::request::Request;
 
 /// How far a rollout is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

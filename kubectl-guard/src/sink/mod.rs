@@ -16,8 +16,9 @@ use kube::api::{Api, Patch, PatchParams};
 
 pub use ring::{Held, MOST_BYTES};
 
-use crate::error::{Error, Request};
+use crate::error::Error;
 use crate::plan::{FIELD_MANAGER, is_name};
+use crate::request::Request;
 use crate::setup::NAMESPACE;
 use crate::write_point::WritePoint;
 

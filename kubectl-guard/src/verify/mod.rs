@@ -125,7 +125,7 @@ fn replaced(target: &Target, live: &[PodFact]) -> bool {
 }
 
 async fn object(client: &Client, target: &Target) -> Result<Value, Error> {
-    let request = crate::error::Request {
+    let request = crate::request::Request {
         verb: "get",
         resource: target.kind.resource(),
         group: target.kind.group(),

@@ -23,7 +23,7 @@ pub async fn resized(client: &Client, step: &Step) -> Resize {
         let standing = match Request::get(step.target.path()).body(Vec::new()) {
             Ok(get) => match client.request::<Value>(get).await {
                 Ok(pod) => standing(&pod, &step.target.uid),
-                Err(error) => Resize::Unknown(crate::error::innermost(&error)),
+                Err(error) => Resize::Unknown(crate::request::innermost(&error)),
             },
             Err(error) => Resize::Unknown(error.to_string()),
         };

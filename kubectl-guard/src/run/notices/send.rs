@@ -13,8 +13,9 @@ use serde_json::Value;
 use super::{Book, Message, body};
 use crate::config::Notices;
 use crate::connect::{Environment, foreign};
-use crate::error::{Error, innermost};
+use crate::error::Error;
 use crate::files::unreadable;
+use crate::request::innermost;
 use crate::sanitise;
 
 /// A sink that does not answer by then is tried again later.
