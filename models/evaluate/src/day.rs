@@ -19,7 +19,7 @@ const START_UP_SECONDS: f64 = 600.0;
 /// Between two ticks of a recording.
 pub(crate) const RECORDED_SECONDS: f64 = 10.0;
 /// Folders of `data` with a recording each, and the file that holds it.
-pub(crate) const RECORDINGS: [(&str, &str); 1] = [("recording", "shop.tar.zst")];
+pub(crate) const RECORDINGS: [(&str, &str); 2] = [("recording", "shop.tar.zst"), ("soak", "soak.tar.zst")];
 
 /// All pods of one application.
 pub(crate) struct Day {

@@ -152,13 +152,13 @@ fn by_application(data: &Data, judged: usize) -> Trial<'_> {
     Trial { sources, splits: vec![real, synthetic, memory] }
 }
 
-/// The recordings, for the model that ships.
-pub(crate) fn recordings(data: &Data) -> Split<'_> {
-    Split {
-        tests: data.recordings.iter().map(Test::whole).collect(),
+/// Each recording, for the model that ships.
+pub(crate) fn recordings(data: &Data) -> impl Iterator<Item = Split<'_>> {
+    data.recordings.iter().map(|recording| Split {
+        tests: vec![Test::whole(recording)],
         calm: data.days.iter().map(|day| (day, day.calm.clone())).collect(),
-        ..Split::new("recording of a test cluster".to_owned(), Scheme::Cluster)
-    }
+        ..Split::new(recording.name.to_owned(), Scheme::Cluster)
+    })
 }
 
 /// The recordings at every interval that there is of them, for the product that ships.

@@ -18,13 +18,13 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use guard_model::features::schema_hash;
 use guard_train::{Plan, card};
 
 use crate::folds::{Data, intervals, recordings, trials};
-use crate::record::Record;
+use crate::record::{Fold, Record};
 
 /// Measures the model beside simpler detectors: trains one on each fold (a few minutes), and writes evaluate/record.json,
 /// RESULTS.md and the model's card.
@@ -36,45 +36,64 @@ struct Args {
     /// Measure nothing: draw RESULTS.md and the card from the record that is there.
     #[arg(long)]
     draw: bool,
+    /// Measure the recordings alone, which needs no training; the rest is kept as it was recorded.
+    #[arg(long, conflicts_with = "draw")]
+    recordings: bool,
 }
 
 fn main() -> Result<()> {
-    let Args { models, draw } = Args::parse();
+    let Args { models, draw, recordings } = Args::parse();
     let path = models.join("evaluate/record.json");
     if !draw {
-        let record = measure(&models)?;
+        let kept = recordings.then(|| read(&path)).transpose()?;
+        let record = measure(&models, kept)?;
         write(&path, &(serde_json::to_string(&record)? + "\n"))?;
     }
     write(&models.join("RESULTS.md"), &results::render(&read(&path)?))?;
     write(&models.join("MODEL_CARD.md"), &card::of(&models)?)
 }
 
-fn measure(models: &Path) -> Result<Record> {
+/// Measures everything, or all but the folds of trainings in a record that is to be `kept`.
+fn measure(models: &Path, kept: Option<Record>) -> Result<Record> {
     let data = Data::read(models)?;
     let Plan { seed, epochs, .. } = Plan::SHIPPED;
+    let mut folds = match kept {
+        Some(record) => {
+            let now = (schema_hash(), seed, epochs);
+            ensure!((record.features, record.seed, record.epochs) == now, "the record is of another training");
+            record.folds.into_iter().filter(|fold| fold.scheme.needs_training()).collect()
+        }
+        None => trained(&data, epochs)?,
+    };
+    let (shipped, days) = (shipped(models)?, data.real().collect::<Vec<_>>());
     say("scoring: the baselines");
+    let baselines = scores::baselines(&days);
+    for split in recordings(&data) {
+        say(&format!("judging: {}", split.name));
+        folds.push(split.fold(Vec::new(), split.model(&shipped)?, &baselines));
+    }
+    for split in intervals(&data) {
+        say(&format!("judging: each {}", split.name));
+        folds.push(split.served(&shipped)?);
+    }
+    Ok(Record { features: schema_hash(), seed, epochs, folds })
+}
+
+/// What needs a training, a fold each.
+fn trained(data: &Data, epochs: usize) -> Result<Vec<Fold>> {
+    say("scoring: the baselines, on the days with synthetic faults too");
     let baselines = scores::baselines(&data.all().collect::<Vec<_>>());
     let mut folds = Vec::new();
-    for trial in trials(&data) {
-        say(&format!(
-            "training for: {}",
-            trial.splits.iter().map(|split| split.name.as_str()).collect::<Vec<_>>().join(", ")
-        ));
+    for trial in trials(data) {
+        let names: Vec<&str> = trial.splits.iter().map(|split| split.name.as_str()).collect();
+        say(&format!("training for: {}", names.join(", ")));
         let networks = trial.networks(epochs);
         for split in &trial.splits {
             say(&format!("judging: {}", split.name));
             folds.push(split.fold(networks.streaming.losses.clone(), split.networks(&networks)?, &baselines));
         }
     }
-    let shipped = shipped(models)?;
-    let split = recordings(&data);
-    say(&format!("judging: {}", split.name));
-    folds.push(split.fold(Vec::new(), split.model(&shipped)?, &baselines));
-    for split in intervals(&data) {
-        say(&format!("judging: each {}", split.name));
-        folds.push(split.served(&shipped)?);
-    }
-    Ok(Record { features: schema_hash(), seed, epochs, folds })
+    Ok(folds)
 }
 
 fn shipped(models: &Path) -> Result<Vec<u8>> {
@@ -151,10 +170,11 @@ mod tests {
             assert!((loss / recorded - 1.0).abs() < 1e-3, "{loss} {recorded}, {AGAIN}");
         }
         let shipped = shipped(models()).unwrap();
-        let split = recordings(&data);
-        let all = split.fold(Vec::new(), split.model(&shipped).unwrap(), &baselines);
         let recorded = |name: &str| &record.folds.iter().find(|fold| fold.name == name).expect(name).outcomes;
-        same(&all.outcomes, recorded(&split.name));
+        for split in recordings(&data) {
+            let all = split.fold(Vec::new(), split.model(&shipped).unwrap(), &baselines);
+            same(&all.outcomes, recorded(&split.name));
+        }
         for split in intervals(&data) {
             same(&split.served(&shipped).unwrap().outcomes, recorded(&split.name));
         }

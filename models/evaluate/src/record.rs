@@ -54,6 +54,11 @@ pub(crate) enum Scheme {
 pub(crate) const CPU_KINDS: [&str; 2] = ["cpu_contention", "cpu_consumed"];
 
 impl Scheme {
+    /// Whether its folds judge models that were trained for them.
+    pub(crate) fn needs_training(self) -> bool {
+        !matches!(self, Scheme::Cluster | Scheme::Interval)
+    }
+
     /// Whether a detector can be asked to find a fault of this kind. The source of the real days has kinds that hardly show.
     pub(crate) fn seeks(self, kind: &str) -> bool {
         !matches!(self, Scheme::Time | Scheme::Application) || CPU_KINDS.contains(&kind)

@@ -55,7 +55,7 @@ together. It decides nothing: every change to a cluster is approved by a person.
 
 The fault-free days of `data/nezha` (two applications, 56 pods, 21.3 pod-days of one-minute samples, 2022 and 2023) with
 synthetic faults put into them by `train/src/augment.rs`, resampled to intervals of 5 to 60 s. No injected fault of the
-source and nothing of `data/recording` was trained on. One implementation of the features serves training and serving.
+source and nothing of `data/recording` and `data/soak` was trained on. One implementation of the features serves training and serving.
 
 ## How well it does
 

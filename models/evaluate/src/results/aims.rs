@@ -48,7 +48,7 @@ fn elsewhere(page: &mut String, record: &Record) {
     line(page, ELSEWHERE);
     for (figure, least, aim, reached) in [
         ("synthetic faults found", "0.76", "0.90", found(&synthetic)),
-        ("faults of another cluster found", "0.80", "0.95", found(&cluster)),
+        ("faults of other clusters found", "0.80", "0.95", found(&cluster)),
         ("right pod first there", "0.70", "0.90", right_pod(&cluster)),
         ("false alerts a pod-day there", "0.30", "0.05", rate(&cluster)),
     ] {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{count, delay, first, line, rate, share};
+use super::{line, short_row};
 use crate::record::{Found, Record, Scheme};
 
 const TITLE: &str = "
 ## Other intervals
 
-The recording once more, read at every second, third and sixth of its ticks, by the product that ships. A fault of two minutes is two
+The recordings once more, read at every second, third and sixth of their ticks, by the product that ships. A fault of two minutes is two
 samples at 60 s. *Only then missed* names the faults that the first row found. At 5 s a cut of the soak is judged with each run of the tests.
 
 | interval | faults found | median delay | right pod first | false alerts a pod-day | only then missed |
@@ -27,16 +27,12 @@ pub(super) fn render(page: &mut String, record: &Record) {
     };
     for (name, outcome) in folds.iter().flat_map(|fold| fold.outcomes.iter().map(move |outcome| (&fold.name, outcome)))
     {
-        let faults: Vec<&Found> = outcome.faults.iter().collect();
         let only_here: Vec<String> = missed(&outcome.faults).difference(&always).cloned().collect();
         line(
             page,
             &format!(
-                "| {name} | {} | {} | {} | {} | {} |",
-                share(count(&faults), faults.len()),
-                delay(&faults),
-                share(first(&faults, 1), faults.len()),
-                rate(outcome),
+                "{} {} |",
+                short_row(name, outcome),
                 if only_here.is_empty() { "-".to_owned() } else { only_here.join(", ") },
             ),
         );
