@@ -48,6 +48,7 @@ pub mod run;
 pub mod sanitise;
 pub mod scores;
 pub mod setup;
+pub mod signals;
 pub mod sink;
 pub mod suggest;
 pub mod tui;

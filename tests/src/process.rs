@@ -3,8 +3,13 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::wait;
 
 /// Runs a command to its end and gives its output.
 ///
@@ -59,6 +64,18 @@ impl Service {
     /// If that cannot be found out.
     pub fn ended(&mut self) -> Result<bool> {
         Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// Asks it to end, as a supervisor does, and waits until it has.
+    ///
+    /// # Errors
+    /// If it has ended already, or not within this time.
+    pub fn end(&mut self, limit: Duration) -> Result<()> {
+        self.check()?;
+        kill(Pid::from_raw(i32::try_from(self.pid())?), Signal::SIGTERM)?;
+        wait::until(&format!("the end of what writes {}", self.log.display()), limit, || {
+            Ok(self.ended()?.then_some(()))
+        })
     }
 
     /// Fails, with the end of the log, if it has ended.

@@ -18,6 +18,7 @@ use crate::exit::Exit;
 use crate::flags::source_flags::PrometheusFlags;
 use crate::flags::{KubeFlags, Selection, duration};
 use crate::sanitise;
+use crate::signals::Ends;
 
 /// Enough for a recording that is written as it is made.
 const LEVEL: i32 = 3;
@@ -79,6 +80,7 @@ pub async fn run(args: &CollectArgs, kube: &KubeFlags, console: &Console) -> Res
         console.line(&format!("{} can be measured", pods(first.rows.len())))?;
         return Ok(Exit::Done);
     }
+    let mut ends = Ends::listen()?;
     let mut file = Output::open(args, own)?;
     file.write(&first, console)?;
     console.note(&format!("collecting into {} each {}; ^C ends it", file.shown(), seconds(args.interval)));
@@ -91,9 +93,14 @@ pub async fn run(args: &CollectArgs, kube: &KubeFlags, console: &Console) -> Res
         tokio::select! {
             _ = looks.tick() => {}
             () = &mut end => break Exit::Done,
-            _ = tokio::signal::ctrl_c() => break Exit::Interrupted,
+            exit = ends.next() => break exit,
         }
-        match collector.look(now()).await {
+        // Who asks it to end does not wait for a kubelet that does not answer.
+        let look = tokio::select! {
+            look = collector.look(now()) => look,
+            exit = ends.next() => break exit,
+        };
+        match look {
             Ok(look) => file.write(&look, console)?,
             // What was read once may be read again: a cluster is away now and then.
             Err(error) => console.warn(&error.to_string()),

@@ -19,6 +19,7 @@ use crate::run::log::Log;
 use crate::run::steer::Steering;
 use crate::run::supervise::{Pauses, Want, supervise};
 use crate::run::{Part, Shared, agents, collect, explain, notices, parts, propose, score, serve};
+use crate::signals::Ends;
 
 #[cfg(unix)]
 mod order;
@@ -205,35 +206,32 @@ async fn supervised(
     .await;
 }
 
-/// The signals that end the program.
+/// The signals that `run` obeys.
 struct Signals {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
+    ends: Ends,
     #[cfg(unix)]
     hang_up: tokio::signal::unix::Signal,
 }
 
 impl Signals {
-    #[cfg(unix)]
     fn listen() -> Result<Self, Error> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let failed = |source| Error::Io { doing: "listen for signals".to_owned(), source };
+        let ends = Ends::listen()?;
+        #[cfg(unix)]
+        let hang_up = {
+            use tokio::signal::unix::{SignalKind, signal};
+            let failed = |source| Error::Io { doing: "listen for signals".to_owned(), source };
+            signal(SignalKind::hangup()).map_err(failed)?
+        };
         Ok(Self {
-            terminate: signal(SignalKind::terminate()).map_err(failed)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-            hang_up: signal(SignalKind::hangup()).map_err(failed)?,
+            ends,
+            #[cfg(unix)]
+            hang_up,
         })
     }
 
-    /// The next one, as the exit code that it asks for: who asks a service to end wants no failure.
-    #[cfg(unix)]
+    /// The next one that ends it.
     async fn next(&mut self) -> Exit {
-        tokio::select! {
-            _ = self.terminate.recv() => Exit::Done,
-            _ = self.interrupt.recv() => Exit::Interrupted,
-        }
+        self.ends.next().await
     }
 
     /// Reloads at each SIGHUP, until a signal that ends it.
@@ -241,8 +239,7 @@ impl Signals {
     async fn obey(&mut self, steering: &Steering<'_, impl Fn() -> Result<Merged, ConfigError>>) -> Exit {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return Exit::Done,
-                _ = self.interrupt.recv() => return Exit::Interrupted,
+                exit = self.ends.next() => return exit,
                 // It says itself what came of it.
                 _ = self.hang_up.recv() => drop(steering.reload()),
             }
@@ -252,18 +249,5 @@ impl Signals {
     #[cfg(not(unix))]
     async fn obey(&mut self, _: &Steering<'_, impl Fn() -> Result<Merged, ConfigError>>) -> Exit {
         self.next().await
-    }
-
-    #[cfg(not(unix))]
-    fn listen() -> Result<Self, Error> {
-        Ok(Self {})
-    }
-
-    #[cfg(not(unix))]
-    async fn next(&mut self) -> Exit {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        Exit::Interrupted
     }
 }

@@ -1,11 +1,13 @@
 //! Metrics without an exporter, through the API server, and what `analyze` makes of them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use guard_tests::cluster::Cluster;
-use guard_tests::load;
 use guard_tests::person::{Answer, Person};
+use guard_tests::process::Service;
+use guard_tests::{load, wait};
 
 fn collect(person: &Person, words: &[&str]) -> Result<Answer> {
     person.guard(&[&["collect", "-n", load::NAMESPACE, "--interval=2s"], words].concat())
@@ -13,6 +15,18 @@ fn collect(person: &Person, words: &[&str]) -> Result<Answer> {
 
 fn text(path: &Path) -> Result<&str> {
     path.to_str().context("a path that is no text")
+}
+
+/// Keeps a recording until it is asked to end, as whoever supervises it asks.
+fn collect_until_asked(person: &Person, recording: &Path) -> Result<()> {
+    let mut command = person.command("kubectl");
+    command.args(["guard", "collect", "-n", load::NAMESPACE, "--interval=2s", "--raw", text(recording)?]);
+    let log = recording.with_extension("log");
+    let mut collecting = Service::start(command, &log)?;
+    wait::until("the first tick", Duration::from_mins(1), || {
+        Ok(std::fs::read_to_string(&log)?.contains("^C ends it").then_some(()))
+    })?;
+    collecting.end(Duration::from_secs(10))
 }
 
 pub(crate) fn metrics_are_collected_and_analyzed(cluster: &mut Cluster) -> Result<()> {
@@ -37,7 +51,9 @@ pub(crate) fn metrics_are_collected_and_analyzed(cluster: &mut Cluster) -> Resul
 
     let raw = collect(&admin, &["--raw", text(&recording)?, "--duration=5s"])?;
     assert_eq!(raw.code, Some(0), "{raw:?}");
-    for file in [&table, &recording] {
+    let ended = folder.path().join("ended.tar.zst");
+    collect_until_asked(&admin, &ended)?;
+    for file in [&table, &recording, &ended] {
         let insights = folder.path().join("i.json");
         let answer = admin.guard(&["analyze", text(file)?, "--output-file", text(&insights)?])?;
         assert_eq!(answer.code, Some(0), "{answer:?}");

@@ -140,7 +140,7 @@ fn carried_out(cluster: &Cluster, plan: &Plan) -> Result<Verdict> {
     }
     soak.end()?;
     if let Some(mut recording) = recording {
-        recording.check().context("the recording ended before the soak")?;
+        recording.end(Duration::from_secs(30)).context("the recording")?;
     }
     files.event("end", "whole")?;
     let verdict = judge(&Record::read(&plan.folder)?);

@@ -57,7 +57,7 @@ impl<'a> Running<'a> {
 
     /// SIGKILL; its files must be whole, and the next one goes on with them.
     pub(super) fn kill_and_start_again(&mut self) -> Result<()> {
-        self.signal(Signal::SIGKILL)?;
+        kill(Pid::from_raw(i32::try_from(self.pid())?), Signal::SIGKILL)?;
         wait::until("the end of a killed run", Duration::from_secs(5), || Ok(self.service.ended()?.then_some(())))?;
         whole(&self.folder)?;
         self.service = begin(self.cluster, &self.folder)?;
@@ -92,13 +92,8 @@ impl<'a> Running<'a> {
 
     /// Ends it as a service is ended; its files must be whole.
     pub(super) fn stop(&mut self) -> Result<()> {
-        self.signal(Signal::SIGTERM)?;
-        wait::until("the end of run", Duration::from_secs(6), || Ok(self.service.ended()?.then_some(())))?;
+        self.service.end(Duration::from_secs(6))?;
         whole(&self.folder)
-    }
-
-    fn signal(&self, signal: Signal) -> Result<()> {
-        Ok(kill(Pid::from_raw(i32::try_from(self.pid())?), signal)?)
     }
 }
 
