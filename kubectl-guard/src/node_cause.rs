@@ -1,9 +1,9 @@
 //! What is wrong with a node: what it says of itself, or what its workloads have in common. Pure.
 
+use crate::scores::DEFAULT_THRESHOLD;
+
 /// Fewer workloads over the line than this are their own trouble, not their node's.
 const ENOUGH_WORKLOADS: usize = 3;
-/// At this share of its workloads the node is what they have in common.
-const MOST: f64 = 0.7;
 
 /// What is wrong with a node, the strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +23,7 @@ impl NodeCause {
 
 /// So many of the workloads on one node are over their line that the node is what they have in common.
 pub fn many_sick(over: usize, of: usize) -> bool {
-    speaking_share(over, of) >= MOST
+    speaking_share(over, of) >= DEFAULT_THRESHOLD
 }
 
 /// The share of a node's workloads that is over its line; 0 where there are too few of them to speak for the node.

@@ -27,6 +27,11 @@ pub async fn list(connection: &Connection) -> Result<Vec<NodeFacts>, Error> {
     Ok(list.items.iter().map(facts).collect())
 }
 
+/// It takes no new pods.
+pub fn is_cordoned(node: &Node) -> bool {
+    node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false)
+}
+
 /// The facts of one node.
 pub fn facts(node: &Node) -> NodeFacts {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
@@ -44,7 +49,7 @@ pub fn facts(node: &Node) -> NodeFacts {
     let worst = problem.max_by(|a, b| a.0.total_cmp(&b.0));
     NodeFacts {
         cause: worst.as_ref().map(|(_, cause, _)| *cause),
-        unschedulable: node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false),
+        unschedulable: is_cordoned(node),
         problem: worst.map(|(score, _, words)| (score, words)),
         name: sanitise::line(node.metadata.name.as_deref().unwrap_or_default()),
     }

@@ -66,13 +66,12 @@ impl Service {
         Ok(self.child.try_wait()?.is_some())
     }
 
-    /// Asks it to end, as a supervisor does, and waits until it has.
+    /// Sends it this signal, and waits until it has ended.
     ///
     /// # Errors
-    /// If it has ended already, or not within this time.
-    pub fn end(&mut self, limit: Duration) -> Result<()> {
-        self.check()?;
-        kill(Pid::from_raw(i32::try_from(self.pid())?), Signal::SIGTERM)?;
+    /// If it has not within this time.
+    pub fn end(&mut self, signal: Signal, limit: Duration) -> Result<()> {
+        kill(Pid::from_raw(i32::try_from(self.pid())?), signal)?;
         wait::until(&format!("the end of what writes {}", self.log.display()), limit, || {
             Ok(self.ended()?.then_some(()))
         })

@@ -6,10 +6,11 @@ use guard_model::report::{NodeReport, State};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams};
 
-use super::room::{is_unschedulable, takes_pods};
+use super::room::takes_pods;
 use super::{Facts, NodeTarget, Pause, TargetFacts, drain, incomplete};
 use crate::error::Error;
 use crate::node_cause::many_sick;
+use crate::nodes::is_cordoned;
 use crate::plan::{ActionKind, CORDONED, Kind, Target, TargetName, is_name};
 use crate::request::Request;
 use crate::sanitise;
@@ -50,7 +51,7 @@ fn facts(node: &Node, nodes: &[Node]) -> Option<NodeTarget> {
     let labels = metadata.labels.as_ref();
     let seen = crate::nodes::facts(node);
     Some(NodeTarget {
-        unschedulable: is_unschedulable(node),
+        unschedulable: is_cordoned(node),
         cordoned: annotation.map(|text| sanitise::line(text)),
         control_plane: labels.is_some_and(|labels| CONTROL_PLANE.iter().any(|role| labels.contains_key(*role))),
         nodes: nodes.len(),

@@ -9,6 +9,8 @@ use guard_model::quantity::Quantity as Exact;
 use k8s_openapi::api::core::v1::{Container, Node, NodeSelectorRequirement, NodeSelectorTerm, Pod, Taint, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use crate::nodes::is_cordoned;
+
 type Quantities = BTreeMap<String, Quantity>;
 
 /// CPU in thousandths of a core, memory in bytes, pods.
@@ -191,14 +193,10 @@ fn requests(pod: &Pod) -> Amount {
     Amount { pods: 1, ..running.max(largest).plus(overhead) }
 }
 
-pub(super) fn is_unschedulable(node: &Node) -> bool {
-    node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false)
-}
-
 /// Ready, and not cordoned.
 pub(super) fn takes_pods(node: &Node) -> bool {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    !is_unschedulable(node) && conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
+    !is_cordoned(node) && conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 #[cfg(test)]

@@ -92,19 +92,18 @@ pub struct BadPlanFile {
 }
 
 impl PlanFileError {
-    /// The same, with the file's name before it.
-    pub fn of(self, path: &Path) -> BadPlanFile {
-        BadPlanFile { path: path.to_owned(), source: self }
-    }
-}
-
-impl Failure for PlanFileError {
-    fn exit(&self) -> Exit {
+    /// The exit code of the process.
+    pub fn exit(&self) -> Exit {
         match self {
             Self::TooLarge | Self::NoPlan(_) | Self::UnknownKey { .. } | Self::Version { .. } => Exit::Error,
             Self::Edited(_) => Exit::Refused,
             Self::Expired(_) | Self::Differs(_) => Exit::Stale,
         }
+    }
+
+    /// The same, with the file's name before it.
+    pub fn of(self, path: &Path) -> BadPlanFile {
+        BadPlanFile { path: path.to_owned(), source: self }
     }
 }
 

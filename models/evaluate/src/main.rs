@@ -23,8 +23,10 @@ use clap::Parser;
 use guard_model::features::schema_hash;
 use guard_train::{Plan, card};
 
+use crate::day::Day;
 use crate::folds::{Data, intervals, recordings, trials};
 use crate::record::{Fold, Record};
+use crate::scores::Scored;
 
 /// Measures the model beside simpler detectors: trains one on each fold (a few minutes), and writes evaluate/record.json,
 /// RESULTS.md and the model's card.
@@ -57,17 +59,18 @@ fn main() -> Result<()> {
 fn measure(models: &Path, kept: Option<Record>) -> Result<Record> {
     let data = Data::read(models)?;
     let Plan { seed, epochs, .. } = Plan::SHIPPED;
+    let days: Vec<&Day> = if kept.is_some() { data.real().collect() } else { data.all().collect() };
+    say("scoring: the baselines");
+    let baselines = scores::baselines(&days);
     let mut folds = match kept {
         Some(record) => {
             let now = (schema_hash(), seed, epochs);
             ensure!((record.features, record.seed, record.epochs) == now, "the record is of another training");
             record.folds.into_iter().filter(|fold| fold.scheme.needs_training()).collect()
         }
-        None => trained(&data, epochs)?,
+        None => trained(&data, epochs, &baselines)?,
     };
-    let (shipped, days) = (shipped(models)?, data.real().collect::<Vec<_>>());
-    say("scoring: the baselines");
-    let baselines = scores::baselines(&days);
+    let shipped = shipped(models)?;
     for split in recordings(&data) {
         say(&format!("judging: {}", split.name));
         folds.push(split.fold(Vec::new(), split.model(&shipped)?, &baselines));
@@ -80,9 +83,7 @@ fn measure(models: &Path, kept: Option<Record>) -> Result<Record> {
 }
 
 /// What needs a training, a fold each.
-fn trained(data: &Data, epochs: usize) -> Result<Vec<Fold>> {
-    say("scoring: the baselines, on the days with synthetic faults too");
-    let baselines = scores::baselines(&data.all().collect::<Vec<_>>());
+fn trained(data: &Data, epochs: usize, baselines: &[(&str, Scored)]) -> Result<Vec<Fold>> {
     let mut folds = Vec::new();
     for trial in trials(data) {
         let names: Vec<&str> = trial.splits.iter().map(|split| split.name.as_str()).collect();
@@ -90,7 +91,7 @@ fn trained(data: &Data, epochs: usize) -> Result<Vec<Fold>> {
         let networks = trial.networks(epochs);
         for split in &trial.splits {
             say(&format!("judging: {}", split.name));
-            folds.push(split.fold(networks.streaming.losses.clone(), split.networks(&networks)?, &baselines));
+            folds.push(split.fold(networks.streaming.losses.clone(), split.networks(&networks)?, baselines));
         }
     }
     Ok(folds)

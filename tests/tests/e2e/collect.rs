@@ -8,6 +8,7 @@ use guard_tests::cluster::Cluster;
 use guard_tests::person::{Answer, Person};
 use guard_tests::process::Service;
 use guard_tests::{load, wait};
+use nix::sys::signal::Signal;
 
 fn collect(person: &Person, words: &[&str]) -> Result<Answer> {
     person.guard(&[&["collect", "-n", load::NAMESPACE, "--interval=2s"], words].concat())
@@ -26,7 +27,8 @@ fn collect_until_asked(person: &Person, recording: &Path) -> Result<()> {
     wait::until("the first tick", Duration::from_mins(1), || {
         Ok(std::fs::read_to_string(&log)?.contains("^C ends it").then_some(()))
     })?;
-    collecting.end(Duration::from_secs(10))
+    collecting.check()?;
+    collecting.end(Signal::SIGTERM, Duration::from_secs(10))
 }
 
 pub(crate) fn metrics_are_collected_and_analyzed(cluster: &mut Cluster) -> Result<()> {

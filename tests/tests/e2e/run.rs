@@ -6,8 +6,7 @@ use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::{Cluster, WORK_IMAGE};
 use guard_tests::process::Service;
 use guard_tests::wait;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 const NAMESPACE: &str = "together";
@@ -72,9 +71,7 @@ pub(crate) fn run_finds_a_crash_loop_and_changes_nothing(cluster: &mut Cluster) 
         }
     })?;
 
-    let pid = Pid::from_raw(i32::try_from(run.pid()).context("a process id")?);
-    kill(pid, Signal::SIGTERM)?;
-    wait::until("the end of run", Duration::from_secs(5), || Ok(run.ended()?.then_some(())))?;
+    run.end(Signal::SIGTERM, Duration::from_secs(5))?;
     ensure!(std::fs::read_to_string(&log)?.trim_end().ends_with("ended"), "it did not end by itself");
     admin.kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"])?;
     Ok(())

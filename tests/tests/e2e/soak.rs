@@ -21,6 +21,7 @@ use guard_tests::soak::{NAMESPACE, RECORD, page};
 use guard_tests::suite::note;
 use guard_tests::wait;
 use jiff::Timestamp;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use running::Running;
@@ -140,7 +141,8 @@ fn carried_out(cluster: &Cluster, plan: &Plan) -> Result<Verdict> {
     }
     soak.end()?;
     if let Some(mut recording) = recording {
-        recording.end(Duration::from_secs(30)).context("the recording")?;
+        recording.check().context("the recording ended before the soak")?;
+        recording.end(Signal::SIGTERM, Duration::from_secs(30)).context("the recording")?;
     }
     files.event("end", "whole")?;
     let verdict = judge(&Record::read(&plan.folder)?);
@@ -314,7 +316,7 @@ impl<'a> Soak<'a> {
 
     /// Stops the clock of the schedule until `run` has rows enough to know the pod.
     fn wait_until_learnt(&mut self, fault: &Fault, victim: &Victim) -> Result<()> {
-        if fault.kind.is_told_by_kubernetes() {
+        if self.plan.rows == 0 || fault.kind.is_told_by_kubernetes() {
             return Ok(());
         }
         let (from, what) = (Instant::now(), format!("{} rows of {}", self.plan.rows, victim.pod));

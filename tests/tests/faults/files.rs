@@ -11,11 +11,12 @@ use guard_tests::process::Service;
 use guard_tests::wait;
 use jiff::Timestamp;
 use kubectl_guard::audit::{self, Event, Journal};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::scene::{Exporter, Rounds, Scene, SmallDisk};
+
+const ENDED_WITHIN: Duration = Duration::from_secs(10);
 
 /// So many that a look at all of them is written in several pieces.
 const MANY: usize = 200;
@@ -28,11 +29,6 @@ const REFUSED: &str = "the model has changed and cannot be used";
 pub(crate) fn learnt(report: &Value) -> bool {
     let pods = report["pods"].as_array();
     pods.is_some_and(|pods| !pods.is_empty() && pods.iter().all(|pod| pod["state"] != "learning"))
-}
-
-fn end(service: &mut Service, signal: Signal) -> Result<()> {
-    kill(Pid::from_raw(i32::try_from(service.pid())?), signal)?;
-    wait::until("its end", Duration::from_secs(10), || Ok(service.ended()?.then_some(())))
 }
 
 pub(crate) fn an_exporter_that_is_killed(rounds: &mut Rounds) -> Result<()> {
@@ -54,7 +50,7 @@ pub(crate) fn an_exporter_that_is_killed(rounds: &mut Rounds) -> Result<()> {
 
 impl Exporter {
     fn end(&self, signal: Signal) -> Result<()> {
-        end(&mut self.service.borrow_mut(), signal)
+        self.service.borrow_mut().end(signal, ENDED_WITHIN)
     }
 }
 
@@ -193,7 +189,7 @@ pub(crate) fn a_run_that_is_killed(rounds: &mut Rounds) -> Result<()> {
         let mut service = run(&scene, &folder)?;
         lines = grows(&mut service, &folder, lines)?;
         std::thread::sleep(Rounds::moment(dice, (0, 1100)));
-        end(&mut service, Signal::SIGKILL)?;
+        service.end(Signal::SIGKILL, ENDED_WITHIN)?;
         let now = whole_lines(&folder)?;
         ensure!(now >= lines, "{lines} lines before, {now} after");
         lines = now;
@@ -220,6 +216,6 @@ pub(crate) fn a_full_disk_of_run(rounds: &mut Rounds) -> Result<()> {
         lines = grows(&mut service, &folder, lines)?;
         Ok(())
     })?;
-    end(&mut service, Signal::SIGTERM)?;
+    service.end(Signal::SIGTERM, ENDED_WITHIN)?;
     Ok(())
 }

@@ -8,8 +8,7 @@ use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::Cluster;
 use guard_tests::process::Service;
 use guard_tests::wait;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 const TABLE: &str = "pod_metrics.csv";
@@ -57,8 +56,7 @@ impl<'a> Running<'a> {
 
     /// SIGKILL; its files must be whole, and the next one goes on with them.
     pub(super) fn kill_and_start_again(&mut self) -> Result<()> {
-        kill(Pid::from_raw(i32::try_from(self.pid())?), Signal::SIGKILL)?;
-        wait::until("the end of a killed run", Duration::from_secs(5), || Ok(self.service.ended()?.then_some(())))?;
+        self.service.end(Signal::SIGKILL, Duration::from_secs(5))?;
         whole(&self.folder)?;
         self.service = begin(self.cluster, &self.folder)?;
         Ok(())
@@ -92,7 +90,7 @@ impl<'a> Running<'a> {
 
     /// Ends it as a service is ended; its files must be whole.
     pub(super) fn stop(&mut self) -> Result<()> {
-        self.service.end(Duration::from_secs(6))?;
+        self.service.end(Signal::SIGTERM, Duration::from_secs(6))?;
         whole(&self.folder)
     }
 }
