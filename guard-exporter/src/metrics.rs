@@ -391,7 +391,7 @@ mod tests {
         let mut pod = example().report.pods.remove(1);
         pod.name = format!("churn-{name}");
         pod.features = ["cpu", "memory", "receive", "transmit"]
-            .map(|name| FeatureView { name: name.to_owned(), ..pod.features[0].clone() })
+            .map(|name| FeatureView { name: name.into(), ..pod.features[0].clone() })
             .to_vec();
         pod
     }

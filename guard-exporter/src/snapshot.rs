@@ -103,8 +103,8 @@ pub(crate) fn example() -> Snapshot {
         since: "2026-11-22T13:12:11Z".parse().ok(),
         reasons: vec![Reason { cause: Cause::CrashLoop, score: 0.9375, text: "restarts 5".to_owned() }],
         features: vec![FeatureView {
-            name: "cpu".to_owned(),
-            unit: "cores".to_owned(),
+            name: "cpu".into(),
+            unit: "cores".into(),
             seen: Some(1.5),
             expected_low: Some(0.25),
             expected_high: Some(0.75),

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use guard_model::recording::Tick;
 use guard_model::rules;
 use guard_model::sample::{Measures, PodFacts, PodSample};
-use guard_model::table::Row;
+use guard_model::table::{Number, Row};
 use http::Request as HttpRequest;
 use jiff::Timestamp;
 
@@ -84,7 +84,7 @@ impl<'a> Collector<'a> {
                 look.raw.events = Some(body.into_bytes());
                 for row in &mut look.rows {
                     let count = counts.get(&(row.namespace.clone(), row.pod.clone())).copied().unwrap_or(0.0);
-                    row.set("events_warning_total", Some(count));
+                    row.set(Number::Warnings, Some(count));
                 }
             }
             Err(error) => look.warnings.push(format!("{error}: warning events are not counted")),

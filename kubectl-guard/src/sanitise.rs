@@ -16,6 +16,11 @@ const MARKS_IN_A_ROW: usize = 3;
 /// Foreign text as one line: line breaks and tabs become blanks, what a terminal would obey is dropped, and what is
 /// over [`LINE_COLUMNS`] wide is cut.
 pub fn line(text: &str) -> String {
+    // As nearly all names are.
+    let is_plain = text.len() <= LINE_COLUMNS && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if is_plain {
+        return text.to_owned();
+    }
     fit(&clean(text).replace(['\n', '\t'], " "), LINE_COLUMNS)
 }
 
@@ -206,6 +211,11 @@ mod tests {
             prop_assert!(!one.contains(|c| is_forbidden(c) || c == '\n' || c == '\t' || c.is_control()));
             prop_assert!(width(&one) <= LINE_COLUMNS);
             prop_assert!(!block(&text).contains(is_forbidden));
+        }
+
+        #[test]
+        fn plain_text_is_what_all_of_the_rules_leave_of_it(text in "[ -~]{0,520}") {
+            prop_assert_eq!(line(&text), fit(&clean(&text).replace(['\n', '\t'], " "), LINE_COLUMNS));
         }
 
         #[test]

@@ -217,8 +217,8 @@ pub(crate) fn sanitised(mut report: NodeReport) -> NodeReport {
         }
         pod.reasons.iter_mut().chain(&mut pod.began).for_each(|reason| clean(&mut reason.text));
         for feature in &mut pod.features {
-            clean(&mut feature.name);
-            clean(&mut feature.unit);
+            clean(feature.name.to_mut());
+            clean(feature.unit.to_mut());
         }
         pod.score = pod.score.filter(|score| (0.0..=1.0).contains(score));
     }

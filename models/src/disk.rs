@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::explain::{self, DISK};
-use crate::features::{self, LEARNING, Running};
+use crate::features::{self, LEARNING, Rates, Running};
 use crate::robust;
 
 /// In bytes a second.
@@ -60,7 +60,7 @@ impl Disk {
         let raw = |scaled: f64| (UNIT * scaled.sinh()).max(0.0);
         self.expected = self.running.range().map(|(low, high)| (raw(low), raw(high)));
         let residual = self.running.residual((rate / UNIT).asinh());
-        self.running.learn(residual, interval, self.age, SCALE_FLOOR);
+        self.running.learn(residual, &Rates::after(interval, self.age), SCALE_FLOOR);
         self.age += interval;
         self.probability = if rate < LEAST { 0.0 } else { robust::probability(residual.max(0.0)) };
         self.suspicious = match self.suspicious {

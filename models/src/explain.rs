@@ -62,8 +62,8 @@ pub fn shares(residual: &[f32; SIGNALS], known: &[f32; SIGNALS], forecast: Optio
 /// One line of the table of features.
 pub fn view(feature: usize, seen: f64, expected: Option<(f64, f64)>, share: f64) -> FeatureView {
     FeatureView {
-        name: CAUSES[feature].name().to_owned(),
-        unit: UNITS[feature].to_owned(),
+        name: CAUSES[feature].name().into(),
+        unit: UNITS[feature].into(),
         seen: (!seen.is_nan()).then_some(seen),
         expected_low: expected.map(|range| range.0),
         expected_high: expected.map(|range| range.1),

@@ -144,6 +144,25 @@ pub struct Features {
     pub known: [f32; SIGNALS],
 }
 
+/// How much of a new value each mean takes, once it goes by seconds: the same for all signals of a sample.
+pub(crate) struct Rates {
+    fast: f64,
+    location: f64,
+    scale: f64,
+}
+
+impl Rates {
+    /// Those of a value `interval` seconds after the one before it; `age` seconds were watched until then.
+    pub(crate) fn after(interval: f64, age: f64) -> Rates {
+        let memory = |[short, long]: [f64; 2], seconds: f64| seconds.clamp(short, long);
+        Rates {
+            fast: forget(interval, FAST_SECONDS),
+            location: forget(interval, memory(LOCATION_SECONDS, age)),
+            scale: forget(interval, memory(SCALE_SECONDS, 2.0 * age)),
+        }
+    }
+}
+
 /// What has been learnt of one signal.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Running {
@@ -176,11 +195,12 @@ impl Normaliser {
     /// Call it for fresh samples only. Time that stands still or runs backwards counts as one second.
     pub fn step(&mut self, at: f64, signals: &Signals) -> Features {
         let interval = self.interval(at);
+        let rates = Rates::after(interval, self.age);
         let mut out = Features { input: [0.0; INPUTS], residual: [0.0; SIGNALS], known: [0.0; SIGNALS] };
         for (f, y) in log_values(signals.values).into_iter().enumerate() {
             out.input[4 * SIGNALS + f] = ((self.signals[f].scale / PRIOR_SCALE[f]).ln() / 2.0) as f32;
             if y.is_finite() {
-                self.observe(f, y, interval, &mut out);
+                self.observe(f, y, &rates, &mut out);
             }
         }
         let rest = &mut out.input[6 * SIGNALS..];
@@ -210,13 +230,12 @@ impl Normaliser {
         interval(since)
     }
 
-    fn observe(&mut self, f: usize, y: f64, interval: f64, out: &mut Features) {
-        let age = self.age;
+    fn observe(&mut self, f: usize, y: f64, rates: &Rates, out: &mut Features) {
         let s = &mut self.signals[f];
         let residual = s.residual(y);
         let in_scales = |from: f64, to: f64| ((to - from) / s.scale).clamp(-RESIDUAL_CLIP, RESIDUAL_CLIP);
         let before = s.fast.unwrap_or(y);
-        let fast = before + forget(interval, FAST_SECONDS) * (y - before);
+        let fast = before + rates.fast * (y - before);
         out.input[f] = residual.asinh() as f32;
         out.input[SIGNALS + f] = in_scales(before, y).asinh() as f32;
         out.input[2 * SIGNALS + f] = in_scales(s.location, fast).asinh() as f32;
@@ -225,7 +244,7 @@ impl Normaliser {
         out.residual[f] = residual as f32;
         out.known[f] = 1.0;
         s.fast = Some(fast);
-        s.learn(residual, interval, age, SCALE_FLOOR[f]);
+        s.learn(residual, rates, SCALE_FLOOR[f]);
     }
 
     /// The range, in raw units, in which the next sample of this signal lies in nine of ten cases, by the network's
@@ -287,16 +306,12 @@ impl Running {
         self.seen
     }
 
-    /// Takes the value whose [`Self::residual`] is given, `interval` seconds after the one before; `age` seconds were
-    /// watched before it.
-    pub(crate) fn learn(&mut self, residual: f64, interval: f64, age: f64, floor: f64) {
+    /// Takes the value whose [`Self::residual`] is given.
+    pub(crate) fn learn(&mut self, residual: f64, rates: &Rates, floor: f64) {
         let clipped = residual.clamp(-UPDATE_CLIP, UPDATE_CLIP);
         let early = self.seen < EARLY_SAMPLES;
-        let memory = |[short, long]: [f64; 2], seconds: f64| seconds.clamp(short, long);
-        let location_rate =
-            if early { 1.0 / (self.seen + 1.0) } else { forget(interval, memory(LOCATION_SECONDS, age)) };
-        let scale_rate =
-            if early { 1.0 / (self.seen + PRIOR_SAMPLES) } else { forget(interval, memory(SCALE_SECONDS, 2.0 * age)) };
+        let location_rate = if early { 1.0 / (self.seen + 1.0) } else { rates.location };
+        let scale_rate = if early { 1.0 / (self.seen + PRIOR_SAMPLES) } else { rates.scale };
         self.location += location_rate * self.scale * clipped;
         if self.seen > 2.0 {
             let grown = self.scale * (1.0 + scale_rate * (clipped.abs() / MEAN_ABSOLUTE - 1.0));

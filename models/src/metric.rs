@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::confirm::{Doubt, confirmed};
-use crate::features::{self, LEARNING, Running};
+use crate::features::{self, LEARNING, Rates, Running};
 use crate::robust;
 
 /// Scale of a metric before anything is known of it: a quarter of its value, as with CPU.
@@ -79,7 +79,7 @@ impl Metric {
         let range = self.running.range().map(|(low, high)| (self.raw(low), self.raw(high)));
         self.expected = range.filter(|(low, high)| low.is_finite() && high.is_finite());
         let residual = self.running.residual(self.scaled(value));
-        self.running.learn(residual, interval, self.age, SCALE_FLOOR);
+        self.running.learn(residual, &Rates::after(interval, self.age), SCALE_FLOOR);
         self.age += interval;
         self.probability = robust::probability(residual);
     }
@@ -91,7 +91,7 @@ impl Metric {
         sorted.sort_by(f64::total_cmp);
         let middle = self.scaled(sorted[FIRST / 2]);
         let residual = self.running.residual(middle);
-        self.running.learn(residual, interval, 0.0, SCALE_FLOOR);
+        self.running.learn(residual, &Rates::after(interval, 0.0), SCALE_FLOOR);
         self.age = interval * FIRST as f64;
     }
 

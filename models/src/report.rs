@@ -4,6 +4,8 @@
 //! does not say for unknown; a field is added, with a default, and never given another meaning. [`VERSION`] rises only
 //! with a change that an old reader would misread, such as one more state.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -163,9 +165,9 @@ pub struct PodReport {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FeatureView {
     /// `cpu`, `memory`, `receive`, `transmit`, `disk` where that is measured, or the name of a metric of the user's own.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// `cores`, `bytes`, `bytes_per_second`; empty if it is not known.
-    pub unit: String,
+    pub unit: Cow<'static, str>,
     /// The value of this tick; `None` if it was not measured.
     pub seen: Option<f64>,
     /// Lower end of what nine of ten samples of this pod would show.

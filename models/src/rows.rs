@@ -11,19 +11,18 @@ use jiff::Timestamp;
 
 use crate::rules;
 use crate::sample::PodSample;
-use crate::table::Row;
+use crate::table::{Number, Row};
 
 /// Over a longer pause a rate would be the mean of what nobody watched.
 const MAX_PAUSE_SECONDS: f64 = 900.0;
 /// A total that is not in every row (cadvisor is read once a minute) holds for so long.
 const HOLDS_SECONDS: f64 = 180.0;
 /// Columns whose sum a second is the rate of dropped packets.
-const DROPS: [&str; 2] = ["network_receive_dropped_total", "network_transmit_dropped_total"];
+const DROPS: [Number; 2] = [Number::ReceiveDrops, Number::SendDrops];
 /// The same of network errors.
-const ERRORS: [&str; 2] = ["network_receive_errors_total", "network_transmit_errors_total"];
+const ERRORS: [Number; 2] = [Number::ReceiveErrors, Number::SendErrors];
 /// The same of disk traffic, in bytes.
-const DISK: [&str; 2] = ["fs_reads_total", "fs_writes_total"];
-const OOM_EVENTS: &str = "oom_events_total";
+const DISK: [Number; 2] = [Number::DiskRead, Number::DiskWritten];
 /// How Prometheus' conventions name what only grows: a custom column of such a name is looked at by its rate.
 const TOTAL: &str = "_total";
 
@@ -76,8 +75,8 @@ impl Rows {
     pub fn sample(&mut self, row: &Row) -> Option<PodSample> {
         let mut sample = row.sample();
         let at = rules::seconds(row.at);
-        let total = |columns: &[&str]| {
-            let sum = columns.iter().filter_map(|column| row.number(column)).reduce(|a, b| a + b);
+        let total = |columns: &[Number]| {
+            let sum = columns.iter().filter_map(|column| row.number(*column)).reduce(|a, b| a + b);
             sum.map(|value| Total { at, value, grown: None })
         };
         let mut now = Before {
@@ -90,12 +89,12 @@ impl Rows {
             drops: total(&DROPS),
             errors: total(&ERRORS),
             disk: total(&DISK),
-            oom_events: total(&[OOM_EVENTS]),
+            oom_events: total(&[Number::OomEvents]),
             totals: Vec::new(),
         };
-        for (name, value) in row.custom() {
+        for (name, value) in row.own() {
             let into = if name.ends_with(TOTAL) { &mut now.totals } else { &mut sample.metrics };
-            into.push((Arc::clone(name), value));
+            into.push((Arc::clone(name), *value));
         }
         let key = (row.namespace.clone(), row.pod.clone());
         if let Some(before) = self.pods.get(&key) {

@@ -113,13 +113,14 @@ impl Scorer {
 
     fn meet(&mut self, samples: &[PodSample], now: f64) {
         for sample in samples {
-            if !self.series.contains_key(&sample.facts.uid) {
-                let baseline = key(sample).and_then(|key| self.baselines.get(&key));
-                self.series.insert(sample.facts.uid.clone(), Series::new(sample, baseline));
-            }
             if let Some(series) = self.series.get_mut(&sample.facts.uid) {
                 series.observe(now, sample);
+                continue;
             }
+            let baseline = key(sample).and_then(|key| self.baselines.get(&key));
+            let mut series = Series::new(sample, baseline);
+            series.observe(now, sample);
+            self.series.insert(sample.facts.uid.clone(), series);
         }
     }
 
@@ -173,8 +174,11 @@ impl Scorer {
         let stale_after = self.settings.stale_after();
         let line = facts.opt_out.threshold.unwrap_or(self.settings.threshold);
         let seconds = rules::seconds(now);
-        // `meet` has made an entry for every sample of this tick.
-        let series = self.series.entry(facts.uid.clone()).or_insert_with(|| Series::new(sample, None));
+        let series = match self.series.get_mut(&facts.uid) {
+            Some(met) => met,
+            // `meet` has made an entry for every sample of this tick.
+            None => self.series.entry(facts.uid.clone()).or_insert_with(|| Series::new(sample, None)),
+        };
         let silent = series.last_fresh.is_some_and(|at| seconds - at > stale_after);
         let measured = either_known(series.learnt(), series.suspected_others()).filter(|_| !silent);
         let custom = series.custom();
@@ -342,8 +346,8 @@ fn views(series: &Series) -> Vec<FeatureView> {
     });
     let disk = series.disk.rate.map(|rate| explain::view(DISK, rate, series.disk.expected, of_other(disk)));
     let own = metrics.iter().map(|(name, metric, suspicion)| FeatureView {
-        name: (*name).clone(),
-        unit: String::new(),
+        name: (*name).clone().into(),
+        unit: "".into(),
         seen: Some(metric.value),
         expected_low: metric.expected.map(|range| range.0),
         expected_high: metric.expected.map(|range| range.1),

@@ -309,8 +309,8 @@ fn insight(from: Timestamp, report: &PodReport) -> Insight {
         likely_causes: report.reasons.iter().map(cause).collect(),
         evidence: features
             .map(|feature| Evidence {
-                feature: feature.name.clone(),
-                unit: feature.unit.clone(),
+                feature: feature.name.to_string(),
+                unit: feature.unit.to_string(),
                 seen: feature.seen,
                 expected_low: feature.expected_low,
                 expected_high: feature.expected_high,

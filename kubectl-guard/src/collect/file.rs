@@ -113,7 +113,9 @@ mod tests {
     use super::*;
 
     fn row(pod: &str) -> Row {
-        Row { namespace: "shop".to_owned(), pod: pod.to_owned(), ..Row::default() }
+        let mut row = Row::default();
+        (row.namespace, row.pod) = ("shop".to_owned(), pod.to_owned());
+        row
     }
 
     #[test]

@@ -9,7 +9,7 @@ use guard_model::rules;
 use guard_model::sample::{Measures, PodFacts};
 use guard_model::sampler::Sampler;
 use guard_model::summary::{self, Summary};
-use guard_model::table::Row;
+use guard_model::table::{Number, Row};
 use jiff::Timestamp;
 
 use super::{Look, encoded, get, row};
@@ -113,15 +113,15 @@ impl Kubelets {
 /// shown again would look like one that does not grow.
 fn totals(row: &mut Row, uid: &str, summary: &Summary, cadvisor: Option<&Cadvisor>) {
     let network = summary.pods.iter().find(|pod| pod.uid == uid).and_then(|pod| pod.network);
-    row.set("network_receive_errors_total", network.and_then(|network| network.receive_errors));
-    row.set("network_transmit_errors_total", network.and_then(|network| network.transmit_errors));
+    row.set(Number::ReceiveErrors, network.and_then(|network| network.receive_errors));
+    row.set(Number::SendErrors, network.and_then(|network| network.transmit_errors));
     let named = |read: &Cadvisor| read.pods.get(&(row.namespace.clone(), row.pod.clone())).copied();
     let Some(counts) = cadvisor.and_then(named) else { return };
-    row.set("network_receive_dropped_total", counts.receive_drops.map(|count| count.value));
-    row.set("network_transmit_dropped_total", counts.transmit_drops.map(|count| count.value));
-    row.set("fs_reads_total", counts.disk_read.map(|count| count.value));
-    row.set("fs_writes_total", counts.disk_written.map(|count| count.value));
-    row.set("oom_events_total", counts.oom_events.map(|count| count.value));
+    row.set(Number::ReceiveDrops, counts.receive_drops.map(|count| count.value));
+    row.set(Number::SendDrops, counts.transmit_drops.map(|count| count.value));
+    row.set(Number::DiskRead, counts.disk_read.map(|count| count.value));
+    row.set(Number::DiskWritten, counts.disk_written.map(|count| count.value));
+    row.set(Number::OomEvents, counts.oom_events.map(|count| count.value));
 }
 
 async fn read(connection: &Connection, node: String, with_cadvisor: bool) -> (String, Result<NodeFiles, Error>) {

@@ -91,14 +91,14 @@ impl Own {
                 let Some(&place) = places.get(&(namespace.to_owned(), pod.to_owned())) else { continue };
                 found = true;
                 // Two series of a pod are one number only if somebody says how.
-                if rows[place].number(&metric.column).is_some() {
+                if rows[place].own_number(&metric.column).is_some() {
                     warnings.push(format!(
                         "{} has several series of {namespace}/{pod}, and the first is taken: sum by (namespace, pod) makes one of them",
                         metric.column
                     ));
                     break;
                 }
-                rows[place].set(&metric.column, series.value());
+                rows[place].set_own(&metric.column, series.value());
             }
             if !found {
                 warnings.push(format!(
@@ -156,6 +156,10 @@ mod tests {
         (rows, warnings, asked)
     }
 
+    fn own(row: &Row) -> Vec<(&str, f64)> {
+        row.own().iter().map(|(name, value)| (&**name, *value)).collect()
+    }
+
     #[tokio::test]
     async fn each_metric_becomes_a_column_of_the_pods_that_have_it() {
         let metrics = ["queue_length", "slow=max by (namespace, pod) (latency_seconds)"];
@@ -164,8 +168,8 @@ mod tests {
             _ => vector(&[("mail", "0.25")]),
         })
         .await;
-        assert_eq!(rows[0].custom().map(|(name, value)| (&**name, value)).collect::<Vec<_>>(), [("queue_length", 7.0)]);
-        assert_eq!(rows[1].custom().map(|(name, value)| (&**name, value)).collect::<Vec<_>>(), [("slow", 0.25)]);
+        assert_eq!(own(&rows[0]), [("queue_length", 7.0)]);
+        assert_eq!(own(&rows[1]), [("slow", 0.25)]);
         assert_eq!(warnings, Vec::<String>::new());
         assert_eq!(
             asked,
@@ -183,7 +187,7 @@ mod tests {
             _ => vector(&[("gone", "1")]),
         })
         .await;
-        assert_eq!(rows[0].number("a"), Some(7.0));
+        assert_eq!(rows[0].own_number("a"), Some(7.0));
         insta::assert_snapshot!(warnings.join("\n"));
     }
 

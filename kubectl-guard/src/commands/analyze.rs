@@ -26,6 +26,7 @@ use crate::flags::duration;
 use crate::model::DetectorFlags;
 use crate::render::{self, Style};
 use crate::sanitise;
+use crate::signals::Ends;
 
 /// What a tick of a recording stands for; a table's rows say it themselves.
 const INTERVAL_SECONDS: f64 = 10.0;
@@ -181,6 +182,7 @@ impl Run<'_> {
 
     /// Reads the table to its end, again and again.
     async fn follow(mut self, detector: Detector) -> Result<Exit, Error> {
+        let mut ends = Ends::listen()?;
         let mut tail = Tail::open(&self.path).map_err(|source| unreadable(&self.path, source))?;
         let mut table = Table::new(self.settings, Some(detector));
         let mut lines = self.lines()?;
@@ -201,9 +203,9 @@ impl Run<'_> {
             }
             tokio::select! {
                 () = tokio::time::sleep(self.args.watch_interval) => {}
-                _ = tokio::signal::ctrl_c() => {
-                    self.finish(table.counts())?;
-                    return Ok(Exit::Interrupted);
+                end = ends.next() => {
+                    let exit = self.finish(table.counts())?;
+                    return Ok(if end == Exit::Done { exit } else { end });
                 }
             }
         }

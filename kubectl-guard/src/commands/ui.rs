@@ -20,6 +20,7 @@ use crate::flags::{KubeFlags, Selection, SinkFlags, SourceFlags};
 use crate::pods;
 use crate::rows;
 use crate::scores::Source;
+use crate::signals::Ends;
 use crate::ui::approvals::Approvals;
 use crate::ui::door::Door;
 use crate::ui::look::Look;
@@ -61,11 +62,12 @@ fn loopback(text: &str) -> Result<Ipv4Addr, String> {
     }
 }
 
-/// Serves the dashboard until ^C.
+/// Serves the dashboard until ^C or SIGTERM.
 ///
 /// # Errors
 /// If the port is taken, or the first look at the cluster fails.
 pub async fn run(args: &UiArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
+    let mut ends = Ends::listen()?;
     let door = Door::open(args.address, args.port).await?;
     let cluster = if args.demo { None } else { Some(Cluster::open(args, kube)?) };
     let first = match &cluster {
@@ -91,21 +93,21 @@ pub async fn run(args: &UiArgs, kube: &KubeFlags, console: &Console) -> Result<E
     tokio::select! {
         () = door.serve(pages) => {}
         () = refresh(cluster.as_ref(), console, &shown, &queue) => {}
-        _ = tokio::signal::ctrl_c() => {}
+        _ = ends.next() => {}
     }
-    see_to_its_end(&turns, console).await;
+    see_to_its_end(&turns, &mut ends, console).await;
     Ok(Exit::Done)
 }
 
 /// A plan that is being carried out gets a moment more: a write is under way, or its outcome is not recorded yet.
-async fn see_to_its_end(turns: &Turns, console: &Console) {
+async fn see_to_its_end(turns: &Turns, ends: &mut Ends, console: &Console) {
     if let Some(what) = turns.now() {
         console.note(&format!("{what} is being carried out; ^C again ends at once"));
     }
     tokio::select! {
         () = turns.over() => {}
         () = tokio::time::sleep(GRACE) => {}
-        _ = tokio::signal::ctrl_c() => {}
+        _ = ends.next() => {}
     }
     if let Some(words) = turns.left() {
         console.warn(&words);

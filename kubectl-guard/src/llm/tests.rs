@@ -36,8 +36,8 @@ fn everywhere(text: &str) -> (Row, Detail) {
     row.note = Some(own());
     row.labels = [(own(), own())].into();
     let view = |name: &str, unit: &str| FeatureView {
-        name: name.into(),
-        unit: unit.into(),
+        name: name.to_owned().into(),
+        unit: unit.to_owned().into(),
         seen: Some(2_202_010.0),
         expected_low: Some(40_000.0),
         expected_high: None,

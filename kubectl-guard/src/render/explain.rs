@@ -149,7 +149,7 @@ fn features(features: &[FeatureView], style: Style) -> String {
     let lines: Vec<Vec<String>> = features
         .iter()
         .map(|feature| {
-            let show = |value: f64| match feature.unit.as_str() {
+            let show = |value: f64| match &*feature.unit {
                 "cores" => words::cores(value),
                 "bytes" => words::bytes(value),
                 "bytes_per_second" => words::rate(value),
@@ -160,7 +160,7 @@ fn features(features: &[FeatureView], style: Style) -> String {
                 _ => "-".to_owned(),
             };
             let seen = feature.seen.map_or_else(|| "-".to_owned(), show);
-            let mut line = vec![feature.name.clone(), seen, expected];
+            let mut line = vec![feature.name.to_string(), seen, expected];
             line.extend(shared.then(|| words::percent(feature.share)));
             line
         })
@@ -230,7 +230,7 @@ mod tests {
             receive: None,
             transmit: None,
         };
-        let view = |name: &str, unit: &str, seen, share| FeatureView {
+        let view = |name: &'static str, unit: &'static str, seen, share| FeatureView {
             name: name.into(),
             unit: unit.into(),
             seen,

@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 
 mod agents;
 mod api;
+mod ends;
 mod explain;
 mod names;
 mod notices;

@@ -117,7 +117,7 @@ fn a_metric_of_ones_own_is_scored_named_and_shown() {
     let found = after.iter().find(|r| r.state == State::Anomalous).expect("found within four samples");
     assert_eq!(found.reasons[0].cause, Cause::Metric, "{:?}", found.reasons);
     assert!(found.reasons[0].text.starts_with("queue_length 400, expected "), "{}", found.reasons[0].text);
-    let names: Vec<&str> = found.features.iter().map(|view| view.name.as_str()).collect();
+    let names: Vec<&str> = found.features.iter().map(|view| &*view.name).collect();
     assert_eq!(names, ["cpu", "memory", "receive", "transmit", "errors_total", "queue_length"]);
     assert!(found.features[5].share > 0.5, "{:?}", found.features);
     let whole: f64 = found.features.iter().map(|view| view.share).sum();

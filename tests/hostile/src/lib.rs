@@ -12,7 +12,7 @@ use guard_model::mute::{self, Mute};
 use guard_model::recording::RecordingError;
 use guard_model::report::NodeReport;
 use guard_model::rows::Rows;
-use guard_model::table::{Reader, Writer};
+use guard_model::table::{Number, Reader, Writer};
 use guard_model::{pod, quantity, summary};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
@@ -74,8 +74,9 @@ pub fn table(bytes: &[u8]) {
     let Ok(reader) = Reader::new(bytes) else { return };
     let mut rows = Rows::default();
     for row in reader.map_while(Result::ok) {
-        assert!(row.numbers.values().all(|number| number.is_finite()), "{row:?}");
-        let own: Vec<&str> = row.custom().map(|(name, _)| &**name).collect();
+        let known = Number::ALL.into_iter().filter_map(|column| row.number(column));
+        assert!(known.chain(row.own().iter().map(|(_, value)| *value)).all(f64::is_finite), "{row:?}");
+        let own: Vec<&str> = row.own().iter().map(|(name, _)| &**name).collect();
         let mut written = Vec::new();
         let mut writer = Writer::new(&mut written, &own).expect("memory takes every write");
         writer.write(&row).and_then(|()| writer.flush()).expect("memory takes every write");

@@ -1,0 +1,30 @@
+//! What else goes on until it is told to end: `analyze --follow` and `ui`.
+
+use super::*;
+
+#[test]
+fn a_table_that_is_followed_is_finished_when_a_signal_comes() {
+    for (signal, code) in [(Signal::SIGTERM, 0), (Signal::SIGINT, 130)] {
+        let folder = folder_with_table(&rows(0..3, -1));
+        let follow = ["analyze", "--follow", "--watch-interval=1s", "--scores=scores.csv"];
+        let mut run = Run::start(&folder, &follow);
+        run.until("insights", |run| run.insights().filter(|insights| insights["pods_watched"] == 1));
+        append(&run.path("pod_metrics.csv"), &rows(3..4, 3));
+        run.until("the insight", |run| run.insights().filter(|insights| insights["pods"][0].is_object()));
+        run.send(signal);
+        assert_eq!(run.ended().code(), Some(code), "{}", run.stderr());
+        assert!(run.stderr().ends_with("1 pod misbehaved of 1 watched, 4 rows\n"), "{}", run.stderr());
+        assert_eq!(fs::read_to_string(run.path("scores.csv")).unwrap().lines().count(), 5);
+    }
+}
+
+#[test]
+fn a_dashboard_ends_when_a_signal_comes() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = Run::start(&folder, &["ui", "--demo", "--port=0"]);
+        run.until_logged("^C ends the dashboard");
+        run.send(signal);
+        assert_eq!(run.ended().code(), Some(0), "{}", run.stderr());
+    }
+}
