@@ -32,6 +32,7 @@ pub use text::{cost, show};
 use std::time::Duration;
 
 use crate::connect::Environment;
+use crate::plan::ActionKind;
 
 /// What one answer may cost.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +56,18 @@ pub async fn ask(
 ) -> Result<(Answer, Reply), LlmError> {
     let request = prompt::request(case, &endpoint.model, budget.tokens);
     answered(endpoint, &request, budget, environment, |text| answer::parse(text, &case.actions, names)).await
+}
+
+/// What comes of the bytes of a whole answer to a case that offered these actions: the way that each answer goes, without the
+/// network before it.
+///
+/// # Errors
+/// If they are no such answer.
+pub fn read(bytes: &[u8], offered: &[ActionKind], names: &Pseudonyms) -> Result<Answer, LlmError> {
+    let mut stream = stream::Stream::default();
+    let read = stream.push(bytes).and_then(|_| stream.finish());
+    read.map_err(|broken| broken.said_by("the file"))?;
+    answer::parse(&stream.text, offered, names)
 }
 
 /// Asks which incidents belong together, or takes what was answered to the same question before.

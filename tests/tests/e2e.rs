@@ -15,6 +15,8 @@ use guard_tests::world::{self, Place};
 mod again;
 #[path = "e2e/alerts.rs"]
 mod alerts;
+#[path = "e2e/churn.rs"]
+mod churn;
 #[path = "e2e/cluster.rs"]
 mod cluster;
 #[path = "e2e/collect.rs"]
@@ -205,6 +207,7 @@ const FAULTS: &[Test<Cluster>] = &[
     ("a_kubelet_restarts", Own, survivals::a_kubelet_restarts),
     ("a_container_runtime_restarts", Own, survivals::a_container_runtime_restarts),
     ("a_node_loses_its_power", Own, survivals::a_node_loses_its_power),
+    ("all_pods_of_a_node_are_replaced", Own, churn::all_pods_of_a_node_are_replaced),
 ];
 
 fn main() -> Result<ExitCode> {

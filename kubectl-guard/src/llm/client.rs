@@ -91,16 +91,13 @@ async fn attempt(endpoint: &Endpoint, client: &Client, request: &str, tokens: u3
     }
     let mut body = response.into_body();
     let mut stream = Stream::default();
-    let broken = |broken| match broken {
-        Broken::TooLarge => LlmError::OverBudget { server: server(), what: "its bytes".into() },
-        Broken::Strange(problem) => LlmError::NotAnAnswer { problem: sanitise::line(&problem) },
-    };
+    let broken = |broken: Broken| Failure::Final(broken.said_by(&server()));
     while let Some(frame) = body.frame().await {
         // What has begun is not asked for again: it would be paid for twice.
         let frame =
             frame.map_err(|error| Failure::Final(unreachable(format!("it breaks off: {}", innermost(&error)))))?;
         let Ok(bytes) = frame.into_data() else { continue };
-        let done = stream.push(&bytes).map_err(|error| Failure::Final(broken(error)))?;
+        let done = stream.push(&bytes).map_err(broken)?;
         if stream.pieces > tokens.saturating_mul(2) {
             return Err(Failure::Final(LlmError::OverBudget {
                 server: server(),
@@ -111,7 +108,7 @@ async fn attempt(endpoint: &Endpoint, client: &Client, request: &str, tokens: u3
             return Ok(stream);
         }
     }
-    stream.finish().map_err(|error| Failure::Final(broken(error)))?;
+    stream.finish().map_err(broken)?;
     Ok(stream)
 }
 

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::LlmError;
+use crate::sanitise;
+
 /// Bytes of an answer; ten times what the largest budget of tokens needs.
 const MAX_BYTES: usize = 1 << 20;
 
@@ -36,6 +39,16 @@ pub(super) enum Broken {
     TooLarge,
     /// A line of it is none of a chat completion.
     Strange(String),
+}
+
+impl Broken {
+    /// The error that it is, if this server sent it.
+    pub(super) fn said_by(self, server: &str) -> LlmError {
+        match self {
+            Broken::TooLarge => LlmError::OverBudget { server: server.to_owned(), what: "its bytes".into() },
+            Broken::Strange(problem) => LlmError::NotAnAnswer { problem: sanitise::line(&problem) },
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -16,7 +16,8 @@ use guard_model::table::{Number, Reader, Writer};
 use guard_model::{pod, quantity, summary};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
-use kubectl_guard::plan::PlanFile;
+use kubectl_guard::llm::{self, Pseudonyms};
+use kubectl_guard::plan::{ActionKind, PlanFile};
 use kubectl_guard::{audit, config, events, sanitise};
 
 /// The beginning of each recording is enough.
@@ -153,6 +154,27 @@ pub fn journal(bytes: &[u8]) {
     std::fs::write(journal.path(), bytes).expect("room for a small file");
     if let Ok(lines) = journal.read() {
         let _shown = (audit::entries(&lines), kubectl_guard::incidents::fixes(&lines));
+    }
+}
+
+/// An answer of a language model, with the server's frame around it: it chooses nothing that was not offered, and what it says
+/// can be shown.
+///
+/// # Panics
+/// If it does, or cannot.
+pub fn answer(bytes: &[u8]) {
+    let offered = [ActionKind::Restart, ActionKind::Cordon];
+    match llm::read(bytes, &offered, &Pseudonyms::at(None)) {
+        Ok(answer) => {
+            assert!(answer.action.is_none_or(|action| offered.contains(&action)), "{answer:?}");
+            assert!((0.0..=1.0).contains(&answer.confidence), "{answer:?}");
+            let mut said = answer.checks.iter().chain([&answer.root_cause, &answer.explanation]);
+            assert!(
+                said.all(|words| !words.chars().any(sanitise::is_forbidden) && !words.contains('\n')),
+                "{answer:?}"
+            );
+        }
+        Err(error) => assert!(!error.to_string().chars().any(sanitise::is_forbidden), "{error}"),
     }
 }
 

@@ -171,6 +171,11 @@ fn a_journal() {
 }
 
 #[test]
+fn an_answer_of_a_language_model() {
+    each(&[include_bytes!("answer.sse")], BENT, guard_hostile::answer);
+}
+
+#[test]
 fn whatever_a_terminal_is_shown() {
     let seeds: [&[u8]; 3] =
         [b"a pod \x1b[31mred\x1b[0m name", "\u{202e}evil\u{2066}\u{200d}".as_bytes(), b"tab\tand\nline"];
