@@ -6,17 +6,20 @@ built=$1 tick=$2
 work=$(mktemp -d)
 trap 'kill ${node_exporter:-} ${fleet_kubelets:-} ${fleet_prometheus:-} ${fleet_httpd:-} 2>/dev/null || true; rm -rf "$work"' EXIT
 
-# seconds COMMAND...: the median of 11 runs.
-seconds() {
-  local i start
-  for ((i = 0; i < 11; i++)); do
-    start=$EPOCHREALTIME
-    "$@" >/dev/null 2>&1
-    echo "$start $EPOCHREALTIME"
-  done | awk '{printf "%.3f\n", $2 - $1}' | sort -n | sed -n 6p
-}
 # once COMMAND...: seconds of one run.
 once() { local start=$EPOCHREALTIME; "$@" >/dev/null 2>&1; echo "$start $EPOCHREALTIME" | awk '{printf "%.3f\n", $2 - $1}'; }
+median() { sort -n | sed -n 6p; }
+# seconds COMMAND...: the median of 11 runs.
+seconds() { for _ in $(seq 11); do once "$@"; done | median; }
+# beside COMMAND... -- COMMAND...: the medians of both into $ours and $theirs, from runs in turns: whatever else the machine does
+# meanwhile, it does to both.
+beside() {
+  local one=() pairs
+  while [ "$1" != -- ]; do one+=("$1"); shift; done
+  shift
+  pairs=$(for _ in $(seq 11); do echo "$(once "${one[@]}") $(once "$@")"; done)
+  ours=$(cut -d' ' -f1 <<<"$pairs" | median) theirs=$(cut -d' ' -f2 <<<"$pairs" | median)
+}
 # memory COMMAND...: the most that it had in RAM, in MiB.
 memory() { /usr/bin/time -f '%M' -o "$work/memory" "$@" >/dev/null 2>&1; awk '{printf "%.1f", $1 / 1024}' "$work/memory"; }
 mebibytes() { awk '{printf "%.1f", $1 / 1048576}'; }
@@ -36,7 +39,7 @@ row() { printf '| %s | %s | %s | %s |\n' "$@"; }
 
 cat <<HEAD
 \`tests/run --figures\`: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, Linux $(uname -r); kubectl guard
-$(kubectl-guard version --client | awk '{print $2; exit}'), Kubernetes $(kubectl version --client | awk 'NR == 1 {print $3}'), $(prometheus-node-exporter --version 2>&1 | awk 'NR == 1 {sub(",", ""); print $1, $3}'). Profile \`dist\`; times are medians of 11 runs.
+$(kubectl-guard version --client | awk '{print $2; exit}'), Kubernetes $(kubectl version --client | awk 'NR == 1 {print $3}'), $(prometheus-node-exporter --version 2>&1 | awk 'NR == 1 {sub(",", ""); print $1, $3}'). Profile \`dist\`; times are medians of 11 runs, in turns with what stands beside them.
 
 | what | kubectl guard | beside it | how |
 | --- | --- | --- | --- |
@@ -62,11 +65,14 @@ kill "$node_exporter"; node_exporter=''
 kubectl guard install --image guard.test/guard-exporter:test --image-pull-policy Never --kubelet-insecure-tls >/dev/null
 # Their first samples are there.
 until kubectl guard status -A --all -o json | grep -q '"state": "learning"'; do sleep 1; done
-row '`status -A`, 2 nodes' "$(seconds kubectl-guard status -A) s, $(memory kubectl-guard status -A) MiB" \
-  "$(seconds kubectl get pods -A) s, $(memory kubectl get pods -A) MiB" '`kubectl get pods -A`; the plugin without kubectl before it'
-row '`kubectl guard status -A`' "$(seconds kubectl guard status -A) s" "$(seconds kubectl get pods -A) s" '`kubectl get pods -A`'
-row '`version --client`' "$(seconds kubectl-guard version --client) s, $(memory kubectl-guard version --client) MiB" \
-  "$(seconds kubectl version --client) s, $(memory kubectl version --client) MiB" '`kubectl version --client`'
+beside kubectl-guard status -A -- kubectl get pods -A
+row '`status -A`, 2 nodes' "$ours s, $(memory kubectl-guard status -A) MiB" "$theirs s, $(memory kubectl get pods -A) MiB" \
+  '`kubectl get pods -A`; the plugin without kubectl before it'
+beside kubectl guard status -A -- kubectl get pods -A
+row '`kubectl guard status -A`' "$ours s" "$theirs s" '`kubectl get pods -A`'
+beside kubectl-guard version --client -- kubectl version --client
+row '`version --client`' "$ours s, $(memory kubectl-guard version --client) MiB" \
+  "$theirs s, $(memory kubectl version --client) MiB" '`kubectl version --client`'
 row '`demo`' "$(seconds kubectl-guard demo) s" '-' '-'
 for pid in $(pgrep -x guard-exporter); do
   row 'an exporter in the cluster, resident' "$(resident "$pid") MiB" '-' '`/proc`'

@@ -7,6 +7,16 @@ use anyhow::{Context, Result};
 /// The page.
 pub const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/FIGURES.md");
 
+/// What a test holds without a count: what, the test, and its file from the root of the repository.
+pub type Held = (&'static str, &'static str, &'static str);
+
+/// A table of them, in Markdown.
+pub fn held(what: &str, tests: &[Held]) -> String {
+    let mut text = format!("\nHeld by a test each, without a count:\n\n| {what} | test |\n| --- | --- |\n");
+    text.extend(tests.iter().map(|(what, test, file)| format!("| {what} | [{test}](../{file}) |\n")));
+    text
+}
+
 /// Puts a section in the place of the one that was there.
 ///
 /// # Errors
@@ -28,6 +38,15 @@ fn replaced(page: &str, section: &str, text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_test_that_is_named_is_there() {
+        let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        for (_, test, file) in crate::survival::HELD.iter().chain(&crate::fuzzing::HELD) {
+            let text = fs::read_to_string(root.join(file)).unwrap();
+            assert!(text.contains(&format!("fn {test}(")), "{file}: {test}");
+        }
+    }
 
     #[test]
     fn a_section_is_exchanged_and_the_rest_stays() {

@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod customers;
 pub mod dashboards;
 pub mod figures;
+pub mod fuzzing;
 pub mod hear;
 pub mod http;
 pub mod image;

@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 
+use crate::figures::{self, Held};
+
 /// A line for each time that a fault was made many times over.
 pub const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/records/faults.csv");
 const TITLES: &str = "date,commit,fault,where,tried,survived,lost,seconds,what must hold";
@@ -15,8 +17,8 @@ const TITLES: &str = "date,commit,fault,where,tried,survived,lost,seconds,what m
 /// So often a fault is made around a process, and of the whole cluster.
 pub const LEAST: [(&str, usize); 2] = [("process", 20), ("cluster", 3)];
 
-/// Faults that tests hold without a count: which, the test, and its file from the root of the repository.
-const HELD: [(&str, &str, &str); 15] = [
+/// Faults that tests hold without a count.
+pub(crate) const HELD: [Held; 15] = [
     ("a journal that cannot be written", "what_cannot_be_written_is_an_error", "kubectl-guard/src/audit/tests.rs"),
     (
         "a journal torn in the middle of a line",
@@ -127,7 +129,7 @@ fn note(survival: &Survival) -> Result<()> {
     let Survival { date, commit, fault, place, tried, survived, lost, seconds, claim } = survival;
     let line = format!("{date},{commit},{fault},{place},{tried},{survived},{lost},{seconds},{claim}\n");
     file.write_all(format!("{titles}{line}").as_bytes())?;
-    crate::figures::set("faults", &section(&record()?))
+    figures::set("faults", &section(&record()?))
 }
 
 /// The latest of each fault, in the order in which they were first made.
@@ -152,9 +154,7 @@ pub fn section(record: &[Survival]) -> String {
     text.extend(latest(record).into_iter().map(|Survival { fault, place, tried, survived, lost, claim, .. }| {
         format!("| {fault} | {place} | {tried} | {survived} | {lost} | {claim} |\n")
     }));
-    text += "\nHeld by a test each, without a count:\n\n| fault | test |\n| --- | --- |\n";
-    text.extend(HELD.iter().map(|(fault, test, file)| format!("| {fault} | [{test}](../{file}) |\n")));
-    text
+    text + &figures::held("fault", &HELD)
 }
 
 /// The record's lines.
@@ -194,16 +194,7 @@ mod tests {
             assert!(survival.tried >= least || survival.fault.contains("pods replaced"), "{survival:?}");
             assert!(survival.lost == 0 && survival.survived == survival.tried, "{survival:?}");
         }
-        let page = std::fs::read_to_string(crate::figures::PAGE).unwrap();
+        let page = std::fs::read_to_string(figures::PAGE).unwrap();
         assert!(record.is_empty() || page.contains(section(&record).trim_end()), "the page tells of another record");
-    }
-
-    #[test]
-    fn every_test_that_is_named_is_there() {
-        let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-        for (_, test, file) in HELD {
-            let text = std::fs::read_to_string(root.join(file)).unwrap();
-            assert!(text.contains(&format!("fn {test}(")), "{file}: {test}");
-        }
     }
 }
