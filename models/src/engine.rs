@@ -453,7 +453,8 @@ mod tests {
             engine.step(1, &[0.0; INPUTS], &mut [0.0; HIDDEN], &mut [0.0; HIDDEN]).unwrap();
             arithmetic()
         });
-        assert!(after < before.mul_f64(1.5), "{after:?} after a step, {before:?} before");
+        // Six times without `leave_wide_registers`; a busy neighbour on the same core makes nearly two.
+        assert!(after < before * 3, "{after:?} after a step, {before:?} before");
     }
 
     #[test]
