@@ -1,6 +1,8 @@
-//! The record of the fuzzers (`fuzz/run`) and its section of `tests/FIGURES.md`: the last long run of each target.
+//! The record of the fuzzers (`fuzz/run`) and its section of `tests/FIGURES.md`: the last run of each target.
 
-use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
 
 use crate::figures::{self, Held};
 
@@ -8,8 +10,7 @@ use crate::figures::{self, Held};
 pub const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/record.csv");
 /// The name of its section.
 pub const SECTION: &str = "fuzz";
-/// So many seconds are a long run.
-const LONG: u64 = 600;
+const TITLES: &str = "date,commit,target,seconds,executions,edges,inputs,findings";
 
 /// Tricks that have a test of their own.
 pub(crate) const HELD: [Held; 10] = [
@@ -62,18 +63,17 @@ pub struct Fuzzed {
     pub findings: u64,
 }
 
-/// The last long run of each target, by name.
+/// The last run of each target, by name.
 ///
 /// # Errors
-/// If the record cannot be read.
+/// If the record cannot be read, or a line of it is none of ours.
 pub fn record() -> Result<Vec<Fuzzed>> {
-    let mut last = std::collections::BTreeMap::new();
-    for line in std::fs::read_to_string(RECORD).context(RECORD)?.lines().skip(1) {
-        let run = read(line).with_context(|| format!("{RECORD}: {line}"))?;
-        if run.seconds >= LONG {
-            last.insert(run.target.clone(), run);
-        }
-    }
+    let text = std::fs::read_to_string(RECORD).context(RECORD)?;
+    let mut lines = text.lines();
+    ensure!(lines.next() == Some(TITLES), "{RECORD} has other titles");
+    let runs = lines.map(|line| read(line).with_context(|| format!("{RECORD}: {line}")));
+    let last: BTreeMap<String, Fuzzed> =
+        runs.map(|run| run.map(|run| (run.target.clone(), run))).collect::<Result<_>>()?;
     Ok(last.into_values().collect())
 }
 
@@ -108,6 +108,23 @@ pub fn section(record: &[Fuzzed]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A shorter run tells little.
+    const LEAST_SECONDS: u64 = 600;
+
+    #[test]
+    fn every_target_was_fuzzed_and_has_no_open_finding() {
+        let record = record().unwrap();
+        let targets = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/fuzz_targets")).unwrap();
+        let targets: Vec<std::path::PathBuf> = targets.map(|entry| entry.unwrap().path()).collect();
+        assert!(!targets.is_empty());
+        for target in targets {
+            let name = target.file_stem().unwrap().to_str().unwrap();
+            let last = record.iter().find(|run| run.target == name).unwrap_or_else(|| panic!("{name} was never run"));
+            assert!(last.seconds >= LEAST_SECONDS && last.executions > 0, "{last:?}");
+            assert_eq!(last.findings, 0, "{name} has a finding that is open: {last:?}");
+        }
+    }
 
     /// `GUARD_BLESS=1 cargo test -p guard-tests` writes the section anew.
     #[test]

@@ -31,7 +31,8 @@ pub(crate) fn all_pods_of_a_node_are_replaced(cluster: &mut Cluster) -> Result<(
     let admin = cluster.admin();
     let crowd = PODS_OF_A_NODE - pods(&admin, &["-A", "--field-selector", &format!("spec.nodeName={NODE}")])?.len();
     gather(&admin, crowd)?;
-    let (pid, began) = (exporter()?, resident(exporter()?)?);
+    let pid = exporter()?;
+    let began = resident(pid)?;
     let mut memory = began;
     let claim = format!(
         "{crowd} pods each time; every new one has its row and no old one has; the same process, of no more than {:.0} % or 1 MiB more memory than with the first {crowd}",
