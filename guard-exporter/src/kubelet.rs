@@ -14,14 +14,19 @@ use hyper::{Request, Response, StatusCode};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tower::ServiceExt;
+use tower::util::MapResponse;
 
 use crate::config::{Config, Trust};
 
+mod batches;
 mod error;
 mod tls;
 
+use batches::Batches;
 pub use error::KubeletError;
 
 /// Path of the figures of every pod, as JSON; needs `get` on `nodes/stats`.
@@ -47,7 +52,8 @@ fn largest(path: &str) -> usize {
     if path == SUMMARY { LARGEST_SUMMARY } else { LARGEST }
 }
 
-type Https = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+type Tcp = MapResponse<HttpConnector, fn(TokioIo<TcpStream>) -> TokioIo<Batches>>;
+type Https = Client<HttpsConnector<Tcp>, Empty<Bytes>>;
 
 /// A client of one kubelet.
 pub struct Kubelet {
@@ -178,12 +184,13 @@ impl Kubelet {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(self.timeout));
+        let batches: fn(TokioIo<TcpStream>) -> TokioIo<Batches> = |tcp| TokioIo::new(Batches::new(tcp.into_inner()));
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(settings)
             .https_only()
             .with_server_name_resolver(FixedServerNameResolver::new(name))
             .enable_http1()
-            .wrap_connector(tcp);
+            .wrap_connector(tcp.map_response(batches));
         Ok(Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
