@@ -35,6 +35,15 @@ impl Ends {
         }
     }
 
+    /// The next one ends the process at once, as it does while nobody listens: once listened for, a signal is never again the
+    /// system's to handle, and a question at a terminal would not be left by ^C.
+    pub fn end_the_process(mut self) {
+        tokio::spawn(async move {
+            self.next().await;
+            std::process::exit(Exit::Interrupted as i32)
+        });
+    }
+
     /// Listens for ^C.
     ///
     /// # Errors

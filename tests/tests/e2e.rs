@@ -159,6 +159,7 @@ const TESTS: &[Test<Cluster>] = &[
         Own,
         nodes::a_pod_that_ignores_sigterm_is_waited_for_or_named,
     ),
+    ("a_drain_that_is_asked_to_end_sends_nothing_more", Any, nodes::a_drain_that_is_asked_to_end_sends_nothing_more),
     (
         "a_drain_of_a_node_that_dies_half_way_is_told_and_gone_on_with",
         Own,

@@ -7,6 +7,8 @@ use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::{Cluster, WORK_IMAGE};
 use guard_tests::person::{Answer, Person};
 use guard_tests::wait;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::fix::{stored, stores_nothing};
@@ -303,6 +305,57 @@ pub(crate) fn a_drain_of_a_node_that_dies_half_way_is_told_and_gone_on_with(clus
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(pods(cluster)?.is_empty());
     clean(cluster)
+}
+
+/// The second pod waits for its budget when the drain is asked to end: it stays, and the first is seen to its end or named. By
+/// SIGTERM nobody is asked; after ^C the node is offered to be uncordoned, and a second ^C leaves that question.
+pub(crate) fn a_drain_that_is_asked_to_end_sends_nothing_more(cluster: &mut Cluster) -> Result<()> {
+    bind(cluster)?;
+    let accepted = ["--delete-emptydir-data", "--allow-pending", "--allow-downtime", "--wait-for-budgets"];
+    let drain = [&["fix", NODE, "--action=drain", SELECTOR, "--timeout=2m"][..], &accepted].concat();
+    for (signal, code) in [(Signal::SIGTERM, 7), (Signal::SIGINT, 130)] {
+        clean(cluster)?;
+        drill(cluster, &json!([]), 2, &[("one-may-go", 1)])?;
+        let person = cluster.person("node-operator");
+        let digest = person.guard(&[&drain[..], &["--dry-run=server"]].concat())?.digest()?.to_owned();
+        // `exec` all the way: the signal reaches the plugin itself.
+        let line = format!("exec kubectl guard {} --approve {digest}", drain.join(" "));
+        let log = cluster.folder().join(format!("drain-{code}.log"));
+        let mut draining = person.command("/usr/bin/script");
+        draining.args(["-qefc", &line]).arg(&log).env("TERM", "xterm").stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut draining = draining.spawn()?;
+        let said = |what: &str| {
+            wait::until(what, Duration::from_secs(60), || {
+                let said = std::fs::read_to_string(&log).unwrap_or_default();
+                Ok(said.contains(what).then_some(said))
+            })
+        };
+        said("1 of 2 pods have gone")?;
+        let plugin = pid_of(&digest)?;
+        kill(plugin, signal)?;
+        said("stopping: no more pods are evicted")?;
+        if signal == Signal::SIGINT {
+            let asked = said("to approve")?;
+            ensure!(!asked.contains("stays cordoned"), "{asked}");
+            kill(plugin, signal)?;
+        }
+        let ended = wait::until("the drain's end", Duration::from_secs(30), || Ok(draining.try_wait()?))?;
+        let said = std::fs::read_to_string(&log)?;
+        assert_eq!(ended.code(), Some(code), "{said}");
+        assert_eq!(said.contains("stays cordoned"), signal == Signal::SIGTERM, "{said}");
+        ensure!(said.contains("stays: ") && said.contains("--resume"), "{said}");
+        assert_eq!(node(cluster)?["spec"]["unschedulable"], true);
+        assert_eq!(pods(cluster)?.len(), 1);
+    }
+    clean(cluster)
+}
+
+/// The plugin that was given this digest.
+fn pid_of(digest: &str) -> Result<Pid> {
+    let found =
+        std::process::Command::new("pgrep").args(["-f", &format!("^[^ ]*kubectl-guard .*{digest}")]).output()?;
+    let found = String::from_utf8(found.stdout)?;
+    Ok(Pid::from_raw(found.trim().parse().with_context(|| format!("the plugin: {found:?}"))?))
 }
 
 /// Each role does its part and no more; a plan says which rule is missing.

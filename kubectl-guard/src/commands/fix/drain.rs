@@ -9,6 +9,7 @@ use kube::Client;
 use tokio::sync::watch;
 
 use super::FixArgs;
+use super::resume::cordoned;
 use super::session::Session;
 use crate::apply::{self, PodEnd, Stage, Until, Witness};
 use crate::approve::ApprovedPlan;
@@ -19,10 +20,31 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::outcome::StepOutcome;
 use crate::plan::{Action, Step};
+use crate::signals::Ends;
+use crate::verify::ScoreSource;
 
-impl<S> Session<'_, S> {
-    /// Evicts, waits, and says what came of it: done only if every pod has gone and none has come.
-    pub(super) async fn drain(&self, args: &FixArgs, approved: &ApprovedPlan) -> Result<Exit, Error> {
+impl<S: ScoreSource> Session<'_, S> {
+    /// Evicts, waits, and says what came of it; unless that is done, the node's cordon is offered to be taken back.
+    pub(super) async fn drain(&mut self, args: &FixArgs, approved: &ApprovedPlan) -> Result<Exit, Error> {
+        let mut ends = Ends::listen()?;
+        let (exit, stopped) = self.empty(args, approved, &mut ends).await?;
+        ends.end_the_process();
+        if exit != Exit::Done
+            && let Some(node) = cordoned(approved.plan())
+        {
+            // Who ends a command by SIGTERM is no person who answers.
+            self.offer_to_uncordon(node, stopped != Some(Exit::Done)).await?;
+        }
+        Ok(exit)
+    }
+
+    /// Done only if every pod has gone and none has come; and the signal, if one stopped it.
+    async fn empty(
+        &self,
+        args: &FixArgs,
+        approved: &ApprovedPlan,
+        ends: &mut Ends,
+    ) -> Result<(Exit, Option<Exit>), Error> {
         let Ok(journal) = &self.journal else { return Err(JournalError::NoPlace.into()) };
         let names: Vec<String> = approved.plan().steps.iter().map(pod).collect();
         let recorder = Recorder {
@@ -37,7 +59,7 @@ impl<S> Session<'_, S> {
             outcomes: Mutex::default(),
         };
         recorder.count(&HashMap::new());
-        let (ends, interrupted) = self.evict(approved, args.timeout, &recorder).await;
+        let (pods, stopped) = self.evict(approved, args.timeout, ends, &recorder).await;
         let outcomes = recorder.end();
         if let Some((_, _, anchor)) = outcomes.last() {
             self.share(&approved.plan().id, anchor).await;
@@ -45,10 +67,10 @@ impl<S> Session<'_, S> {
         for (step, outcome, anchor) in outcomes {
             self.announce(approved, step, &outcome, &anchor).await;
         }
-        self.report(approved, &ends);
+        self.report(approved, &pods);
         let late = self.late(approved).await;
-        if ends.iter().all(|end| *end == PodEnd::Gone) && late.as_ref().is_ok_and(Vec::is_empty) {
-            return Ok(Exit::Done);
+        if pods.iter().all(|end| *end == PodEnd::Gone) && late.as_ref().is_ok_and(Vec::is_empty) {
+            return Ok((Exit::Done, stopped));
         }
         match late {
             Ok(late) if late.is_empty() => {}
@@ -58,20 +80,29 @@ impl<S> Session<'_, S> {
         let id = &approved.plan().id;
         self.console
             .note(&format!("to go on: kubectl guard fix --resume {id}; to leave it: kubectl guard fix --abort {id}"));
-        Ok(if interrupted { Exit::Interrupted } else { Exit::Partial })
+        let exit = if stopped == Some(Exit::Interrupted) { Exit::Interrupted } else { Exit::Partial };
+        Ok((exit, stopped))
     }
 
-    /// Every pod's end, and whether somebody stopped it.
-    async fn evict(&self, approved: &ApprovedPlan, limit: Duration, recorder: &Recorder<'_>) -> (Vec<PodEnd>, bool) {
-        let (stop, stopped) = watch::channel(false);
-        let until = Until::new(limit, stopped);
+    /// Every pod's end, and the signal, if one stopped it.
+    async fn evict(
+        &self,
+        approved: &ApprovedPlan,
+        limit: Duration,
+        signals: &mut Ends,
+        recorder: &Recorder<'_>,
+    ) -> (Vec<PodEnd>, Option<Exit>) {
+        let (stop, heard) = watch::channel(false);
+        let until = Until::new(limit, heard);
+        let mut stopped = None;
         let drain = apply::drain(&self.connection.client, approved, &until, recorder);
         tokio::pin!(drain);
         loop {
             tokio::select! {
-                ends = &mut drain => return (ends, *stop.borrow()),
+                ends = &mut drain => return (ends, stopped),
                 // What is under way is seen to its answer: nothing new is sent.
-                Ok(()) = tokio::signal::ctrl_c(), if !*stop.borrow() => {
+                signal = signals.next(), if stopped.is_none() => {
+                    stopped = Some(signal);
                     self.console.note("stopping: no more pods are evicted");
                     stop.send_replace(true);
                 }

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::announce::Events;
-use super::resume::cordoned;
 use super::share::Shared;
 use super::undo::Undoing;
 use super::{FixArgs, Format};
@@ -294,13 +293,7 @@ impl<S: ScoreSource> Session<'_, S> {
             StepOutcome::NotDone { .. } | StepOutcome::Unknown { .. } => None,
         };
         if approved.plan().is_drain() {
-            let exit = self.drain(args, &approved).await?;
-            if exit != Exit::Done
-                && let Some(node) = cordoned(approved.plan())
-            {
-                self.offer_to_uncordon(node).await?;
-            }
-            return Ok(exit);
+            return self.drain(args, &approved).await;
         }
         let written = (self.now)();
         self.console.note(&format!("{}: done (plan {})", words(approved.plan()), approved.plan().id));
