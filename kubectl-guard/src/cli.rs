@@ -41,7 +41,7 @@ pub enum Command {
     Config(commands::config::ConfigArgs),
     /// Show all of it on a recorded incident; needs no cluster
     Demo(commands::demo::DemoArgs),
-    /// Show the dashboard in a browser on this machine; it changes nothing
+    /// Show the dashboard in a browser on this machine, where plans can be approved too
     Ui(commands::ui::UiArgs),
     /// Propose what may safely be done about a pod or workload, and do it once it is approved
     Fix(Box<commands::fix::FixArgs>),
@@ -124,11 +124,42 @@ pub fn shown_name(program: Option<&OsString>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Args;
+
     use super::*;
+    use crate::flags::source_flags::PrometheusFlags;
+    use crate::flags::{FromSinkFlag, SinkFlags};
+    use crate::llm::LlmArgs;
+    use crate::plan::DrainOptions;
 
     #[test]
     fn the_definition_holds_together() {
         Cli::command().debug_assert();
+    }
+
+    /// A heading that clap takes from a group of flags holds for all flags behind that group too.
+    #[test]
+    fn a_heading_of_the_help_holds_the_flags_of_its_group_and_no_others() {
+        let ids = |command: clap::Command| command.get_arguments().map(|arg| arg.get_id().clone()).collect::<Vec<_>>();
+        let groups = [
+            ("Connection", ids(KubeFlags::augment_args(clap::Command::new("g")))),
+            ("Prometheus", ids(PrometheusFlags::augment_args(clap::Command::new("g")))),
+            ("Shared journal", ids(FromSinkFlag::augment_args(SinkFlags::augment_args(clap::Command::new("g"))))),
+            ("Language model", ids(LlmArgs::augment_args(clap::Command::new("g")))),
+            ("Drain", ids(DrainOptions::augment_args(clap::Command::new("g")))),
+        ];
+        let mut seen = 0;
+        let mut commands = vec![Cli::command()];
+        while let Some(command) = commands.pop() {
+            for arg in command.get_arguments() {
+                let Some(heading) = arg.get_help_heading() else { continue };
+                let (_, ids) = groups.iter().find(|(name, _)| *name == heading).unwrap();
+                assert!(ids.contains(arg.get_id()), "{} of {} is under {heading}", arg.get_id(), command.get_name());
+                seen += 1;
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
+        assert!(seen > 50, "{seen}");
     }
 
     #[test]

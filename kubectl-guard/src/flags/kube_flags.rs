@@ -13,61 +13,62 @@ const CHUNK: u32 = 500;
 
 /// Which cluster, and as whom. No `Debug`: it can hold a token.
 #[derive(Args, Clone, Default)]
-#[command(next_help_heading = HEADING)]
 pub struct KubeFlags {
     /// Namespace to look at; else that of the context
-    #[arg(short, long, global = true, env = "K8S_NAMESPACE", value_name = "NAME")]
+    #[arg(help_heading = HEADING, short, long, global = true, env = "K8S_NAMESPACE", value_name = "NAME")]
     pub namespace: Option<String>,
     /// Kubeconfig file to use instead of $KUBECONFIG or ~/.kube/config
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(help_heading = HEADING, long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig to use
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(help_heading = HEADING, long, global = true, value_name = "NAME")]
     pub context: Option<String>,
     /// Cluster of the kubeconfig to use
-    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    #[arg(help_heading = HEADING, long, global = true, value_name = "NAME", hide_short_help = true)]
     pub cluster: Option<String>,
     /// User of the kubeconfig to use
-    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    #[arg(help_heading = HEADING, long, global = true, value_name = "NAME", hide_short_help = true)]
     pub user: Option<String>,
     /// User to impersonate
-    #[arg(long = "as", global = true, value_name = "USER", hide_short_help = true)]
+    #[arg(help_heading = HEADING, long = "as", global = true, value_name = "USER", hide_short_help = true)]
     pub impersonate: Option<String>,
     /// Group to impersonate; may be repeated
-    #[arg(long = "as-group", global = true, value_name = "GROUP", hide_short_help = true)]
+    #[arg(help_heading = HEADING, long = "as-group", global = true, value_name = "GROUP", hide_short_help = true)]
     pub impersonate_group: Vec<String>,
     /// UID to impersonate
-    #[arg(long = "as-uid", global = true, value_name = "UID", hide_short_help = true)]
+    #[arg(help_heading = HEADING, long = "as-uid", global = true, value_name = "UID", hide_short_help = true)]
     pub impersonate_uid: Option<String>,
     /// Bearer token to authenticate with
-    #[arg(long, global = true, value_name = "TOKEN", hide_short_help = true)]
+    #[arg(help_heading = HEADING, long, global = true, value_name = "TOKEN", hide_short_help = true)]
     pub token: Option<String>,
     /// URL of the API server
-    #[arg(short, long, global = true, value_name = "URL", hide_short_help = true)]
+    #[arg(help_heading = HEADING, short, long, global = true, value_name = "URL", hide_short_help = true)]
     pub server: Option<String>,
     /// Name that the API server's certificate must bear, instead of its host name
-    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    #[arg(help_heading = HEADING, long, global = true, value_name = "NAME", hide_short_help = true)]
     pub tls_server_name: Option<String>,
     /// File with the certificate authorities of the API server
-    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    #[arg(help_heading = HEADING, long, global = true, value_name = "FILE", hide_short_help = true)]
     pub certificate_authority: Option<PathBuf>,
     /// File with the client certificate
-    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    #[arg(help_heading = HEADING, long, global = true, value_name = "FILE", hide_short_help = true)]
     pub client_certificate: Option<PathBuf>,
     /// File with the client certificate's key
-    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    #[arg(help_heading = HEADING, long, global = true, value_name = "FILE", hide_short_help = true)]
     pub client_key: Option<PathBuf>,
     /// Do not verify the API server's certificate: anyone in between can then read and change everything
-    #[arg(long, global = true, hide_short_help = true)]
+    #[arg(help_heading = HEADING, long, global = true, hide_short_help = true)]
     pub insecure_skip_tls_verify: bool,
     /// How long one request may wait for its answer, such as 5s or 1m; 0 waits for ever
+    #[arg(help_heading = HEADING)]
     #[arg(long, global = true, value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
     #[arg(hide_short_help = true)]
     pub request_timeout: Duration,
     /// Ask for uncompressed answers
-    #[arg(long, global = true, hide_short_help = true)]
+    #[arg(help_heading = HEADING, long, global = true, hide_short_help = true)]
     pub disable_compression: bool,
     /// Level of detail; from 6 on, the requests are shown
+    #[arg(help_heading = HEADING)]
     #[arg(short = 'v', long = "v", global = true, value_name = "LEVEL", default_value_t = 0, hide_short_help = true)]
     pub verbosity: u8,
 }

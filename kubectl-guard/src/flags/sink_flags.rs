@@ -5,27 +5,26 @@ use clap::Args;
 use crate::error::Error;
 use crate::sink::Sink;
 
+const HEADING: &str = "Shared journal";
 /// The variable that names the sink for all commands.
 const VARIABLE: &str = "GUARD_JOURNAL_SINK";
 
 /// Where the journal is told as well.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Shared journal")]
 pub struct SinkFlags {
     /// Tell the journal to a ConfigMap as well, such as configmap/guard-journal, or configmap/NAME.NAMESPACE
-    #[arg(long, env = VARIABLE, value_name = "configmap/NAME", hide_env_values = true)]
+    #[arg(help_heading = HEADING, long, env = VARIABLE, value_name = "configmap/NAME", hide_env_values = true)]
     journal_sink: Option<Sink>,
     /// Change nothing that could not be told there first
-    #[arg(long)]
+    #[arg(help_heading = HEADING, long)]
     journal_sink_required: bool,
 }
 
 /// Whether what was done is read from the sink.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Shared journal")]
 pub struct FromSinkFlag {
     /// Take what was done from the ConfigMap of --journal-sink, from whatever machine it was done
-    #[arg(long = "sink")]
+    #[arg(help_heading = HEADING, long = "sink")]
     from_sink: bool,
 }
 

@@ -11,6 +11,8 @@ use crate::scores::Source;
 use crate::scores::portforward::NAMESPACE;
 use crate::scores::prometheus::Matcher;
 
+const HEADING: &str = "Prometheus";
+
 /// Who is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Asked {
@@ -50,35 +52,35 @@ pub struct SourceFlags {
 
 /// Which Prometheus, and as whom. Secrets come from files only: a command line can be read by everybody.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Prometheus")]
 #[expect(clippy::struct_field_names, reason = "they are the names of the flags")]
 pub struct PrometheusFlags {
     /// Address of its HTTP API, without /api/v1, such as https://prometheus.example.org
-    #[arg(long, value_name = "URL", conflicts_with = "prometheus_service", hide_short_help = true)]
+    #[arg(help_heading = HEADING, long, value_name = "URL", conflicts_with = "prometheus_service", hide_short_help = true)]
     prometheus_url: Option<String>,
     /// Its Service, reached through the API server, such as monitoring/prometheus:9090; needs get services/proxy
-    #[arg(long, value_name = "NAMESPACE/NAME:PORT", hide_short_help = true)]
+    #[arg(help_heading = HEADING, long, value_name = "NAMESPACE/NAME:PORT", hide_short_help = true)]
     prometheus_service: Option<String>,
     /// File with a bearer token for it
+    #[arg(help_heading = HEADING)]
     #[arg(long, value_name = "FILE", conflicts_with = "prometheus_basic_auth_file", hide_short_help = true)]
     prometheus_token_file: Option<PathBuf>,
     /// File with USER:PASSWORD for it
-    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    #[arg(help_heading = HEADING, long, value_name = "FILE", hide_short_help = true)]
     prometheus_basic_auth_file: Option<PathBuf>,
     /// File with the authorities that sign its certificate, instead of the system's
-    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    #[arg(help_heading = HEADING, long, value_name = "FILE", hide_short_help = true)]
     prometheus_ca_file: Option<PathBuf>,
     /// File with the client certificate for it
-    #[arg(long, value_name = "FILE", requires = "prometheus_client_key", hide_short_help = true)]
+    #[arg(help_heading = HEADING, long, value_name = "FILE", requires = "prometheus_client_key", hide_short_help = true)]
     prometheus_client_certificate: Option<PathBuf>,
     /// File with the key of that certificate
-    #[arg(long, value_name = "FILE", requires = "prometheus_client_certificate", hide_short_help = true)]
+    #[arg(help_heading = HEADING, long, value_name = "FILE", requires = "prometheus_client_certificate", hide_short_help = true)]
     prometheus_client_key: Option<PathBuf>,
     /// Header of each request, such as 'X-Scope-OrgID: team-a'; may be repeated
-    #[arg(long, value_name = "NAME: VALUE", hide_short_help = true)]
+    #[arg(help_heading = HEADING, long, value_name = "NAME: VALUE", hide_short_help = true)]
     prometheus_header: Vec<String>,
     /// Only series with this label, such as cluster=east; may be repeated
-    #[arg(long, value_name = "LABEL=VALUE", hide_short_help = true)]
+    #[arg(help_heading = HEADING, long, value_name = "LABEL=VALUE", hide_short_help = true)]
     prometheus_matcher: Vec<String>,
 }
 

@@ -20,34 +20,35 @@ pub(crate) const DEFAULT_MODEL: &str = "gpt-4o-mini";
 
 /// Flags about the language model.
 #[derive(Args)]
-#[command(next_help_heading = HEADING)]
 pub struct LlmArgs {
     /// Also ask a language model; it gets numbers and pseudonyms, and what it says is never carried out
-    #[arg(long)]
+    #[arg(help_heading = HEADING, long)]
     llm: bool,
     /// Print exactly what would be sent to the model, and send nothing
-    #[arg(long)]
+    #[arg(help_heading = HEADING, long)]
     show_prompt: bool,
     /// Base of an OpenAI-compatible server
+    #[arg(help_heading = HEADING)]
     #[arg(long, value_name = "URL", env = "OPENAI_BASE_URL", default_value = DEFAULT_URL, hide_env_values = true)]
     llm_url: String,
     /// Model to ask
-    #[arg(long, value_name = "NAME", env = "OPENAI_MODEL", default_value = DEFAULT_MODEL)]
+    #[arg(help_heading = HEADING, long, value_name = "NAME", env = "OPENAI_MODEL", default_value = DEFAULT_MODEL)]
     llm_model: String,
     /// File with the key, instead of $OPENAI_API_KEY; a server on this machine needs none
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = HEADING, long, value_name = "FILE")]
     openai_api_key_file: Option<PathBuf>,
     /// Time for all tries together
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
+    #[arg(help_heading = HEADING, long, value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
     llm_timeout: Duration,
     /// Tokens that the answer may have
+    #[arg(help_heading = HEADING)]
     #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u32).range(50..=8_000))]
     llm_max_tokens: u32,
     /// US dollars for a million tokens sent and received, such as 0.15,0.60: the cost is then shown
-    #[arg(long, value_name = "IN,OUT", env = "GUARD_LLM_PRICE", value_parser = Price::read)]
+    #[arg(help_heading = HEADING, long, value_name = "IN,OUT", env = "GUARD_LLM_PRICE", value_parser = Price::read)]
     llm_price: Option<Price>,
     /// The older tool took the key itself, which every user of the machine can then see in the list of processes
-    #[arg(long, value_name = "KEY", hide = true, value_parser = no_key)]
+    #[arg(help_heading = HEADING, long, value_name = "KEY", hide = true, value_parser = no_key)]
     openai_api_key: Option<String>,
 }
 
