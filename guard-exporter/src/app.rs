@@ -16,6 +16,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::config::{Arguments, Config, ConfigError, Trust};
 use crate::gate::{Gate, Lifetimes};
@@ -165,19 +166,28 @@ impl Exporter {
         let gate = Gate::new(self.client.clone(), config.audience.clone(), Lifetimes::default());
         let open = network_routes(scrapes.clone(), gate, config.insecure_metrics);
         let own = loopback_routes(scrapes);
+        // Each is woken for what is its own: as branches of one future all would be polled for each piece of a kubelet's answer.
+        let mut others = JoinSet::new();
+        others.spawn(serve(self.network, open, Some(certificates)));
+        others.spawn(serve(self.loopback, own, None));
+        others.spawn(follow(pods, mutes, self.client, config.node.clone()));
         tokio::select! {
             result = ticker.run(stop) => Ok(result?),
-            () = serve(self.network, open, Some(certificates)) => Ok(()),
-            () = serve(self.loopback, own, None) => Ok(()),
-            () = follow(&pods, &mutes, self.client, &config.node) => Ok(()),
+            Some(ended) = others.join_next() => {
+                // They have no end but a panic, which is passed on.
+                if let Err(Ok(panic)) = ended.map_err(JoinError::try_into_panic) {
+                    std::panic::resume_unwind(panic);
+                }
+                Ok(())
+            }
         }
     }
 }
 
 /// Follows the pods and the mutes without end: should a stream end by itself, what is known stays.
-async fn follow(pods: &Pods, mutes: &Mutes, client: kube::Client, node: &str) {
+async fn follow(pods: Pods, mutes: Mutes, client: kube::Client, node: String) {
     let namespace = client.default_namespace().to_owned();
-    tokio::join!(pods.follow(client.clone(), node), mutes.follow(client, &namespace));
+    tokio::join!(pods.follow(client.clone(), &node), mutes.follow(client, &namespace));
     tracing::error!("the watches of pods and mutes ended; going on with what is known");
     std::future::pending::<()>().await;
 }
