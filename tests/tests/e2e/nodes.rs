@@ -325,7 +325,7 @@ pub(crate) fn a_drain_that_is_asked_to_end_sends_nothing_more(cluster: &mut Clus
         draining.args(["-qefc", &line]).arg(&log).env("TERM", "xterm").stdin(Stdio::piped()).stdout(Stdio::null());
         let mut draining = draining.spawn()?;
         let said = |what: &str| {
-            wait::until(what, Duration::from_secs(60), || {
+            wait::until(what, Duration::from_mins(1), || {
                 let said = std::fs::read_to_string(&log).unwrap_or_default();
                 Ok(said.contains(what).then_some(said))
             })
