@@ -9,7 +9,7 @@ use guard_tests::http;
 use guard_tests::pki::Authority;
 use guard_tests::stand_in::Mood;
 
-use crate::scene::{Rounds, Scene, names, pods};
+use crate::scene::{Rounds, Scene, exporter_program, names, pods};
 
 const CLAIM: &str = "it is told and not guessed at; read again right after; same process";
 /// What any of this may cost for good.
@@ -22,6 +22,9 @@ const REPLACED: usize = 125;
 const ALL_PODS: usize = 250;
 /// An hour of readings.
 const READINGS: usize = 240;
+/// What malloc keeps for later is no leak, and comes and goes by as much again as what is held: so one arena, and large blocks
+/// are given back at once.
+const TIDY: &str = "glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=131072:glibc.malloc.trim_threshold=131072";
 
 fn survives(rounds: &mut Rounds, fault: &str, mood: Mood, more: u64) -> Result<()> {
     let scene = Scene::new(3)?;
@@ -132,7 +135,9 @@ fn is_held(mut scraper: &TcpStream) -> bool {
 /// 500 pods a minute for an hour, in the time of a reading a second; a short run replaces pods for less of the hour.
 pub(crate) fn replaced_pods(rounds: &mut Rounds) -> Result<()> {
     let scene = Scene::new(ALL_PODS)?;
-    let exporter = scene.exporter(&[])?;
+    let mut program = exporter_program()?;
+    program.env("GLIBC_TUNABLES", TIDY);
+    let exporter = scene.exporter_of(program, &[])?;
     let readings = READINGS * rounds.times().min(20) / 20;
     let mut pods_now = names("first", ALL_PODS);
     let (mut samples, mut replaced) = (Vec::new(), 0);

@@ -93,9 +93,7 @@ impl Scene {
 
     /// A running exporter that has read its kubelet.
     pub(crate) fn exporter(&self, more: &[&str]) -> Result<Exporter> {
-        let mut program = Command::new(guard_binary("guard-exporter")?);
-        program.env_clear();
-        self.exporter_of(program, more)
+        self.exporter_of(exporter_program()?, more)
     }
 
     /// The same of another program, or with more around it.
@@ -104,6 +102,13 @@ impl Scene {
         exporter.wait("the first reading", |report| report["kubelet"]["up"] == true && !pods(report).is_empty())?;
         Ok(exporter)
     }
+}
+
+/// The exporter that was built, without anything of this environment.
+pub(crate) fn exporter_program() -> Result<Command> {
+    let mut program = Command::new(guard_binary("guard-exporter")?);
+    program.env_clear();
+    Ok(program)
 }
 
 /// Names of so many pods.
