@@ -317,20 +317,26 @@ pub(crate) fn a_drain_that_is_asked_to_end_sends_nothing_more(cluster: &mut Clus
         clean(cluster)?;
         drill(cluster, &json!([]), 2, &[("one-may-go", 1)])?;
         let person = cluster.person("node-operator");
-        let digest = person.guard(&[&drain[..], &["--dry-run=server"]].concat())?.digest()?.to_owned();
-        // `exec` all the way: the signal reaches the plugin itself.
-        let line = format!("exec kubectl guard {} --approve {digest}", drain.join(" "));
         let log = cluster.folder().join(format!("drain-{code}.log"));
-        let mut draining = person.command("/usr/bin/script");
-        draining.args(["-qefc", &line]).arg(&log).env("TERM", "xterm").stdin(Stdio::piped()).stdout(Stdio::null());
-        let mut draining = draining.spawn()?;
+        let read = || std::fs::read_to_string(&log).unwrap_or_default();
+        // The kubelet may write the node's status between the last look and the write: then the plan is stale, and made again.
+        let (mut draining, digest) = wait::until("a drain that waits for a budget", Duration::from_mins(2), || {
+            let digest = person.guard(&[&drain[..], &["--dry-run=server"]].concat())?.digest()?.to_owned();
+            // `exec` all the way: the signal reaches the plugin itself.
+            let line = format!("exec kubectl guard {} --approve {digest}", drain.join(" "));
+            let mut script = person.command("/usr/bin/script");
+            script.args(["-qefc", &line]).arg(&log).env("TERM", "xterm").stdin(Stdio::piped()).stdout(Stdio::null());
+            let mut draining = script.spawn()?;
+            let ended = wait::until("1 of 2 pods to go", Duration::from_mins(1), || {
+                let ended = draining.try_wait()?;
+                Ok((ended.is_some() || read().contains("1 of 2 pods have gone")).then_some(ended))
+            })?;
+            ensure!(ended.is_none_or(|ended| ended.code() == Some(4)), "{ended:?}: {}", read());
+            Ok(ended.is_none().then_some((draining, digest)))
+        })?;
         let said = |what: &str| {
-            wait::until(what, Duration::from_mins(1), || {
-                let said = std::fs::read_to_string(&log).unwrap_or_default();
-                Ok(said.contains(what).then_some(said))
-            })
+            wait::until(what, Duration::from_mins(1), || Ok(Some(read()).filter(|said| said.contains(what))))
         };
-        said("1 of 2 pods have gone")?;
         let plugin = pid_of(&digest)?;
         kill(plugin, signal)?;
         said("stopping: no more pods are evicted")?;
@@ -340,7 +346,7 @@ pub(crate) fn a_drain_that_is_asked_to_end_sends_nothing_more(cluster: &mut Clus
             kill(plugin, signal)?;
         }
         let ended = wait::until("the drain's end", Duration::from_secs(30), || Ok(draining.try_wait()?))?;
-        let said = std::fs::read_to_string(&log)?;
+        let said = read();
         assert_eq!(ended.code(), Some(code), "{said}");
         assert_eq!(said.contains("stays cordoned"), signal == Signal::SIGTERM, "{said}");
         ensure!(said.contains("stays: ") && said.contains("--resume"), "{said}");
