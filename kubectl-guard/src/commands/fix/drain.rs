@@ -28,12 +28,16 @@ impl<S: ScoreSource> Session<'_, S> {
     pub(super) async fn drain(&mut self, args: &FixArgs, approved: &ApprovedPlan) -> Result<Exit, Error> {
         let mut ends = Ends::listen()?;
         let (exit, stopped) = self.empty(args, approved, &mut ends).await?;
-        ends.end_the_process();
         if exit != Exit::Done
             && let Some(node) = cordoned(approved.plan())
         {
             // Who ends a command by SIGTERM is no person who answers.
-            self.offer_to_uncordon(node, stopped != Some(Exit::Done)).await?;
+            let may_ask = self.console.can_ask() && stopped != Some(Exit::Done);
+            // Only the command line asks: the process of a screen is the screen's to end.
+            if may_ask {
+                ends.end_the_process();
+            }
+            self.offer_to_uncordon(node, may_ask).await?;
         }
         Ok(exit)
     }

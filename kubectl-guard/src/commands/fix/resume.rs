@@ -195,17 +195,17 @@ impl<S: ScoreSource> Session<'_, S> {
         self.record(&plan.id, Event::Aborted).await?;
         self.console.note(&format!("aborted: nobody goes on with plan {}", plan.id));
         if let Some(node) = cordoned(plan).filter(|_| cut.progress.is_done(0)) {
-            self.offer_to_uncordon(node, true).await?;
+            self.offer_to_uncordon(node, self.console.can_ask()).await?;
         }
         Ok(Exit::Done)
     }
 
-    /// A drain ended half-way: whoever is at the terminal is asked whether pods may come onto the node again, everybody
-    /// else, and who may not be asked, is told how to say so.
+    /// A drain ended half-way: whoever may be asked is asked whether pods may come onto the node again, everybody else is
+    /// told how to say so.
     pub(super) async fn offer_to_uncordon(&mut self, node: &Target, may_ask: bool) -> Result<(), Error> {
         let later =
             format!("{node} stays cordoned; to let pods onto it again: kubectl guard fix {node} --action uncordon");
-        if !(may_ask && self.console.can_ask()) {
+        if !may_ask {
             self.console.note(&later);
             return Ok(());
         }
