@@ -4,6 +4,7 @@
 mod node;
 
 use guard_model::cause::{Cause, Reason};
+use guard_model::pod::STATIC_POD;
 use guard_model::workload::Workload;
 
 pub use node::suggest_node;
@@ -52,6 +53,10 @@ pub fn suggest(reasons: &[Reason], workload: Option<&Workload>) -> Option<Sugges
         Some("ReplicaSet" | "ReplicationController") if action == ActionKind::Restart => Suggestion::look(
             "restart the pod",
             "nothing rolls this controller's pods; one pod can be evicted: kubectl guard fix pod/NAME --action restart",
+        ),
+        Some(STATIC_POD) => Suggestion::look(
+            "by its file",
+            "a static pod is run from a file on its node (--pod-manifest-path): change that; an eviction takes away only its mirror",
         ),
         Some(_) => Suggestion::look("by its operator", "this kind belongs to an operator of its own: act through that"),
         None => Suggestion::look("by hand", "a bare pod has no controller: once deleted, nothing would bring it back"),

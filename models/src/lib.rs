@@ -32,6 +32,7 @@ pub mod recording;
 mod recurrence;
 pub mod replay;
 pub mod report;
+mod restarts;
 mod robust;
 pub mod rows;
 pub mod rules;

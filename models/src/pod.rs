@@ -12,6 +12,9 @@ use crate::quantity;
 use crate::sample::{OptOut, Phase, PodFacts, Termination};
 use crate::workload::Workload;
 
+/// What runs a static pod, in place of a controller's kind: a file on its node.
+pub const STATIC_POD: &str = "StaticPod";
+
 /// A pod list or report that is not what it should be.
 #[derive(Debug, thiserror::Error)]
 #[error("{what} cannot be read: {source}")]
@@ -45,6 +48,8 @@ pub fn facts(pod: &Pod) -> PodFacts {
     let containers = lasting(spec);
     let statuses: Vec<&ContainerStatus> = all_statuses(status).collect();
     let is_ready = |name: &str| statuses.iter().any(|s| s.name == name && s.ready);
+    let restarts = statuses.iter().map(|s| (s.name.clone(), u32::try_from(s.restart_count).unwrap_or(0)));
+    let restarts: Vec<(String, u32)> = restarts.filter(|(_, count)| *count > 0).collect();
     PodFacts {
         uid: meta.uid.clone().unwrap_or_default(),
         namespace: meta.namespace.clone().unwrap_or_default(),
@@ -55,12 +60,15 @@ pub fn facts(pod: &Pod) -> PodFacts {
         mirror: annotation(meta, "kubernetes.io/config.mirror").is_some(),
         phase: phase(status, ready),
         created: meta.creation_timestamp.as_ref().map(timestamp),
+        started: status.start_time.as_ref().map(timestamp),
+        host_network: spec.host_network == Some(true),
         deleting: meta.deletion_timestamp.is_some(),
         ready: ready.is_some_and(|c| c.status == "True"),
         ready_changed: ready.and_then(|c| c.last_transition_time.as_ref()).map(timestamp),
         containers_ready: containers.iter().filter(|c| is_ready(&c.name)).count() as u32,
         containers_total: containers.len() as u32,
-        restarts: statuses.iter().map(|s| u32::try_from(s.restart_count).unwrap_or(0)).fold(0, u32::saturating_add),
+        restarts: restarts.iter().map(|(_, count)| *count).fold(0, u32::saturating_add),
+        container_restarts: restarts,
         waiting: waiting(&statuses),
         terminated: terminated(&statuses),
         unschedulable: unschedulable(status),
@@ -103,7 +111,8 @@ fn phase(status: &PodStatus, ready: Option<&PodCondition>) -> Phase {
 }
 
 /// The controller that people know: a Deployment and not its ReplicaSet, whose name is the Deployment's, a dash and the
-/// pod's label `pod-template-hash`; a CronJob and not its Job, whose name ends in the scheduled minute.
+/// pod's label `pod-template-hash`; a CronJob and not its Job, whose name ends in the scheduled minute. A static pod's is the
+/// node, which is not what its pods have in common: they are known by their own names, without the node's.
 fn workload(meta: &ObjectMeta) -> Option<Workload> {
     let owner = meta.owner_references.as_deref()?.iter().find(|owner| owner.controller == Some(true))?;
     let parent = match owner.kind.as_str() {
@@ -117,6 +126,11 @@ fn workload(meta: &ObjectMeta) -> Option<Workload> {
                 !name.is_empty() && minute.len() >= 8 && minute.bytes().all(|b| b.is_ascii_digit())
             })
             .map(|(name, _)| ("CronJob", name.to_owned())),
+        "Node" => {
+            let name = meta.name.as_deref().unwrap_or_default();
+            let own = name.strip_suffix(&owner.name).and_then(|name| name.strip_suffix('-'));
+            Some((STATIC_POD, own.unwrap_or(name).to_owned()))
+        }
         _ => None,
     };
     Some(match parent {
@@ -219,6 +233,8 @@ mod tests {
         assert_eq!((facts.containers_ready, facts.containers_total, facts.restarts), (1, 1, 0));
         assert_eq!((facts.cpu_limit_cores, facts.memory_limit_bytes), (Some(0.3), Some(160.0 * 1_048_576.0)));
         assert_eq!((facts.waiting, facts.terminated, facts.unschedulable), (None, None, None));
+        assert_eq!((facts.started, facts.host_network), (facts.created, false));
+        assert!(cart(|pod| pod["spec"]["hostNetwork"] = json!(true)).host_network);
     }
 
     #[test]
@@ -231,6 +247,8 @@ mod tests {
             });
             facts.workload.map(|w| w.to_string())
         };
+        assert_eq!(owner("Node", "tr5v2", None).unwrap(), "StaticPod/cart-59f948d975");
+        assert_eq!(owner("Node", "node1", None).unwrap(), "StaticPod/cart-59f948d975-tr5v2");
         assert_eq!(owner("ReplicaSet", "cart-5f6b", Some("5f6b")).unwrap(), "Deployment/cart");
         assert_eq!(owner("ReplicaSet", "alone", None).unwrap(), "ReplicaSet/alone");
         assert_eq!(owner("ReplicaSet", "alone", Some("5f6b")).unwrap(), "ReplicaSet/alone");

@@ -11,12 +11,11 @@ use jiff::Timestamp;
 
 use crate::rules;
 use crate::sample::PodSample;
+use crate::sampler::HOLDS_SECONDS;
 use crate::table::{Number, Row};
 
 /// Over a longer pause a rate would be the mean of what nobody watched.
 const MAX_PAUSE_SECONDS: f64 = 900.0;
-/// A total that is not in every row (cadvisor is read once a minute) holds for so long.
-const HOLDS_SECONDS: f64 = 180.0;
 /// Columns whose sum a second is the rate of dropped packets.
 const DROPS: [Number; 2] = [Number::ReceiveDrops, Number::SendDrops];
 /// The same of network errors.
@@ -83,8 +82,8 @@ impl Rows {
             at,
             first: row.at,
             ready: sample.facts.ready,
-            // Until it is seen to change it may be so since the pod was made.
-            ready_changed: row.created.unwrap_or(row.at),
+            // Until it is seen to change it may be so since the pod began.
+            ready_changed: row.started.or(row.created).unwrap_or(row.at),
             restarts: sample.facts.restarts,
             drops: total(&DROPS),
             errors: total(&ERRORS),

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::cause::{Cause, Reason};
 use crate::habit::Habit;
+use crate::restarts::Restarts;
 use crate::sample::{Measures, Phase, PodFacts};
 use crate::saturation;
 use crate::trend::Growth;
@@ -21,14 +22,14 @@ pub struct Custom {
     pub memory_near_limit: Option<Habit>,
     /// Its memory is growing.
     pub memory_growth: Option<Growth>,
-    /// Container restarts within the last [`RESTART_WINDOW_SECONDS`].
+    /// Restarts of the container that was restarted most often, within the last ten minutes.
     pub recent_restarts: u32,
 }
 
 impl Custom {
     /// What the pod's status alone says of its past, where nobody has watched it; `now` in seconds of Unix time.
     pub fn of_status(facts: &PodFacts, now: f64) -> Self {
-        Self { recent_restarts: restarts_told(facts, now).count() as u32, ..Self::default() }
+        Self { recent_restarts: Restarts::of_status(facts, now).most(), ..Self::default() }
     }
 
     /// The same with all load excused that this habit explains. Batch work may take its CPU, but its memory limit kills
@@ -47,26 +48,6 @@ impl Custom {
         }
     }
 }
-
-/// Restarts are counted over this long: the kubelet's back-off reaches five minutes, so a loop shows twice.
-pub const RESTART_WINDOW_SECONDS: f64 = 600.0;
-
-/// When the restarts were that the pod's status tells of, in seconds of Unix time and in order: those at most
-/// [`RESTART_WINDOW_SECONDS`] ago. A status holds how many there were since the pod was made, and when the last was: of a
-/// young pod all are recent, the earlier ones no older than the pod; of an old one only the last is known.
-pub(crate) fn restarts_told(facts: &PodFacts, now: f64) -> impl Iterator<Item = f64> + use<> {
-    let recent = |at: &f64| now - at <= RESTART_WINDOW_SECONDS;
-    let last = facts.terminated.as_ref().and_then(|end| end.finished_at).map(seconds);
-    let last = last.filter(recent).filter(|_| facts.restarts > 0);
-    // A status without the last end is a table's: it was made before anybody knows.
-    let created = facts.created.map(seconds).filter(recent).filter(|_| last.is_some());
-    let earlier = created.map_or(0, |_| facts.restarts.saturating_sub(1));
-    let earlier = std::iter::repeat_n(created.unwrap_or(now), earlier.min(RESTARTS_KEPT as u32) as usize);
-    earlier.chain(last)
-}
-
-/// More restarts than this say nothing new.
-pub(crate) const RESTARTS_KEPT: usize = 8;
 
 /// A growth of less than this share of the limit is no matter.
 const LEAST_RISE: f64 = 0.1;
@@ -187,12 +168,14 @@ fn not_ready(facts: &PodFacts, now: f64) -> Option<Reason> {
     if facts.phase != Phase::Running || facts.ready {
         return None;
     }
-    let created = facts.created.map_or(now, seconds);
-    let changed = facts.ready_changed.map_or(created, seconds);
+    let begun = facts.begun().map_or(now, seconds);
+    let changed = facts.ready_changed.map_or(begun, seconds);
     let age = (now - changed).max(0.0);
-    // Condition Ready is first written within a second or two of the pod's creation.
-    let was_ready = changed - created > 5.0;
-    if !was_ready && age < START_GRACE_SECONDS {
+    // The kubelet first writes condition Ready within a second or two of taking the pod, however long that had to wait for it.
+    let was_ready = changed - begun > 5.0;
+    // A piece of work whose first container has done its part is not ready either, and nobody is served by it.
+    let is_done_in_part = was_ready && facts.is_batch();
+    if is_done_in_part || !was_ready && age < START_GRACE_SECONDS {
         return None;
     }
     let score = if age < 60.0 { 0.75 } else { 0.85 };
@@ -268,6 +251,7 @@ pub fn seconds(at: Timestamp) -> f64 {
 mod tests {
     use super::*;
     use crate::sample::{OptOut, Termination};
+    use crate::workload::Workload;
 
     const NOW: f64 = 1_795_356_000.0;
 
@@ -334,6 +318,22 @@ mod tests {
         let facts = |age| PodFacts { ready: false, created: before(age), ready_changed: before(age), ..running() };
         assert_eq!(leading(&facts(60)), None);
         assert_eq!(leading(&facts(121)).unwrap().0, Cause::NotReady);
+        let waited = PodFacts { created: before(3600), started: before(31), ready_changed: before(30), ..facts(60) };
+        assert_eq!(leading(&waited), None, "no node had taken it for an hour");
+    }
+
+    #[test]
+    fn a_job_whose_first_container_is_done_goes_on() {
+        let of = |kind: &str| PodFacts {
+            workload: Some(Workload::new(kind, "nightly")),
+            ready: false,
+            ready_changed: before(90),
+            ..running()
+        };
+        assert_eq!(leading(&of("Job")), None);
+        assert_eq!(leading(&of("Deployment")).unwrap().0, Cause::NotReady);
+        let never = PodFacts { created: before(300), ready_changed: before(299), ..of("Job") };
+        assert_eq!(leading(&never).unwrap().0, Cause::NotReady, "it never was ready");
     }
 
     #[test]
@@ -372,21 +372,6 @@ mod tests {
         };
         assert_eq!(of(1), Some((Cause::Restarted, 0.5)));
         assert_eq!(of(2), Some((Cause::CrashLoop, 0.9)));
-    }
-
-    #[test]
-    fn a_status_tells_of_recent_restarts() {
-        let told = |restarts, created, end: Option<i64>| {
-            let terminated = end.map(|ago| ended("Error", 1, ago));
-            let facts = PodFacts { restarts, created: before(created), terminated, ..running() };
-            restarts_told(&facts, NOW).map(|at| (NOW - at) as i64).collect::<Vec<i64>>()
-        };
-        assert_eq!(told(0, 30, None), [0; 0]);
-        assert_eq!(told(3, 30, Some(5)), [30, 30, 5], "a young pod's are all recent");
-        assert_eq!(told(2, 30, None), [0; 0], "when the last was nobody knows");
-        assert_eq!(told(3, 7200, Some(5)), [5], "of an old pod's only the last is known");
-        assert_eq!(told(3, 7200, Some(3600)), [0; 0]);
-        assert_eq!(told(u32::MAX, 30, Some(5)).len(), RESTARTS_KEPT + 1);
     }
 
     #[test]

@@ -69,6 +69,12 @@ pub struct PodFacts {
     pub phase: Phase,
     /// When it was created.
     pub created: Option<Timestamp>,
+    /// When its node took it: before that a scheduler, a volume or a full cluster may have kept it waiting.
+    #[serde(default)]
+    pub started: Option<Timestamp>,
+    /// It shares its node's network: what is counted there is the node's traffic.
+    #[serde(default)]
+    pub host_network: bool,
     /// A deletion has begun.
     pub deleting: bool,
     /// Condition `Ready` is true.
@@ -81,6 +87,9 @@ pub struct PodFacts {
     pub containers_total: u32,
     /// Restarts of all containers together.
     pub restarts: u32,
+    /// Restarts of each container that had any, by its name; a table does not tell them apart.
+    #[serde(default)]
+    pub container_restarts: Vec<(String, u32)>,
     /// The most telling reason for which a container waits: `CrashLoopBackOff`, `ImagePullBackOff`, ...
     pub waiting: Option<String>,
     /// The latest end of a container, from `state` or `lastState`.
@@ -99,6 +108,11 @@ pub struct PodFacts {
 }
 
 impl PodFacts {
+    /// When it began to start: when its node took it, or when it was created where nobody tells that.
+    pub fn begun(&self) -> Option<Timestamp> {
+        self.started.or(self.created)
+    }
+
     /// It is there to do one piece of work and end.
     pub fn is_batch(&self) -> bool {
         self.workload.as_ref().is_some_and(|owner| matches!(owner.kind.as_str(), "Job" | "CronJob"))

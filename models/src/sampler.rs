@@ -1,7 +1,8 @@
 //! From counters to samples: rates, freshness and resets, by the pod's UID.
 //!
 //! The kubelet reads its cgroups each 10 to 15 s and gives the same numbers until the next time: a reading is fresh only
-//! if its own `time` has moved on. Cadvisor is read once a minute; what comes of it holds until the next reading.
+//! if its own `time` has moved on. Cadvisor is read once a minute; what comes of it holds until the next reading, but not for
+//! ever. The network of a pod that shares its node's is the node's, and not counted.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,6 +17,8 @@ const MAX_AHEAD_SECONDS: f64 = 120.0;
 /// From here on the counter tells more than the kubelet's last window of 10 to 15 s, and the times of its answer, which
 /// are whole seconds, are exact enough: under 3 %, where over 12 s they make 8 % of noise out of a steady pod.
 const LONG_INTERVAL_SECONDS: f64 = 30.0;
+/// What is read less often than each tick (cadvisor: once a minute) holds for so long without a new reading.
+pub(crate) const HOLDS_SECONDS: f64 = 180.0;
 /// A network block may be older than the rest of its pod by the time between two readings, not by more.
 const NETWORK_LAG_SECONDS: f64 = 60.0;
 
@@ -33,6 +36,8 @@ struct Memory {
     cpu: Option<(f64, f64)>,
     network: Option<Network>,
     cadvisor: Option<PodCadvisor>,
+    /// When the reading of cadvisor was taken, by the reader's clock.
+    read_slowly: Option<f64>,
     measures: Measures,
 }
 
@@ -59,7 +64,7 @@ impl Sampler {
             let counters = by_uid.get(facts.uid.as_str()).or_else(named);
             let memory = self.pods.entry(facts.uid.clone()).or_default();
             if let Some(read) = cadvisor.and_then(|c| c.pods.get(&(facts.namespace.clone(), facts.name.clone()))) {
-                memory.slow(read);
+                memory.slow(now, read);
             }
             memory.sample(now, counters.copied(), facts)
         };
@@ -83,41 +88,46 @@ impl Memory {
         let at = counters.and_then(PodCounters::at);
         // The same time again is the same reading, even if the list of containers has changed in between.
         let fresh = at.is_some_and(|at| at <= now + MAX_AHEAD_SECONDS) && at != self.at;
-        let reset = fresh && counters.is_some_and(|counters| self.is_reset(counters));
+        let network = counters.and_then(|counters| counters.network).filter(|_| !facts.host_network);
+        let reset = fresh && counters.is_some_and(|counters| self.is_reset(counters, network));
         if let Some(counters) = counters.filter(|_| fresh) {
             if reset {
                 (self.cpu, self.network) = (None, None);
             }
-            self.fast(counters, reset);
+            self.fast(counters, network, reset);
             self.at = at;
             // While no container runs the kubelet names none; the next one to start is then still a restart.
             self.started = counters.started.or(self.started);
+        }
+        if self.read_slowly.is_some_and(|at| now - at > HOLDS_SECONDS) {
+            self.forget_slow();
         }
         // A pod that the kubelet does not show is unmeasured, but not forgotten: all its containers may just have died.
         let mut measures = if counters.is_some() { self.measures } else { Measures::default() };
         let share = |used: Option<f64>, limit: Option<f64>| Some(used? / limit.filter(|limit| *limit > 0.0)?);
         measures.cpu_limit_share = share(measures.cpu_cores, facts.cpu_limit_cores);
         measures.memory_limit_share = share(measures.memory_bytes, facts.memory_limit_bytes);
+        measures.drops_per_second = measures.drops_per_second.filter(|_| !facts.host_network);
         PodSample { at: self.at.unwrap_or(now), fresh, reset, facts: facts.clone(), measures, metrics: Vec::new() }
     }
 
     /// A container restarted, a counter fell, or the clock went back: what was counted before says nothing any more.
-    fn is_reset(&self, counters: &PodCounters) -> bool {
+    fn is_reset(&self, counters: &PodCounters, network: Option<Network>) -> bool {
         let restarted = self.started.zip(counters.started).is_some_and(|(before, after)| before < after);
         let cpu = counters.cpu.and_then(|cpu| cpu.total);
         let cpu_fell = self.cpu.zip(cpu).is_some_and(|(before, after)| after < before.1);
-        let network_fell = self.network.zip(counters.network).is_some_and(|(before, after)| {
+        let network_fell = self.network.zip(network).is_some_and(|(before, after)| {
             after.at >= before.at && (after.receive < before.receive || after.transmit < before.transmit)
         });
         let backwards = self.at.zip(counters.at()).is_some_and(|(before, after)| after < before);
         restarted || cpu_fell || network_fell || backwards
     }
 
-    fn fast(&mut self, counters: &PodCounters, reset: bool) {
+    fn fast(&mut self, counters: &PodCounters, network: Option<Network>, reset: bool) {
         self.measures.cpu_cores = counters.cpu.and_then(|cpu| self.cpu_cores(&cpu)).filter(|_| !reset);
         self.measures.memory_bytes = counters.memory.map(|memory| memory.value);
         self.measures.processes = counters.processes;
-        self.traffic(counters);
+        self.traffic(counters.at(), network);
     }
 
     fn cpu_cores(&mut self, after: &Cpu) -> Option<f64> {
@@ -130,10 +140,10 @@ impl Memory {
     }
 
     /// The network has a time of its own: it may stand still while the CPU's moves on, and its rates then hold.
-    fn traffic(&mut self, counters: &PodCounters) {
+    fn traffic(&mut self, at: Option<f64>, network: Option<Network>) {
         let m = &mut self.measures;
-        let lags = |network: &Network| counters.at().is_some_and(|at| at - network.at > NETWORK_LAG_SECONDS);
-        let Some(after) = counters.network.filter(|network| !lags(network)) else {
+        let lags = |network: &Network| at.is_some_and(|at| at - network.at > NETWORK_LAG_SECONDS);
+        let Some(after) = network.filter(|network| !lags(network)) else {
             self.network = None;
             (m.receive_bytes_per_second, m.transmit_bytes_per_second, m.network_errors_per_second) = (None, None, None);
             return;
@@ -149,7 +159,8 @@ impl Memory {
     }
 
     /// A reading of cadvisor: more counters, once a minute, each with a time of its own.
-    fn slow(&mut self, after: &PodCadvisor) {
+    fn slow(&mut self, now: f64, after: &PodCadvisor) {
+        self.read_slowly = Some(now);
         let Some(before) = self.cadvisor.replace(*after) else { return };
         let m = &mut self.measures;
         renew(&mut m.drops_per_second, before.drops(), after.drops(), |grown, seconds| Some(grown / seconds));
@@ -159,6 +170,18 @@ impl Memory {
         renew(&mut m.throttled_share, before.periods, after.periods, |periods, _| {
             (periods > 0.0).then_some((throttled?.0 / periods).min(1.0))
         });
+    }
+
+    /// Cadvisor has not been read for long, or no longer names the pod: what it said last is not what is.
+    fn forget_slow(&mut self) {
+        (self.cadvisor, self.read_slowly) = (None, None);
+        self.measures = Measures {
+            drops_per_second: None,
+            disk_bytes_per_second: None,
+            oom_events: None,
+            throttled_share: None,
+            ..self.measures
+        };
     }
 }
 

@@ -205,7 +205,7 @@ impl Scorer {
         if silent && score.is_none() {
             series.alert = crate::alert::Alert::default();
         }
-        series.alert.step(now, score, line, &reasons);
+        series.alert.step(now, score.or(at_rest(series, silent)), line, &reasons);
         series.remember(now, score);
         let state = match () {
             () if facts.opt_out.ignore || facts.muted.is_some() => State::Muted,
@@ -281,6 +281,12 @@ fn seen(sample: &PodSample, series: &Series, features: &Features, last: Option<&
         expected: std::array::from_fn(|signal| series.normaliser.expected(signal, 0.0, 0.0)),
         share: explain::shares(&features.residual, &features.known, last),
     }
+}
+
+/// The score that stands for a fact that is over where nothing is measured yet, or ever without a model: the alert it raised
+/// would never end.
+fn at_rest(series: &Series, silent: bool) -> Option<f64> {
+    series.alert.began().filter(|began| began.cause.is_fact() && !silent).map(|_| 0.0)
 }
 
 /// How much the pod's load alone speaks against it.

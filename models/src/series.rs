@@ -18,7 +18,8 @@ use crate::level::{Level, START_SECONDS};
 use crate::metric::Metric;
 use crate::recurrence::Recurrence;
 use crate::report::{HISTORY, HistoryPoint};
-use crate::rules::{self, Custom, RESTART_WINDOW_SECONDS, RESTARTS_KEPT};
+use crate::restarts::Restarts;
+use crate::rules::{self, Custom};
 use crate::sample::PodSample;
 use crate::saturation::either;
 use crate::trend::Trend;
@@ -89,8 +90,9 @@ pub(crate) struct Series {
     pub(crate) age: f64,
     /// Its template differs from the one its workload's baseline was learnt from.
     pub(crate) rollout: bool,
-    restarts: Option<u32>,
-    restarted_at: VecDeque<f64>,
+    /// None before the pod was first seen.
+    #[serde(default)]
+    restarted: Option<Restarts>,
 }
 
 impl Series {
@@ -120,25 +122,18 @@ impl Series {
             last_fresh: None,
             age: 0.0,
             rollout: baseline.is_some_and(other_template),
-            restarts: None,
-            restarted_at: VecDeque::new(),
+            restarted: None,
         }
     }
 
     /// Counts restarts and watches levels; before the rules are asked.
     pub(crate) fn observe(&mut self, now: f64, sample: &PodSample) {
-        self.age = sample.facts.created.map_or(f64::INFINITY, |at| now - rules::seconds(at));
-        let restarts = sample.facts.restarts;
-        match self.restarts.replace(restarts) {
-            Some(before) => {
-                let new = restarts.saturating_sub(before).min(RESTARTS_KEPT as u32);
-                self.restarted_at.extend((0..new).map(|_| now));
-            }
+        self.age = sample.facts.begun().map_or(f64::INFINITY, |at| now - rules::seconds(at));
+        match &mut self.restarted {
+            Some(restarted) => restarted.step(&sample.facts, now),
             // Those before the pod was first seen are known from its status alone.
-            None => self.restarted_at.extend(rules::restarts_told(&sample.facts, now)),
+            None => self.restarted = Some(Restarts::of_status(&sample.facts, now)),
         }
-        self.restarted_at.retain(|at| now - at <= RESTART_WINDOW_SECONDS);
-        self.restarted_at.truncate(RESTARTS_KEPT);
         if sample.fresh {
             self.last_fresh = Some(now);
             self.cpu_level.step(sample.at, sample.measures.cpu_limit_share);
@@ -161,7 +156,7 @@ impl Series {
             // At its memory limit the next byte kills a pod, however it got there: only a long habit excuses that.
             memory_near_limit: self.memory_level.habit(HABIT_MEMORY_SHARE).filter(|habit| *habit == Habit::Always),
             memory_growth: self.memory_trend.growth(),
-            recent_restarts: self.restarted_at.len() as u32,
+            recent_restarts: self.restarted.as_ref().map_or(0, Restarts::most),
         }
     }
 
@@ -170,7 +165,7 @@ impl Series {
         if sample.facts.is_batch() {
             return Some(Habit::Batch);
         }
-        if sample.facts.created.is_some_and(|created| sample.at - rules::seconds(created) < START_SECONDS) {
+        if sample.facts.begun().is_some_and(|begun| sample.at - rules::seconds(begun) < START_SECONDS) {
             return Some(Habit::WhileStarting);
         }
         let values = features::signals(sample).values.map(|v| (!v.is_nan()).then_some(v));
@@ -229,7 +224,6 @@ impl Series {
         }
         self.recurrence.fit();
         self.history.truncate(HISTORY);
-        self.restarted_at.truncate(RESTARTS_KEPT);
     }
 
     /// What a new pod of the same workload may start from.

@@ -40,7 +40,7 @@ pub struct PodCounters {
     pub cpu: Option<Cpu>,
     /// Memory, if measured.
     pub memory: Option<Gauge>,
-    /// Network; missing for pods on the host's network and under some runtimes.
+    /// Network; missing under some runtimes. Of a pod on the host's network it is the node's.
     pub network: Option<Network>,
     /// Processes.
     pub processes: Option<f64>,

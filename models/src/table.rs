@@ -22,7 +22,7 @@ pub use write::Writer;
 /// Columns that every table has.
 pub const REQUIRED: [&str; 3] = ["timestamp", "namespace", "pod"];
 /// All columns known by name, in the order in which they are written.
-pub const COLUMNS: [&str; 35] = [
+pub const COLUMNS: [&str; 36] = [
     "timestamp",
     "namespace",
     "pod",
@@ -51,6 +51,7 @@ pub const COLUMNS: [&str; 35] = [
     "processes",
     "events_warning_total",
     "created",
+    "started",
     "ready_changed",
     "waiting_reason",
     "unschedulable",
@@ -103,6 +104,8 @@ pub struct Row {
     pub workload: Option<Workload>,
     /// When it was made.
     pub created: Option<Timestamp>,
+    /// When its node took it.
+    pub started: Option<Timestamp>,
     /// Since when it is ready, or not ready.
     pub ready_changed: Option<Timestamp>,
     /// What its containers wait for: `CrashLoopBackOff`, `ImagePullBackOff`, ...
@@ -168,6 +171,7 @@ impl Row {
             phase: Some(facts.phase),
             workload: facts.workload.clone(),
             created: facts.created,
+            started: facts.started,
             ready_changed: facts.ready_changed,
             waiting: facts.waiting.clone(),
             unschedulable: facts.unschedulable.clone(),
@@ -214,6 +218,7 @@ impl Row {
             containers_total: total,
             restarts: count(Number::Restarts),
             created: self.created,
+            started: self.started,
             ready_changed: self.ready_changed,
             waiting: self.waiting.clone(),
             unschedulable: self.unschedulable.clone(),
@@ -296,9 +301,9 @@ mod tests {
     fn a_sample_comes_back_from_its_row() {
         let mut row = read(
             "timestamp,namespace,pod,node,phase,workload,cpu_usage_cores,cpu_usage_ratio,memory_working_set_bytes,\
-             restarts_total,containers_ready,containers_total,created,ready_changed,waiting_reason,unschedulable,terminated_container,\
+             restarts_total,containers_ready,containers_total,created,started,ready_changed,waiting_reason,unschedulable,terminated_container,\
              terminated_reason,terminated_exit_code,terminated_at\n\
-             2026-11-22T13:12:11Z,shop,a,node1,Running,Deployment/a,0.25,0.5,1000000,2,1,1,2026-11-22T13:00:00Z,2026-11-22T13:12:01Z,\
+             2026-11-22T13:12:11Z,shop,a,node1,Running,Deployment/a,0.25,0.5,1000000,2,1,1,2026-11-22T13:00:00Z,2026-11-22T13:11:59Z,2026-11-22T13:12:01Z,\
              CrashLoopBackOff,\"0/2 nodes, no room\",main,OOMKilled,137,2026-11-22T13:12:01Z\n",
         )
         .unwrap()

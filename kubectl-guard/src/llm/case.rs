@@ -2,6 +2,7 @@
 //! what comes from the cluster as text is either looked up in a closed list or replaced by a pseudonym.
 
 use guard_model::cause::Cause;
+use guard_model::pod::STATIC_POD;
 use guard_model::report::{Severity, State};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -18,8 +19,18 @@ const EVENTS: usize = 10;
 /// What is not in a list.
 const OTHER: &str = "other";
 
-pub(super) const KINDS: &[&str] =
-    &["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "ReplicationController", "Pod", "Node"];
+pub(super) const KINDS: &[&str] = &[
+    "Deployment",
+    "StatefulSet",
+    "DaemonSet",
+    "ReplicaSet",
+    "Job",
+    "CronJob",
+    "ReplicationController",
+    "Pod",
+    "Node",
+    STATIC_POD,
+];
 const FEATURES: &[&str] = &["cpu", "memory", "receive", "transmit", "disk"];
 const UNITS: &[&str] = &["cores", "bytes", "bytes_per_second"];
 const ENDS: &[&str] = &[

@@ -283,6 +283,24 @@ fn read(text: &[u8]) -> Cadvisor {
     reader.finish()
 }
 
+#[test]
+fn the_traffic_of_its_node_is_not_that_of_a_pod() {
+    let mut sampler = Sampler::default();
+    let mut tick = |seconds, received| {
+        let summary = reading(seconds, 0.25, received, received);
+        let mut pods = facts(&summary);
+        pods[0].host_network = true;
+        sampler.tick(now(&summary), Some(&summary), None, &pods).remove(0)
+    };
+    tick(0.0, 5_000.0);
+    let second = tick(10.0, 900_000.0);
+    near(second.measures.cpu_cores, 0.25);
+    assert_eq!((second.measures.receive_bytes_per_second, second.measures.transmit_bytes_per_second), (None, None));
+    assert_eq!(second.measures.network_errors_per_second, None);
+    // The interface of another pod has gone, and its bytes with it.
+    assert!(!tick(20.0, 1_000.0).reset);
+}
+
 /// Two recorded readings of cadvisor, a minute apart, between which a process of the pod was OOM killed.
 #[test]
 fn cadvisor_gives_rates_over_its_own_times() {
@@ -321,6 +339,26 @@ fn a_falling_count_of_cadvisor_is_unknown_for_one_reading() {
     near(drops(of(1060.0, 65.0)), 1.0);
     assert_eq!(drops(of(1120.0, 0.0)), None);
     near(drops(of(1180.0, 6.0)), 0.1);
+}
+
+#[test]
+fn what_cadvisor_said_last_does_not_hold_for_ever() {
+    let mut sampler = Sampler::default();
+    let summary = reading(0.0, 0.0, 0.0, 0.0);
+    let pods = facts(&summary);
+    let of = |at, kills| {
+        let counters = PodCadvisor { oom_events: Some(Count { at, value: kills }), ..PodCadvisor::default() };
+        Cadvisor { pods: [((pods[0].namespace.clone(), pods[0].name.clone()), counters)].into(), dropped: 0 }
+    };
+    let start = now(&summary);
+    let mut kills = |after: f64, cadvisor: Option<Cadvisor>| {
+        sampler.tick(start + after, Some(&summary), cadvisor.as_ref(), &pods)[0].measures.oom_events
+    };
+    kills(0.0, Some(of(start, 0.0)));
+    near(kills(60.0, Some(of(start + 60.0, 1.0))), 1.0);
+    near(kills(60.0 + HOLDS_SECONDS, None), 1.0);
+    assert_eq!(kills(61.0 + HOLDS_SECONDS, None), None);
+    assert_eq!(kills(300.0, Some(of(start + 300.0, 2.0))), None, "what came before is too long ago for a rate");
 }
 
 proptest::proptest! {

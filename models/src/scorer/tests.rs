@@ -171,6 +171,18 @@ fn without_a_model_only_facts_speak() {
     assert_eq!((report.state, report.severity), (State::Anomalous, Severity::Critical));
     assert!(report.score.is_some_and(|s| s > 0.9));
     assert!(scorer.model().error.is_some());
+    let healed = run(&mut scorer, 51..53, "cart-1", 40e3);
+    assert_eq!((healed[0].state, healed[1].state, healed[1].score), (State::Anomalous, State::Ok, None));
+}
+
+#[test]
+fn a_fact_that_is_over_ends_its_alert_while_the_pod_is_learnt() {
+    let (mut scorer, mut pulling) = (scorer(), facts("cart-1"));
+    (pulling.phase, pulling.ready, pulling.waiting) = (Phase::Pending, false, Some("ErrImagePull".into()));
+    let report = scorer.tick(at(0), &[sample(0, pulling, 40e3)]).remove(0);
+    assert_eq!((report.state, report.severity), (State::Anomalous, Severity::Critical));
+    let after = run(&mut scorer, 1..3, "cart-1", 40e3);
+    assert_eq!((after[1].state, after[1].severity, after[1].score), (State::Learning, Severity::None, None));
 }
 
 #[test]

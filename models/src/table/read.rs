@@ -86,6 +86,7 @@ fn take(row: &mut Row, column: &Column, cell: &str) -> Result<(), &'static str> 
         Column::Phase => row.phase = Some(phase(cell)?),
         Column::Workload => row.workload = Some(cell.parse().map_err(|_| "of the form Kind/name")?),
         Column::Created => row.created = Some(time(cell)?),
+        Column::Started => row.started = Some(time(cell)?),
         Column::ReadyChanged => row.ready_changed = Some(time(cell)?),
         Column::Waiting => row.waiting = Some(cell.to_owned()),
         Column::Unschedulable => row.unschedulable = Some(cell.to_owned()),

@@ -66,6 +66,7 @@ fn cell(row: &Row, column: &Column) -> String {
         Column::Phase => row.phase.map(|p| format!("{p:?}")).unwrap_or_default(),
         Column::Workload => row.workload.as_ref().map(|w| guard(&w.to_string())).unwrap_or_default(),
         Column::Created => time(row.created),
+        Column::Started => time(row.started),
         Column::ReadyChanged => time(row.ready_changed),
         Column::Waiting => row.waiting.as_deref().map(guard).unwrap_or_default(),
         Column::Unschedulable => row.unschedulable.as_deref().map(guard).unwrap_or_default(),
