@@ -118,14 +118,20 @@ pub fn group(mut anomalies: Vec<Anomaly>) -> Vec<Incident> {
             .then_with(|| (&a.namespace, &a.pod).cmp(&(&b.namespace, &b.pod)))
     });
     let mut parts = Parts::new(anomalies.len());
-    let mut links: Vec<(usize, Link)> = Vec::new();
-    for later in 0..anomalies.len() {
-        for earlier in (0..later).rev() {
-            if let Some(link) = link(&anomalies[earlier], &anomalies[later]) {
+    // At most one entry for each anomaly and kind of link: an outage of thousands of pods has millions of pairs.
+    let mut links: BTreeSet<(usize, Link)> = BTreeSet::new();
+    let mut kin: HashMap<(&str, &Workload), Vec<usize>> = HashMap::new();
+    for (later, anomaly) in anomalies.iter().enumerate() {
+        let near = anomalies.partition_point(|earlier| seconds_between(earlier, anomaly) > CAUSE_SECONDS);
+        let own = kin.entry((&anomaly.namespace, &anomaly.workload)).or_default();
+        // What began long before can only be of the same workload.
+        for earlier in own.iter().copied().filter(|earlier| *earlier < near).chain(near..later) {
+            if let Some(link) = link(&anomalies[earlier], anomaly) {
                 parts.join(earlier, later);
-                links.push((later, link));
+                links.insert((later, link));
             }
         }
+        own.push(later);
     }
     let mut incidents: BTreeMap<usize, (Vec<Anomaly>, BTreeSet<Link>)> = BTreeMap::new();
     for (place, link) in links {

@@ -21,6 +21,8 @@ use crate::workload::Workload;
 pub const CONFIG_MAP: &str = "guard-mutes";
 /// Longest mute: whatever is silent for longer is no longer looked at by anybody.
 pub const LONGEST_SECONDS: i64 = 30 * 86_400;
+/// The clock of whoever wrote an entry may be ahead of the reader's by so much.
+const AHEAD_SECONDS: i64 = 300;
 /// Entries beyond these are not read; a ConfigMap holds a megabyte.
 const MOST: usize = 1000;
 /// Longest text of a reason or a name, in characters.
@@ -136,10 +138,13 @@ impl FromStr for Mute {
     }
 }
 
-/// The entries of a ConfigMap's `data` that can be understood and have not ended, and how many could not be.
+/// The entries of a ConfigMap's `data` that can be understood and have not ended, and how many could not be. One that begins in
+/// the future is none that guard writes, and would be silent for longer than anybody may be.
 pub fn read(data: &BTreeMap<String, String>, now: Timestamp) -> (Vec<Mute>, usize) {
-    let entries: Vec<Result<Mute, String>> = data.values().take(MOST).map(|text| text.parse()).collect();
-    let broken = entries.iter().filter(|entry| entry.is_err()).count();
+    let has_begun = |mute: &Mute| mute.since.as_second() <= now.as_second().saturating_add(AHEAD_SECONDS);
+    let entry = |text: &String| text.parse().ok().filter(has_begun);
+    let entries: Vec<Option<Mute>> = data.values().take(MOST).map(entry).collect();
+    let broken = entries.iter().filter(|entry| entry.is_none()).count();
     (entries.into_iter().flatten().filter(|mute| mute.holds(now)).collect(), broken)
 }
 
@@ -195,6 +200,8 @@ mod tests {
         let data = BTreeMap::from([("a".to_owned(), text), ("b".to_owned(), "{".to_owned())]);
         assert_eq!(read(&data, at("2026-11-23T13:59:59Z")), (vec![mute(cart())], 1));
         assert_eq!(read(&data, at("2026-11-23T14:00:00Z")), (Vec::new(), 1));
+        assert_eq!(read(&data, at("2026-11-23T11:55:00Z")), (vec![mute(cart())], 1), "clocks differ");
+        assert_eq!(read(&data, at("2026-11-23T11:54:59Z")), (Vec::new(), 2), "nobody is silent ahead of time");
     }
 
     #[test]
