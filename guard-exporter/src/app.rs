@@ -1,7 +1,7 @@
 //! Puts the parts together: settings, listeners, the watch and the tick, until a signal says stop.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -275,10 +275,15 @@ impl Scrapes {
     }
 }
 
+/// Listens there; on every address of IPv4 where every address is meant and the kernel has no IPv6.
 async fn listen(address: SocketAddr) -> Result<TcpListener, ExporterError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|cause| ExporterError::System { what: format!("listen on {address}"), cause })
+    let failed = |cause| ExporterError::System { what: format!("listen on {address}"), cause };
+    match TcpListener::bind(address).await {
+        Err(_) if address.ip() == Ipv6Addr::UNSPECIFIED => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await.map_err(failed)
+        }
+        bound => bound.map_err(failed),
+    }
 }
 
 async fn client(kubeconfig: Option<&Path>) -> Result<kube::Client, ExporterError> {

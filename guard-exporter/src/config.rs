@@ -75,8 +75,9 @@ pub struct Arguments {
     #[arg(long, env = "GUARD_STATE_FILE", value_name = "FILE")]
     pub state_file: Option<PathBuf>,
 
-    /// Network address: /healthz and /readyz for anyone, /metrics over TLS for those who may get it
-    #[arg(long, env = "GUARD_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:9465")]
+    /// Network address: /healthz and /readyz for anyone, /metrics over TLS for those who may get it; [::] is every address,
+    /// of IPv4 as well
+    #[arg(long, env = "GUARD_LISTEN", value_name = "ADDRESS", default_value = "[::]:9465")]
     pub listen: SocketAddr,
 
     /// Loopback address for /v1/report and /metrics, reached through port-forward
@@ -293,7 +294,7 @@ mod tests {
         assert_eq!(config.trust, Trust::Authority(CA_FILE.into()));
         assert_eq!(config.interval, Duration::from_secs(15));
         assert!((config.threshold - 0.7).abs() < f64::EPSILON);
-        assert_eq!(config.listen.to_string(), "0.0.0.0:9465");
+        assert_eq!(config.listen.to_string(), "[::]:9465");
         assert_eq!(config.loopback.to_string(), "127.0.0.1:9466");
         assert!(!config.insecure_metrics);
     }

@@ -1,5 +1,8 @@
 //! Follows the pods of this node at the API server and keeps, of each, only the facts that scoring needs.
 //!
+//! Pods that have succeeded are not scored and not asked for; those that failed stay until somebody deletes them, and can be so many
+//! that they are left out.
+//!
 //! While the API server is away the last known pods stay: they still run, and the kubelet still measures them.
 
 use std::collections::BTreeMap;
@@ -7,7 +10,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::{StreamExt, TryStreamExt};
 use guard_model::pod;
-use guard_model::sample::PodFacts;
+use guard_model::sample::{Phase, PodFacts};
+use guard_model::summary::MAX_PODS;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -24,6 +28,8 @@ struct Store {
     /// What a list in progress has brought so far; it replaces `known` only when it is complete.
     listing: BTreeMap<String, PodFacts>,
     failures: u64,
+    /// Some pod was left out.
+    overfull: bool,
 }
 
 impl Pods {
@@ -48,7 +54,8 @@ impl Pods {
     pub async fn follow(&self, client: Client, node: &str) {
         let api: Api<Pod> = Api::all(client);
         // From the API server's cache: an exact list would make it read every pod of the cluster from etcd, for each node.
-        let config = watcher::Config::default().fields(&format!("spec.nodeName={node}")).any_semantic();
+        let config =
+            watcher::Config::default().fields(&format!("spec.nodeName={node},status.phase!=Succeeded")).any_semantic();
         let mut events = std::pin::pin!(watcher(api, config).map_ok(reduce).default_backoff());
         while let Some(event) = events.next().await {
             match event {
@@ -59,7 +66,12 @@ impl Pods {
     }
 
     fn take(&self, event: Event<PodFacts>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).take(event);
+        let mut store = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let was_overfull = store.overfull;
+        store.take(event);
+        if store.overfull && !was_overfull {
+            tracing::warn!("more than {MAX_PODS} pods on this node; the others, failed ones first, are left out");
+        }
     }
 
     fn failed(&self, error: &watcher::Error) {
@@ -73,18 +85,29 @@ impl Store {
     fn take(&mut self, event: Event<PodFacts>) {
         match event {
             Event::Init => self.listing.clear(),
-            Event::InitApply(pod) => {
-                self.listing.insert(pod.uid.clone(), pod);
-            }
+            Event::InitApply(pod) => self.overfull |= !keep(&mut self.listing, pod),
             Event::InitDone => self.known = Some(std::mem::take(&mut self.listing)),
-            Event::Apply(pod) => {
-                self.known.get_or_insert_default().insert(pod.uid.clone(), pod);
-            }
+            Event::Apply(pod) => self.overfull |= !keep(self.known.get_or_insert_default(), pod),
             Event::Delete(pod) => {
                 self.known.get_or_insert_default().remove(&pod.uid);
             }
         }
     }
+}
+
+/// Keeps the pod, if need be in place of one that has failed: a full node on which something keeps putting pods leaves thousands of
+/// those behind. False if a pod was left out.
+fn keep(pods: &mut BTreeMap<String, PodFacts>, pod: PodFacts) -> bool {
+    let fits = pods.len() < MAX_PODS || pods.contains_key(&pod.uid);
+    if !fits {
+        let failed = pods.values().find(|kept| kept.phase == Phase::Failed).map(|kept| kept.uid.clone());
+        match failed.filter(|_| pod.phase != Phase::Failed) {
+            Some(failed) => pods.remove(&failed),
+            None => return false,
+        };
+    }
+    pods.insert(pod.uid.clone(), pod);
+    fits
 }
 
 /// The same event with the facts alone: a Pod object is some ten kilobytes, most of which nobody here reads.
@@ -159,6 +182,21 @@ mod tests {
         pods.take(Event::Delete(pod("1", "db-0")));
         assert_eq!(pods.all().unwrap()[0].uid, "2");
         assert!(pods.has("2") && !pods.has("1"));
+    }
+
+    #[test]
+    fn of_too_many_pods_those_that_failed_are_left_out() {
+        let pods = Pods::default();
+        let failed = |uid: usize| PodFacts { phase: Phase::Failed, ..pod(&format!("failed-{uid}"), "f") };
+        pods.take(Event::Init);
+        (0..MAX_PODS + 5).for_each(|uid| pods.take(Event::InitApply(failed(uid))));
+        pods.take(Event::InitDone);
+        for name in ["a", "b", "a"] {
+            pods.take(Event::Apply(pod(name, name)));
+        }
+        pods.take(Event::Apply(failed(MAX_PODS + 6)));
+        assert_eq!(pods.all().map(|all| all.len()), Some(MAX_PODS));
+        assert!(pods.has("a") && pods.has("b") && !pods.has(&format!("failed-{}", MAX_PODS + 6)));
     }
 
     #[test]

@@ -227,6 +227,13 @@ async fn without_an_api_server_the_exporter_lives_and_says_what_is_missing() {
 }
 
 #[tokio::test]
+async fn every_address_is_one_of_ipv4_too() {
+    let listener = listen("[::]:0".parse().unwrap()).await.unwrap();
+    let address = (Ipv4Addr::LOCALHOST, listener.local_addr().unwrap().port());
+    assert!(tokio::net::TcpStream::connect(address).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
