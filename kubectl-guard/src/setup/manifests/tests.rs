@@ -198,7 +198,7 @@ fn choices_change_the_daemon_set_and_nothing_else() {
     let (before, after) = (lines(&plain), lines(&chosen));
     let diff = similar::TextDiff::from_lines(&before, &after);
     insta::assert_snapshot!(diff.unified_diff().context_radius(0), @r"
-    @@ -38 +38,6 @@
+    @@ -51 +51,6 @@
     -        image: ghcr.io/kubectl-guard/guard-exporter:0.1.0
     +        - name: GUARD_INTERVAL
     +          value: 5s
@@ -206,7 +206,7 @@ fn choices_change_the_daemon_set_and_nothing_else() {
     +          value: 'true'
     +        image: registry.test/guard-exporter:7
     +        imagePullPolicy: Never
-    @@ -78,0 +84,2 @@
+    @@ -91,0 +97,2 @@
     +      imagePullSecrets:
     +      - name: registry
     ");
