@@ -23,6 +23,7 @@ pub mod node;
 pub mod person;
 pub mod pki;
 pub mod process;
+pub mod readme;
 pub mod soak;
 pub mod stand_in;
 pub mod suite;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
+use guard_tests::readme;
 use serde::Deserialize as _;
 use serde_json::Value;
 
@@ -114,14 +115,13 @@ fn the_charts_values_are_the_choices_of_install() -> Result<()> {
 
 #[test]
 #[ignore = "needs helm and kubectl: tests/run runs it"]
-fn a_component_is_a_choice_of_install() -> Result<()> {
+fn the_readmes_kustomization_is_a_choice_of_install() -> Result<()> {
     let folder = tempfile::tempdir()?;
     std::os::unix::fs::symlink(fs::canonicalize(manifests())?, folder.path().join("manifests"))?;
     let own = folder.path().join("own");
     fs::create_dir(&own)?;
-    let kustomization = "resources: [../manifests]\ncomponents: [../manifests/components/kubelet-insecure-tls]\n";
-    fs::write(own.join("kustomization.yaml"), kustomization)?;
-    ensure_same(&kustomize(&own)?, &objects(&install(&["--kubelet-insecure-tls"])?)?)
+    fs::write(own.join("kustomization.yaml"), readme::blocks("Install", "yaml")?.concat())?;
+    ensure_same(&kustomize(&own)?, &objects(&install(&["--kubelet-insecure-tls", "--image", readme::IMAGE])?)?)
 }
 
 #[test]

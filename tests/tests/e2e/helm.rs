@@ -61,6 +61,10 @@ pub(crate) fn helm_installs_upgrades_and_leaves_nothing(cluster: &mut Cluster) -
     let choices = ["--set", &image, "--set", "imagePullPolicy=Never", "--set", "kubeletInsecureTLS=true"];
     let said = helm(&admin, "upgrade", &choices)?;
     assert!(said.contains("kubectl guard doctor"), "{said}");
+    assert!(
+        said.contains("kubectl apply -f manifests/namespace.yaml"),
+        "Helm made the namespace, without labels: {said}"
+    );
     make_accounts(cluster)?;
     let (issued, scraper) = (authority(cluster)?, token(cluster, "scraper")?);
     helm(&admin, "upgrade", &[&choices[..], &["--set", "interval=10s"]].concat())?;

@@ -8,32 +8,26 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use guard_tests::cluster::{Cluster, EXPORTER_IMAGE};
 use guard_tests::person::Person;
-use guard_tests::wait;
+use guard_tests::{readme, wait};
 
 use crate::helm::{clear, until_nothing_is_left};
 
-/// The commands of each block of a part of the README, without their comments.
-fn blocks(part: &str) -> Result<Vec<Vec<String>>> {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md"))?;
-    let (_, after) = text.split_once(&format!("\n## {part}\n")).with_context(|| format!("no part {part}"))?;
-    let (part, _) = after.split_once("\n## ").unwrap_or((after, ""));
+/// The commands of each block of the part on installing, without their comments.
+fn commands() -> Result<Vec<Vec<String>>> {
     let command = |line: &str| line.split("  #").next().unwrap_or_default().trim().to_owned();
-    let block = |block: &str| block.split_once("\n```").map(|(lines, _)| lines.lines().map(command).collect());
-    Ok(part.split("```sh\n").skip(1).filter_map(block).collect())
+    Ok(readme::blocks("Install", "sh")?.iter().map(|block| block.lines().map(command).collect()).collect())
 }
 
 /// The line as it must be here: there is no registry to take the image from, and a kubelet signs for itself.
 fn here(line: &str) -> String {
     let more = match line {
-        "kubectl guard install" => {
-            format!(" --image {EXPORTER_IMAGE} --image-pull-policy Never --kubelet-insecure-tls")
-        }
+        line if line.starts_with("kubectl guard install ") => " --image-pull-policy Never --kubelet-insecure-tls",
         line if line.starts_with("helm upgrade ") => {
-            format!(" --set image={EXPORTER_IMAGE} --set imagePullPolicy=Never --set kubeletInsecureTLS=true --wait")
+            " --set imagePullPolicy=Never --set kubeletInsecureTLS=true --wait"
         }
-        _ => String::new(),
+        _ => "",
     };
-    format!("{line}{more}")
+    line.replace(readme::IMAGE, EXPORTER_IMAGE) + more
 }
 
 /// Types a line of the README, and expects it to succeed.
@@ -56,10 +50,14 @@ fn until_status_shows_the_exporters(person: &Person, more: &str) -> Result<()> {
 
 pub(crate) fn the_readmes_installation_works_to_the_letter(cluster: &mut Cluster) -> Result<()> {
     let admin = cluster.admin();
-    let blocks = blocks("Install")?;
-    let [plugin, roads, roles] = blocks.as_slice() else { bail!("the README has other blocks: {blocks:?}") };
-    let [build, plugin @ ..] = plugin.as_slice() else { bail!("the README builds nothing") };
-    ensure!(build == "cargo build --profile dist -p kubectl-guard", "it is built already, and not so: {build}");
+    let blocks = commands()?;
+    let [build, plugin, chart, roles] = blocks.as_slice() else { bail!("the README has other blocks: {blocks:?}") };
+    let built = [
+        "cargo build --profile dist -p kubectl-guard".to_owned(),
+        format!("docker build -f guard-exporter/Dockerfile -t {} .", readme::IMAGE),
+        format!("docker push {}", readme::IMAGE),
+    ];
+    ensure!(*build == built, "they are built already, and not so: {build:?}");
     clear(&admin)?;
     for line in plugin {
         typed(&admin, line)?;
@@ -82,17 +80,33 @@ pub(crate) fn the_readmes_installation_works_to_the_letter(cluster: &mut Cluster
     assert_eq!(refused.code, Some(3), "{refused:?}");
     admin.kubectl(&["delete", "clusterrolebinding/ann-views"])?;
 
-    let [chart, kustomization] = roads.as_slice() else { bail!("the README has other roads: {roads:?}") };
     clear(&admin)?;
-    typed(&admin, chart)?;
+    for line in chart {
+        typed(&admin, line)?;
+    }
     until_status_shows_the_exporters(&admin, "")?;
     admin.helm(&["uninstall", "guard", "--namespace", "guard-system", "--wait"])?;
     until_nothing_is_left(&admin)?;
-    // Its image would come from the registry of the release.
-    typed(&admin, kustomization)?;
-    let image = ["get", "daemonset/guard-exporter", "-n", "guard-system", "-o", "jsonpath={..image}"];
-    let image = admin.kubectl(&image)?;
-    assert_eq!(image, concat!("ghcr.io/kubectl-guard/guard-exporter:", env!("CARGO_PKG_VERSION")));
-    admin.shell("kubectl delete -k manifests --wait=false")?;
+
+    let folder = kustomization()?;
+    let own = folder.path().join("own").display().to_string();
+    admin.kubectl(&["apply", "-k", &own])?;
+    until_status_shows_the_exporters(&admin, "")?;
+    admin.kubectl(&["delete", "-k", &own, "--wait=false"])?;
     Ok(())
+}
+
+/// The README's kustomization beside a folder `manifests`, in a folder `own`, with the image that there is here.
+fn kustomization() -> Result<tempfile::TempDir> {
+    let blocks = readme::blocks("Install", "yaml")?;
+    let [text] = blocks.as_slice() else { bail!("the README has other kustomizations: {blocks:?}") };
+    let (wanted, tag) = readme::IMAGE.rsplit_once(':').context("the README's image has no tag")?;
+    let (name, our_tag) = EXPORTER_IMAGE.rsplit_once(':').context("the exporter's image has no tag")?;
+    let text = text.replace(wanted, name).replace(&format!("newTag: {tag}"), &format!("newTag: {our_tag}"));
+    let folder = tempfile::tempdir()?;
+    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests");
+    std::os::unix::fs::symlink(fs::canonicalize(manifests)?, folder.path().join("manifests"))?;
+    fs::create_dir(folder.path().join("own"))?;
+    fs::write(folder.path().join("own/kustomization.yaml"), text)?;
+    Ok(folder)
 }
