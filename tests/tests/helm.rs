@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use anyhow::{Context, Result, ensure};
 use guard_tests::readme;
 use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn manifests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests")
@@ -115,6 +115,32 @@ fn the_charts_values_are_the_choices_of_install() -> Result<()> {
 
 #[test]
 #[ignore = "needs helm and kubectl: tests/run runs it"]
+fn other_settings_and_their_files_stand_behind_what_install_makes() -> Result<()> {
+    let chart = objects(&chart(&[
+        "certificate=false",
+        r#"env={"ANOMALY_THRESHOLD": 0.8, "MODEL_PATH": "/etc/guard/own/own.onnx"}"#,
+        r#"extraVolumes=[{"name": "own", "configMap": {"name": "guard-own-model"}}]"#,
+        r#"extraVolumeMounts=[{"name": "own", "mountPath": "/etc/guard/own"}]"#,
+    ])?)?;
+    let mut wanted = without_namespace(objects(&install(&[])?)?);
+    let pod = wanted.values_mut().find(|object| object["kind"] == "DaemonSet").context("no DaemonSet")?;
+    let pod = &mut pod["spec"]["template"]["spec"];
+    let mut add = |pointer: &str, items: Value| -> Result<()> {
+        let list = pod.pointer_mut(pointer).and_then(Value::as_array_mut).context("no list")?;
+        list.extend(items.as_array().into_iter().flatten().cloned());
+        Ok(())
+    };
+    add(
+        "/containers/0/env",
+        json!([{"name": "ANOMALY_THRESHOLD", "value": "0.8"}, {"name": "MODEL_PATH", "value": "/etc/guard/own/own.onnx"}]),
+    )?;
+    add("/containers/0/volumeMounts", json!([{"name": "own", "mountPath": "/etc/guard/own"}]))?;
+    add("/volumes", json!([{"name": "own", "configMap": {"name": "guard-own-model"}}]))?;
+    ensure_same(&chart, &wanted)
+}
+
+#[test]
+#[ignore = "needs helm and kubectl: tests/run runs it"]
 fn the_readmes_kustomization_is_a_choice_of_install() -> Result<()> {
     let folder = tempfile::tempdir()?;
     std::os::unix::fs::symlink(fs::canonicalize(manifests())?, folder.path().join("manifests"))?;
@@ -131,6 +157,7 @@ fn a_chart_that_could_not_work_is_refused_with_the_reason() -> Result<()> {
     assert!(refused(&[r#"interval="90s""#]).contains("interval"));
     assert!(refused(&[r#"intervall="30s""#]).contains("intervall"));
     assert!(refused(&[r#"kubeletCA="no PEM""#]).contains("kubeletCA"));
+    assert!(refused(&[r#"env={"GUARD_INTERVAL": "5s"}"#]).contains("GUARD_INTERVAL"), "it has a value of its own");
     let both = refused(&[r#"kubeletCA="-----BEGIN CERTIFICATE-----""#, "kubeletInsecureTLS=true"]);
     assert!(both.contains("exclude each other"), "{both}");
     let mut elsewhere = Command::new(tool("helm")?);

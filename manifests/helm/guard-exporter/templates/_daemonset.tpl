@@ -26,6 +26,11 @@
 {{- $volume := dict "name" "kubelet-ca" "configMap" (dict "name" "guard-kubelet-ca") }}
 {{- $_ := set $pod "volumes" (append $pod.volumes $volume) }}
 {{- end }}
+{{- range $name, $value := .Values.env }}
+{{- $env = append $env (dict "name" $name "value" (toString $value)) }}
+{{- end }}
 {{- $_ := set $container "env" $env }}
+{{- $_ := set $container "volumeMounts" (concat $container.volumeMounts .Values.extraVolumeMounts) }}
+{{- $_ := set $pod "volumes" (concat $pod.volumes .Values.extraVolumes) }}
 {{- toYaml $object }}
 {{- end }}
