@@ -99,7 +99,11 @@ pub async fn run(args: &InstallArgs, kube: &KubeFlags, console: &Console) -> Res
     apply_all(args, &connection, &objects, console).await?;
     let waits = args.dry_run.dry_run == DryRun::None && !args.timeout.is_zero();
     if waits {
-        judge(wait(&connection, args.timeout, console).await?, args.timeout)?;
+        let (progress, away) = wait(&connection, args.timeout, console).await?;
+        judge(progress, &away, args.timeout)?;
+        if !away.is_empty() {
+            console.warn(&format!("not Ready, and without an exporter until then: {}", away.join(", ")));
+        }
     }
     // The exporters of before may need it until they are replaced.
     clear(args, &connection, &objects, console).await?;
@@ -109,12 +113,17 @@ pub async fn run(args: &InstallArgs, kube: &KubeFlags, console: &Console) -> Res
     Ok(Exit::Done)
 }
 
-/// Waits for the exporters; not to the end if they say that it is a certificate that keeps them from their kubelets.
-async fn wait(connection: &Connection, patience: Duration, console: &Console) -> Result<Option<Progress>, Error> {
+/// Waits for the exporters; not to the end if they say that it is a certificate that keeps them from their kubelets. How far
+/// they got, and the nodes that were not waited for because they are not Ready.
+async fn wait(
+    connection: &Connection,
+    patience: Duration,
+    console: &Console,
+) -> Result<(Option<Progress>, Vec<String>), Error> {
     let first = patience.min(FIRST_LOOK);
-    let progress = rollout::wait(&connection.client, first, console).await?;
-    if progress.is_some_and(Progress::is_done) {
-        return Ok(progress);
+    let progress = rollout::wait(&connection.client, 0, first, console).await?;
+    if progress.is_some_and(|progress| progress.is_done(0)) {
+        return Ok((progress, Vec::new()));
     }
     // Exporters that do not answer yet have nothing to say against waiting on.
     let scores = portforward::read(connection, NAMESPACE, console).await;
@@ -122,8 +131,12 @@ async fn wait(connection: &Connection, patience: Duration, console: &Console) ->
         let state = progress.map_or(cause.clone(), |p| format!("{} of {} nodes are ready: {cause}", p.ready, p.wanted));
         return Err(Error::NotReady { state, hint: doctor::KUBELET_TLS.into() });
     }
-    let later = rollout::wait(&connection.client, patience.saturating_sub(first), console).await?;
-    Ok(later.or(progress))
+    let away = rollout::away(&connection.client).await;
+    let later =
+        rollout::wait(&connection.client, away.len(), patience.saturating_sub(first), console).await?.or(progress);
+    // All of them were ready in the end.
+    let away = if later.is_some_and(|progress| progress.is_done(0)) { Vec::new() } else { away };
+    Ok((later, away))
 }
 
 async fn apply_all(
@@ -221,15 +234,24 @@ fn interval(text: &str) -> Result<String, String> {
     Ok(if value.subsec_millis() == 0 { format!("{}s", value.as_secs()) } else { format!("{}ms", value.as_millis()) })
 }
 
-/// The end of the wait, as an error unless every exporter is ready.
-fn judge(progress: Option<Progress>, patience: Duration) -> Result<(), Error> {
+/// The end of the wait, as an error unless every exporter is ready that could be.
+fn judge(progress: Option<Progress>, away: &[String], patience: Duration) -> Result<(), Error> {
     let seconds = patience.as_secs();
-    let state = match progress {
-        Some(progress) if progress.is_done() => return Ok(()),
+    let mut state = match progress {
+        Some(progress) if progress.is_done(away.len()) => return Ok(()),
         Some(Progress { ready, wanted }) => format!("{ready} of {wanted} nodes are ready after {seconds} s"),
         None => format!("no controller has looked at its DaemonSet for {seconds} s"),
     };
-    let hint = "`kubectl guard doctor` looks for the cause".into();
+    let again = "run the same install again then: it also removes what an earlier version left";
+    let hint = if away.is_empty() {
+        format!("`kubectl guard doctor` looks for the cause; {again}")
+    } else {
+        state += &format!("; not Ready: {}", away.join(", "));
+        // By the DaemonSet's maxUnavailable.
+        format!(
+            "a node that is not Ready can hold up the new exporters of the others: bring it back or delete it; {again}"
+        )
+    };
     Err(Error::NotReady { state, hint })
 }
 
@@ -302,16 +324,25 @@ mod tests {
     #[test]
     fn exporters_that_are_not_ready_are_part_of_a_success() {
         let some = |ready| Some(Progress { ready, wanted: 3 });
-        assert!(judge(some(3), Duration::from_secs(9)).is_ok());
-        let error = judge(some(2), Duration::from_secs(9)).unwrap_err();
+        let judge = |progress, away: &[&str]| {
+            let away: Vec<String> = away.iter().map(|&name| name.to_owned()).collect();
+            judge(progress, &away, Duration::from_secs(9))
+        };
+        assert!(judge(some(3), &[]).is_ok());
+        assert!(judge(some(2), &["node2"]).is_ok(), "a node that is down is not waited for");
+        let error = judge(some(2), &[]).unwrap_err();
         assert_eq!(error.process_exit_code(), Exit::Partial);
         insta::assert_snapshot!(error.shown(), @r"
         error: the exporter is installed, but 2 of 3 nodes are ready after 9 s
-        hint: `kubectl guard doctor` looks for the cause
+        hint: `kubectl guard doctor` looks for the cause; run the same install again then: it also removes what an earlier version left
         ");
-        insta::assert_snapshot!(judge(None, Duration::from_secs(9)).unwrap_err().shown(), @r"
+        insta::assert_snapshot!(judge(some(0), &["node2"]).unwrap_err().shown(), @r"
+        error: the exporter is installed, but 0 of 3 nodes are ready after 9 s; not Ready: node2
+        hint: a node that is not Ready can hold up the new exporters of the others: bring it back or delete it; run the same install again then: it also removes what an earlier version left
+        ");
+        insta::assert_snapshot!(judge(None, &[]).unwrap_err().shown(), @r"
         error: the exporter is installed, but no controller has looked at its DaemonSet for 9 s
-        hint: `kubectl guard doctor` looks for the cause
+        hint: `kubectl guard doctor` looks for the cause; run the same install again then: it also removes what an earlier version left
         ");
     }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::ListParams;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 
@@ -11,6 +13,7 @@ use super::{EXPORTER, NAMESPACE};
 use crate::console::Console;
 use crate::error::Error;
 use crate::request::Request;
+use crate::sanitise;
 
 /// How far a rollout is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +25,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Every node has its exporter.
-    pub fn is_done(self) -> bool {
-        self.ready >= self.wanted
+    /// Every node has its exporter, but for as many as are `away`.
+    pub fn is_done(self, away: usize) -> bool {
+        usize::try_from(self.wanted.saturating_sub(self.ready)).unwrap_or(0) <= away
     }
 }
 
@@ -38,19 +41,53 @@ pub fn progress(daemon_set: &DaemonSet) -> Option<Progress> {
     Some(Progress { ready: status.number_ready.min(updated), wanted: status.desired_number_scheduled })
 }
 
-/// Waits until all exporters are ready, at most for `patience`, and tells of each step; where it got to by then, or
-/// `None` if the DaemonSet's controller never looked at it.
+/// Waits until all exporters are ready but for those of nodes that are `away`, at most for `patience`, and tells of each
+/// step; where it got to by then, or `None` if the DaemonSet's controller never looked at it.
 ///
 /// # Errors
 /// If the DaemonSet may not be watched.
-pub async fn wait(client: &Client, patience: Duration, console: &Console) -> Result<Option<Progress>, Error> {
+pub async fn wait(
+    client: &Client,
+    away: usize,
+    patience: Duration,
+    console: &Console,
+) -> Result<Option<Progress>, Error> {
     let mut last = None;
     // Out of patience is an answer, too: how far it got.
-    tokio::time::timeout(patience, follow(client, console, &mut last)).await.ok().transpose()?;
+    tokio::time::timeout(patience, follow(client, away, console, &mut last)).await.ok().transpose()?;
     Ok(last)
 }
 
-async fn follow(client: &Client, console: &Console, last: &mut Option<Progress>) -> Result<(), Error> {
+/// The nodes that are not Ready and whose exporter is not ready either: they may be down for days, and a DaemonSet counts
+/// them among those that it wants. None where the user may not look.
+pub async fn away(client: &Client) -> Vec<String> {
+    let label = ListParams::default().labels(&format!("app.kubernetes.io/name={EXPORTER}"));
+    let nodes = Api::<Node>::all(client.clone());
+    let pods = Api::<Pod>::namespaced(client.clone(), NAMESPACE);
+    match (nodes.list(&ListParams::default()).await, pods.list(&label).await) {
+        (Ok(nodes), Ok(pods)) => away_of(&nodes.items, &pods.items),
+        _ => Vec::new(),
+    }
+}
+
+fn away_of(nodes: &[Node], pods: &[Pod]) -> Vec<String> {
+    let runs = |node: &Node| {
+        let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+        conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    };
+    let serves = |pod: &Pod| {
+        let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+        conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    };
+    let names = nodes.iter().filter(|node| !runs(node)).filter_map(|node| node.metadata.name.as_deref());
+    let waits = |name: &&str| {
+        let mut on = pods.iter().filter(|pod| pod.spec.as_ref().and_then(|s| s.node_name.as_deref()) == Some(*name));
+        on.any(|pod| !serves(pod))
+    };
+    names.filter(waits).map(sanitise::line).collect()
+}
+
+async fn follow(client: &Client, away: usize, console: &Console, last: &mut Option<Progress>) -> Result<(), Error> {
     let api = Api::<DaemonSet>::namespaced(client.clone(), NAMESPACE);
     let mut changes = watcher::watch_object(api, EXPORTER).default_backoff().boxed();
     loop {
@@ -70,7 +107,7 @@ async fn follow(client: &Client, console: &Console, last: &mut Option<Progress>)
                 console.note(&format!("{} of {} exporters are ready", now.ready, now.wanted));
             }
         }
-        if now.is_some_and(Progress::is_done) {
+        if now.is_some_and(|now| now.is_done(away)) {
             return Ok(());
         }
     }
@@ -87,6 +124,8 @@ fn refusal(error: &watcher::Error) -> Option<Error> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn daemon_set(generation: i64, observed: i64, wanted: i32, updated: i32, ready: i32) -> DaemonSet {
@@ -110,11 +149,26 @@ mod tests {
     fn pods_of_the_version_before_are_not_counted() {
         let progress = progress(&daemon_set(2, 2, 3, 1, 3)).unwrap();
         assert_eq!(progress, Progress { ready: 1, wanted: 3 });
-        assert!(!progress.is_done());
+        assert!(!progress.is_done(0) && !progress.is_done(1) && progress.is_done(2));
     }
 
     #[test]
     fn a_cluster_without_nodes_is_done_at_once() {
-        assert!(progress(&daemon_set(1, 1, 0, 0, 0)).unwrap().is_done());
+        assert!(progress(&daemon_set(1, 1, 0, 0, 0)).unwrap().is_done(0));
+    }
+
+    #[test]
+    fn a_node_is_away_if_neither_it_nor_its_exporter_is_ready() {
+        let ready = |status: &str| json!({"conditions": [{"type": "Ready", "status": status}]});
+        let node = |name: &str, status: &str| -> Node {
+            serde_json::from_value(json!({"metadata": {"name": name}, "status": ready(status)})).unwrap()
+        };
+        let pod = |node: &str, status: &str| -> Pod {
+            let spec = json!({"nodeName": node, "containers": []});
+            serde_json::from_value(json!({"metadata": {}, "spec": spec, "status": ready(status)})).unwrap()
+        };
+        let nodes = [node("up", "True"), node("down", "Unknown"), node("windows", "False"), node("starting", "False")];
+        let pods = [pod("up", "False"), pod("down", "False"), pod("starting", "True")];
+        assert_eq!(away_of(&nodes, &pods), ["down"], "the DaemonSet wants no exporter on the one without a pod");
     }
 }
