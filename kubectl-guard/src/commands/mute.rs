@@ -27,10 +27,16 @@ use crate::request::Request;
 /// How often a change is made while others make theirs.
 const TRIES: usize = 3;
 
+/// What outlasts a mute.
+const HELP: &str = "Annotations on the pod template hold for good: guard.kubectl.io/ignore: \"true\" shows the pods as muted, \
+guard.kubectl.io/threshold: \"0.9\" gives them a line of their own, guard.kubectl.io/expected-high-cpu: \"true\" does not count CPU \
+at its limit.";
+
 /// Arguments of `mute`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = HELP)]
 pub struct MuteArgs {
-    /// What to silence, such as deployment/cart, pod/cart-0 or node/node1; without it what is silent is shown
+    /// What to mute, such as deployment/cart, pod/cart-0 or node/node1; without it, list what is muted
     #[arg(value_name = "TYPE/NAME")]
     target: Option<TargetName>,
     /// How long, up to 30 days, such as 2h
@@ -82,7 +88,8 @@ async fn mute(args: &MuteArgs, connection: &Connection, target: Target) -> Resul
     };
     let seconds = i64::try_from(args.length.as_secs()).unwrap_or(i64::MAX);
     if seconds == 0 || seconds > LONGEST_SECONDS {
-        let hint = "what is meant to stay silent carries the annotation guard.kubectl.io/ignore: \"true\"";
+        let hint =
+            "for good: the annotation guard.kubectl.io/ignore: \"true\" on the pod template, as `mute --help` says";
         return Err(usage(format!("--for must lie between 1s and {}d", LONGEST_SECONDS / 86_400), hint));
     }
     let since = now();
