@@ -60,6 +60,28 @@ fn boards_show_what_there_is_and_nothing_instead_of_it() -> Result<()> {
     Ok(())
 }
 
+/// The pods of `cart` are told from those of `cart-db` by the form of their names, as the recording rules do it.
+#[test]
+fn a_workload_stands_for_its_own_pods() -> Result<()> {
+    let rules = fs::read_to_string(manifests::folder().join("monitoring/rules.yml"))?;
+    let (_, form) = rules.split_once("\"(.+?)").context("the rules tell no workload by its pods' names")?;
+    let (form, _) = form.split_once('"').context("the form has no end")?;
+    let mut seen = 0;
+    for board in boards()? {
+        let variables = board.variables();
+        let expressions = board.queries().map(|query| query.expression.to_owned());
+        for expression in expressions.chain(variables.iter().map(|variable| variable.series.clone())) {
+            for filter in expression.split("pod=~\"$workload").skip(1) {
+                // A pod without a controller bears the name alone.
+                assert!(filter.starts_with(&format!("({form})?\"")), "{}: {expression}", board.name);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 20, "{seen}");
+    Ok(())
+}
+
 fn sources<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
     match value {
         Value::Object(fields) => {
