@@ -102,19 +102,19 @@ fn the_exporter_may_read_and_ask_exactly_this() {
 fn people_may_do_exactly_this() {
     let objects = objects(&Choices::default());
     insta::assert_snapshot!(shown(find(&objects, "clusterrole.rbac.authorization.k8s.io/guard-viewer")), @r"
-    pods: get list watch
-    nodes: get list watch
-    events: get list watch
-    deployments.apps: get list watch
-    statefulsets.apps: get list watch
-    daemonsets.apps: get list watch
-    replicasets.apps: get list watch
-    controllerrevisions.apps: get list watch
-    horizontalpodautoscalers.autoscaling: get list watch
-    verticalpodautoscalers.autoscaling.k8s.io: get list watch
-    scaledobjects.keda.sh: get list watch
-    resourcequotas: get list watch
-    poddisruptionbudgets.policy: get list watch
+    pods: get list
+    nodes: get list
+    events: get list
+    deployments.apps: get list
+    statefulsets.apps: get list
+    daemonsets.apps: get list
+    replicasets.apps: get list
+    controllerrevisions.apps: get list
+    horizontalpodautoscalers.autoscaling: get list
+    verticalpodautoscalers.autoscaling.k8s.io: get list
+    scaledobjects.keda.sh: get list
+    resourcequotas: get list
+    poddisruptionbudgets.policy: get list
     ");
     insta::assert_snapshot!(shown(find(&objects, "role.rbac.authorization.k8s.io/guard-viewer")), @r#"
     pods: get list
@@ -130,8 +130,8 @@ fn people_may_do_exactly_this() {
     statefulsets.apps: patch
     daemonsets.apps: patch
     pods/resize: patch
-    deployments/scale.apps: get patch update
-    statefulsets/scale.apps: get patch update
+    deployments/scale.apps: patch
+    statefulsets/scale.apps: patch
     pods/eviction: create
     events.events.k8s.io: create
     ");
