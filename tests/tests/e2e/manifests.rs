@@ -44,22 +44,22 @@ fn is_taken(admin: &Person, flag: &str, what: &Path) -> Result<String> {
     })
 }
 
-/// The page's own kustomization, with the manifests beside it in place of those of a release.
+/// The page's own kustomization, beside a copy of the manifests.
 fn kustomization_of_the_page(into: &Path) -> Result<()> {
     let monitoring = folder().join("monitoring");
     let page = fs::read_to_string(monitoring.join("README.md"))?;
     let (_, rest) = page.split_once("```yaml\napiVersion: kustomize").context("the page has no kustomization")?;
     let (body, _) = rest.split_once("```").context("it has no end")?;
-    let published = "https://github.com/kubectl-guard/kubectl-guard//manifests/monitoring?ref=v0.1.0";
-    ensure!(body.contains(published), "{body}");
-    let body = body.replace(published, "../monitoring").replace("release: prometheus", "release: mine");
+    ensure!(body.contains("../manifests/monitoring\n"), "{body}");
+    let body = body.replace("release: prometheus", "release: mine");
     let body = body.replace("value: monitoring", "value: elsewhere").replace("value: prometheus-", "value: mine-");
-    fs::create_dir_all(into.join("monitoring"))?;
+    let copy = into.join("manifests/monitoring");
+    fs::create_dir_all(&copy)?;
     fs::create_dir_all(into.join("own"))?;
     for entry in fs::read_dir(&monitoring)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
-            fs::copy(entry.path(), into.join("monitoring").join(entry.file_name()))?;
+            fs::copy(entry.path(), copy.join(entry.file_name()))?;
         }
     }
     Ok(fs::write(into.join("own/kustomization.yaml"), format!("apiVersion: kustomize{body}"))?)
