@@ -37,9 +37,9 @@ pub enum Command {
     Run(commands::run::RunArgs),
     /// Score a file of metrics, or a recording, without a cluster
     Analyze(commands::analyze::AnalyzeArgs),
-    /// Show the configuration of run, and who said each value
+    /// Show the configuration of run, and where each value comes from
     Config(commands::config::ConfigArgs),
-    /// Show all of it on a recorded incident; needs no cluster
+    /// Show status, explain and fix on a recorded incident; needs no cluster
     Demo(commands::demo::DemoArgs),
     /// Show the dashboard in a browser on this machine, where plans can be approved too
     Ui(commands::ui::UiArgs),
@@ -49,11 +49,11 @@ pub enum Command {
     Undo(commands::fix::undo::UndoArgs),
     /// Show anomalies that belong together, which pod began, and what helped before
     Incidents(Box<commands::incidents::IncidentsArgs>),
-    /// Silence a pod, workload or node for a while, or show what is silent
+    /// Mute a pod, workload or node for a while, or list what is muted
     Mute(commands::mute::MuteArgs),
-    /// Show what was done from this machine, and what came of it
+    /// Show what was done from this machine, and whether it helped
     History(commands::history::HistoryArgs),
-    /// Verify the journal of what was done from this machine
+    /// Check this machine's journal of what was done
     Audit(commands::audit::AuditArgs),
     /// Complete commands and flags in a shell, or in kubectl
     Completion(commands::completion::CompletionArgs),
@@ -63,11 +63,10 @@ pub enum Command {
     #[command(hide = true)]
     Complete(commands::completion::CompleteArgs),
     /// Write the manual, a page for each command
-    #[command(hide = true)]
     Man(commands::man::ManArgs),
     /// Put the exporter into the cluster, or bring it up to this version
     Install(commands::install::InstallArgs),
-    /// Take away from the cluster what install put there
+    /// Remove from the cluster what install put there
     Uninstall(commands::uninstall::UninstallArgs),
     /// Print the versions of the plugin and of the cluster
     Version(commands::version::VersionArgs),

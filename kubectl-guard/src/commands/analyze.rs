@@ -45,24 +45,24 @@ pub struct AnalyzeArgs {
     /// The same as FILE
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     input_file: Option<PathBuf>,
-    /// Where to write what stood out; - for stdout
+    /// File to write anomalies to; - for stdout
     #[arg(long, value_name = "FILE", default_value = "pod_insights.json")]
     output_file: PathBuf,
     /// Write the score of every row to this CSV file; - for stdout
     #[arg(long, value_name = "FILE")]
     scores: Option<PathBuf>,
-    /// Scores from here on are anomalies, above 0 and up to 1 [default: 0.7]
+    /// Score from which a sample is an anomaly, above 0 and up to 1 [default: 0.7] [env: ANOMALY_THRESHOLD, THRESHOLD]
     #[arg(long, visible_alias = "threshold", value_name = "SCORE", value_parser = status::threshold)]
     alert_threshold: Option<f64>,
     #[command(flatten)]
     detector: DetectorFlags,
-    /// Go on with what is added to the table; ^C ends it
+    /// Keep scoring what is added to the table until ^C
     #[arg(short, long, visible_alias = "watch")]
     follow: bool,
-    /// Time between two looks with --follow, such as 10s; a bare number is seconds
+    /// Time between two readings with --follow, such as 10s; a bare number is seconds
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "10s")]
     watch_interval: Duration,
-    /// Only see whether the file and the model can be used
+    /// Only check whether the file and the model can be used
     #[arg(long)]
     test: bool,
     /// Taken for the older tool's sake: to analyze is all that this command does

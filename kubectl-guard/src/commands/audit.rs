@@ -29,7 +29,8 @@ enum AuditCommand {
 /// Arguments of `audit verify`.
 #[derive(Args, Clone, Debug)]
 struct VerifyArgs {
-    /// Audit log of the API server, as JSON lines: finds a journal that was written anew, and one whose end is cut off
+    /// Audit log of the API server (JSON lines) to compare with: finds a journal that was rewritten, or whose end is
+    /// cut off
     #[arg(long, value_name = "AUDIT_LOG")]
     against: Option<PathBuf>,
 }

@@ -31,16 +31,16 @@ const USUAL: &str = "http://localhost:9090";
 pub struct CollectArgs {
     #[command(flatten)]
     selection: Selection,
-    /// Table to write; one that is there already, with the same columns, is gone on with
+    /// Table to write; an existing one with the same columns is appended to
     #[arg(long, value_name = "FILE", default_value = "pod_metrics.csv")]
     output_file: PathBuf,
-    /// Keep the readings as they came, in this recording (.tar.zst), instead of a table
+    /// Write the raw readings to this recording (.tar.zst) instead of a table
     #[arg(long, value_name = "FILE", conflicts_with = "output_file")]
     raw: Option<PathBuf>,
     /// Time between two readings, such as 30s; a bare number is seconds
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
     interval: Duration,
-    /// End after this time; else ^C does
+    /// How long to collect; without it, until ^C
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     duration: Option<Duration>,
     /// Metric of your own as a further column: a name that Prometheus knows, or NAME=EXPRESSION with one series for each
@@ -49,10 +49,10 @@ pub struct CollectArgs {
     metric_name: Vec<OwnMetric>,
     #[command(flatten)]
     prometheus: PrometheusFlags,
-    /// Where metrics come from; else the kubelets, or the metrics API for who may not ask them
+    /// Where metrics come from; without it the kubelets, or the metrics API if you may not read kubelets
     #[arg(long, value_enum)]
     source: Option<Source>,
-    /// Only see whether metrics can be read
+    /// Only check whether metrics can be read
     #[arg(long)]
     test: bool,
 }

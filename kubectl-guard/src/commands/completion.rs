@@ -17,7 +17,7 @@ mod shim;
 #[derive(Args)]
 #[command(after_help = INSTALL)]
 pub struct CompletionArgs {
-    /// Where to complete; `install` puts what kubectl asks on the PATH
+    /// Shell to complete in; `install` puts kubectl's completion helper on the PATH
     #[arg(value_enum)]
     place: Place,
     /// Folder of the PATH to install into [default: the first below your home, else that of kubectl-guard]

@@ -18,7 +18,7 @@ pub struct ConfigArgs {
 
 #[derive(Subcommand, Clone, Debug)]
 enum ConfigCommand {
-    /// Print what run would be told by these files, this environment and these flags, and who said each value
+    /// Print the merged configuration that `run` would use, and where each value comes from
     Print(PrintArgs),
 }
 
@@ -27,14 +27,14 @@ enum ConfigCommand {
 struct PrintArgs {
     #[command(flatten)]
     flags: ConfigFlags,
-    /// Print it in this format
+    /// Format of the output
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "yaml")]
     output: Format,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// YAML that can be used as it is, with who said each value in comments
+    /// YAML that can be used as it is, with the origin of each value in comments
     Yaml,
     /// JSON
     Json,

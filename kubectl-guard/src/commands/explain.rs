@@ -32,7 +32,7 @@ pub struct ExplainArgs {
     target: Vec<String>,
     #[command(flatten)]
     source: SourceFlags,
-    /// Also the last lines that a container wrote before it last ended; they can hold anything
+    /// Also show the last lines that a container logged before it last ended; they can contain anything, secrets too
     #[arg(long)]
     logs: bool,
     #[command(flatten)]

@@ -57,14 +57,15 @@ pub struct FixArgs {
     /// Look for the worst workload in all namespaces
     #[arg(short = 'A', long, conflicts_with = "target")]
     all_namespaces: bool,
-    /// Carry out the plan of a file that `--dry-run -o yaml` wrote, - for stdin: it is made again and must come out the same
+    /// Carry out the plan in a file written by `--dry-run -o yaml`, - for stdin; it is made again and must come out the
+    /// same
     #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "all_namespaces", "action", "replicas", "to_revision"])]
     plan: Option<PathBuf>,
-    /// Go on with a plan that was cut off, by the id that history shows: what became of its writes is looked up, the rest is
-    /// planned and approved anew
+    /// Resume a plan that was cut off, by the id that history shows: what became of its writes is looked up, and the
+    /// rest is planned and approved again
     #[arg(long, value_name = "ID", conflicts_with_all = ["target", "all_namespaces", "action", "replicas", "to_revision", "plan", "yes"])]
     resume: Option<String>,
-    /// Leave a plan that was cut off as far as it got: what became of its writes is looked up and recorded
+    /// Abandon a plan that was cut off: what became of its writes is looked up and recorded
     #[arg(long, value_name = "ID", conflicts_with_all = ["target", "all_namespaces", "action", "replicas", "to_revision", "plan", "yes", "resume"])]
     abort: Option<String>,
     /// What to do; without it, what the reasons of the score suggest
@@ -76,16 +77,16 @@ pub struct FixArgs {
     /// Which revision to roll back to, as `kubectl rollout history` numbers them; without it, the one before
     #[arg(long, value_name = "N", requires = "action", value_parser = clap::value_parser!(i64).range(1..))]
     to_revision: Option<i64>,
-    /// Whose limits and requests to change; may be left out where there is only one container
+    /// Container whose limits and requests to change; not needed if there is only one
     #[arg(long, value_name = "NAME", requires = "action")]
     container: Option<String>,
-    /// Limits to set, where 0 takes one away; without --limits and --requests, what recorded use suggests
+    /// Limits to set, 0 removes one; without --limits and --requests, what recorded use suggests
     #[arg(long, value_name = "cpu=N,memory=N", requires = "action", value_parser = plan::amounts)]
     limits: Option<Amounts>,
-    /// Requests to set, where 0 takes one away
+    /// Requests to set, 0 removes one
     #[arg(long, value_name = "cpu=N,memory=N", requires = "action", value_parser = plan::amounts)]
     requests: Option<Amounts>,
-    /// Resize the running pods first, without a restart where their nodes can do it
+    /// Resize the running pods first, without a restart where their nodes support it
     #[arg(long, requires = "action")]
     in_place: bool,
     /// How far to go.
@@ -109,20 +110,20 @@ pub struct FixArgs {
     /// Act on a node of the control plane too
     #[arg(long)]
     allow_control_plane: bool,
-    /// How many percent of all nodes must still take pods when this one is cordoned; 50 without it
+    /// Percentage of all nodes that must stay schedulable when this one is cordoned [default: 50]
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     min_schedulable: Option<u8>,
     /// Uncordon a node that was not cordoned by guard
     #[arg(long)]
     foreign_cordon: bool,
-    /// Act although something was done to the same target less than ten minutes ago
+    /// Act even if the same target was changed less than ten minutes ago
     #[arg(long)]
     no_cool_down: bool,
     /// What a drain may do.
     #[command(flatten)]
     drain: DrainOptions,
-    /// How long to wait for the scores to say what came of it, 0 does not wait; for a drain, how long to wait for its
-    /// pods to go, 0 without end
+    /// How long to wait for the scores to show whether it helped, 0 does not wait; for a drain, how long to wait for
+    /// its pods to go, 0 waits for ever
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "5m")]
     timeout: Duration,
     /// Print the plan in this format

@@ -42,7 +42,7 @@ pub struct IncidentsArgs {
     selection: Selection,
     #[command(flatten)]
     source: SourceFlags,
-    /// Those of a table of metrics (CSV) or a recording (.tar.zst), without a cluster
+    /// Read a table of metrics (CSV) or a recording (.tar.zst) instead of a cluster
     #[arg(long, value_name = "FILE")]
     input_file: Option<PathBuf>,
     #[command(flatten)]

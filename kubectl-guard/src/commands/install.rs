@@ -49,7 +49,7 @@ pub struct InstallArgs {
     /// How long to wait for the exporters; 0 does not wait
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "2m")]
     timeout: Duration,
-    /// Print the objects, but for the certificate, and apply nothing; no cluster is asked
+    /// Print the objects without the certificate, and apply nothing; needs no cluster
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     output: Option<Format>,
     #[command(flatten)]

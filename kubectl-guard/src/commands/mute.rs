@@ -42,15 +42,15 @@ pub struct MuteArgs {
     /// How long, up to 30 days, such as 2h
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse, default_value = "1h")]
     length: Duration,
-    /// Why: whoever meets the silence reads it
+    /// Why; shown wherever the muted pods are shown
     #[arg(long, value_name = "TEXT", requires = "target")]
     reason: Option<String>,
-    /// End the silence now
+    /// End the mute now
     #[arg(long, requires = "target", conflicts_with = "reason")]
     end: bool,
     #[command(flatten)]
     dry_run: DryRunFlag,
-    /// Format of the list of what is silent
+    /// Format of the list of mutes
     #[arg(short, long, value_name = "FORMAT", value_parser = Formats::OF_HISTORY, default_value = "table")]
     output: Format,
 }

@@ -33,14 +33,14 @@ pub struct RunArgs {
     #[cfg(unix)]
     #[command(subcommand)]
     order: Option<order::OrderArgs>,
-    /// Where orders to this run are taken; one user's runs need one each
+    /// Socket on which this run takes orders; each run of the same user needs its own
     #[cfg(unix)]
     #[arg(long, value_name = "FILE")]
     socket: Option<PathBuf>,
     /// Serve the dashboard too, on 127.0.0.1; its URL is printed
     #[arg(long)]
     ui: bool,
-    /// Let the dashboard only show: leave approvals out
+    /// Show plans in the dashboard without taking approvals
     #[arg(long, requires = "ui")]
     read_only: bool,
     /// Port of the dashboard; 0 takes a free one

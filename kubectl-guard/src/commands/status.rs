@@ -36,31 +36,33 @@ pub struct StatusArgs {
     selection: Selection,
     #[command(flatten)]
     source: SourceFlags,
-    /// Also what is under its line
+    /// Show all rows, also those under their line
     #[arg(long)]
     all: bool,
-    /// Only what has at least this score, above 0 and up to 1; severity stays the exporter's
+    /// Show only rows with at least this score, above 0 and up to 1; severity stays the exporter's [env:
+    /// ANOMALY_THRESHOLD, THRESHOLD]
     #[arg(long, value_name = "SCORE", value_parser = threshold)]
     threshold: Option<f64>,
-    /// Only so many, the worst. Of Prometheus nothing else is read then, nor the list of pods: for a large cluster
+    /// Show only the N worst. From Prometheus nothing else is read then, nor the list of pods, which suits a large
+    /// cluster
     #[arg(long, value_name = "N", value_parser = limit)]
     limit: Option<NonZeroUsize>,
     /// Format of the output
     #[arg(short, long, value_name = "FORMAT", value_parser = Formats::OF_STATUS, default_value = "table")]
     output: Format,
-    /// Also the labels of each pod, as the last column of its table
+    /// Show the labels of each pod as the last column
     #[arg(long)]
     show_labels: bool,
-    /// Leave out the line of titles
+    /// Do not print column headers
     #[arg(long)]
     no_headers: bool,
     /// Order of the rows
     #[arg(long, value_enum, default_value_t = Order::Score)]
     sort_by: Order,
-    /// Go on showing; ^C ends it
+    /// Keep showing the table until ^C
     #[arg(short, long)]
     watch: bool,
-    /// Time between two looks with -w
+    /// Time between two readings with -w
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "15s")]
     watch_interval: Duration,
     /// Exit with 10 if there are anomalies

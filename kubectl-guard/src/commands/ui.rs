@@ -36,13 +36,13 @@ pub struct UiArgs {
     /// Port on 127.0.0.1; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 5000)]
     port: u16,
-    /// Address to listen on; only 127.0.0.1 is taken
+    /// Address to listen on; only 127.0.0.1 is accepted
     #[arg(long, value_name = "IP", value_parser = loopback, default_value = "127.0.0.1")]
     address: Ipv4Addr,
     /// Show a recorded incident; needs no cluster, and nothing can be approved
     #[arg(long)]
     demo: bool,
-    /// Only show: leave approvals out
+    /// Show plans without taking approvals
     #[arg(long)]
     read_only: bool,
     #[command(flatten)]

@@ -13,7 +13,7 @@ use crate::setup::{NAMESPACE, certificates, objects};
 /// Arguments of `uninstall`.
 #[derive(Args)]
 pub struct UninstallArgs {
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]

@@ -19,7 +19,7 @@ use crate::version::VERSION;
 /// Arguments of `version`.
 #[derive(Args)]
 pub struct VersionArgs {
-    /// Only the plugin's version: no cluster is asked
+    /// Print only the plugin's version; needs no cluster
     #[arg(long)]
     client: bool,
     /// Format of the output

@@ -15,8 +15,8 @@ use crate::model;
 #[command(group = ArgGroup::new("part"))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct ConfigFlags {
-    /// Configuration (YAML), or a folder with prometheus.yaml, agent_config.yaml and model_config.yaml; may be repeated,
-    /// the later one counts
+    /// Configuration (YAML), or a folder with prometheus.yaml, agent_config.yaml and model_config.yaml; may be
+    /// repeated, later files override earlier ones
     #[arg(long, value_name = "FILE")]
     pub config_file: Vec<PathBuf>,
     /// Which parts run
@@ -40,19 +40,19 @@ pub struct ConfigFlags {
     /// Table of metrics, written by collecting and read by scoring
     #[arg(long, visible_aliases = ["output-file", "input-file"], value_name = "FILE")]
     metrics_file: Option<String>,
-    /// Where to write what stood out
+    /// File to write anomalies to
     #[arg(long, value_name = "FILE")]
     insights_file: Option<String>,
     /// Time between two readings, such as 30s; a bare number is seconds
     #[arg(long, value_name = "DURATION")]
     interval: Option<String>,
-    /// Where Prometheus is
+    /// Address of Prometheus
     #[arg(long, value_name = "URL")]
     prometheus_url: Option<String>,
-    /// Time between two looks at the table
+    /// Time between two readings of the table
     #[arg(long, value_name = "DURATION")]
     watch_interval: Option<String>,
-    /// Scores from here on are anomalies, above 0 and up to 1
+    /// Score from which a sample is an anomaly, above 0 and up to 1 [env: ANOMALY_THRESHOLD, THRESHOLD]
     #[arg(long, visible_alias = "threshold", value_name = "SCORE")]
     alert_threshold: Option<String>,
     /// How high a score must be for a proposal, above 0 and up to 1
@@ -89,10 +89,10 @@ pub struct ConfigFlags {
     /// Model to score with, instead of the one that ships
     #[arg(long, value_name = "FILE")]
     model: Option<String>,
-    /// What is worth a line in the log
+    /// How much to log
     #[arg(long, value_enum, value_name = "LEVEL")]
     log_level: Option<Level>,
-    /// How a line of the log looks
+    /// Format of the log
     #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<Format>,
     /// Write logs into files in this folder, instead of to stderr

@@ -56,7 +56,7 @@ pub struct Config {
 pub struct Collecting {
     /// The table.
     pub output_file: PathBuf,
-    /// Where Prometheus is.
+    /// Address of Prometheus.
     pub prometheus_url: String,
     /// Which namespace; else that of the context.
     pub namespace: Option<String>,
@@ -73,7 +73,7 @@ pub struct Collecting {
 pub struct Scoring {
     /// Where what stood out is written.
     pub output_file: PathBuf,
-    /// Time between two looks at the table.
+    /// Time between two readings of the table.
     #[serde(deserialize_with = "seconds")]
     pub watch_interval: Duration,
     /// Scores from here on are anomalies.
@@ -160,9 +160,9 @@ pub enum AgentMode {
 pub enum Part {
     /// Write the table of metrics
     Collect,
-    /// Score the table, and write what stood out
+    /// Score the table, and write the anomalies to a file
     Analyze,
-    /// Score the table, and only say what stands out
+    /// Score the table, and only log the anomalies
     Detect,
 }
 

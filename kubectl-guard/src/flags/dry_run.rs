@@ -38,7 +38,8 @@ impl DryRun {
 /// The flag.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct DryRunFlag {
-    /// Change nothing: `client` says what would be done, `server` lets the API server judge it too; `none` does it
+    /// Change nothing: `client` shows what would be done, `server` also lets the API server check it; `none` makes the
+    /// change
     #[arg(long, value_parser = read, value_name = "none|client|server", num_args = 0..=1, require_equals = true)]
     #[arg(default_value = "none", default_missing_value = "client")]
     pub dry_run: DryRun,

@@ -14,7 +14,7 @@ const CHUNK: u32 = 500;
 /// Which cluster, and as whom. No `Debug`: it can hold a token.
 #[derive(Args, Clone, Default)]
 pub struct KubeFlags {
-    /// Namespace to look at; else that of the context
+    /// Namespace to look at, instead of that of the context
     #[arg(help_heading = HEADING, short, long, global = true, env = "K8S_NAMESPACE", value_name = "NAME")]
     pub namespace: Option<String>,
     /// Kubeconfig file to use instead of $KUBECONFIG or ~/.kube/config

@@ -12,10 +12,10 @@ const VARIABLE: &str = "GUARD_JOURNAL_SINK";
 /// Where the journal is told as well.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SinkFlags {
-    /// Tell the journal to a ConfigMap as well, such as configmap/guard-journal, or configmap/NAME.NAMESPACE
+    /// Copy the journal to a ConfigMap as well, such as configmap/guard-journal, or configmap/NAME.NAMESPACE
     #[arg(help_heading = HEADING, long, env = VARIABLE, value_name = "configmap/NAME", hide_env_values = true)]
     journal_sink: Option<Sink>,
-    /// Change nothing that could not be told there first
+    /// Change nothing unless it could be recorded there first
     #[arg(help_heading = HEADING, long)]
     journal_sink_required: bool,
 }
@@ -23,7 +23,7 @@ pub struct SinkFlags {
 /// Whether what was done is read from the sink.
 #[derive(Args, Clone, Debug, Default)]
 pub struct FromSinkFlag {
-    /// Take what was done from the ConfigMap of --journal-sink, from whatever machine it was done
+    /// Read the shared journal instead of this machine's
     #[arg(help_heading = HEADING, long = "sink")]
     from_sink: bool,
 }

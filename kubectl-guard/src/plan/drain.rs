@@ -7,31 +7,32 @@ use serde::{Deserialize, Serialize};
 #[derive(Args, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of kubectl drain")]
 pub struct DrainOptions {
-    /// Drain although pods of DaemonSets stay
+    /// Drain even if there are pods of DaemonSets, which stay
     #[arg(long, help_heading = "Drain")]
     pub ignore_daemonsets: bool,
-    /// Drain although pods lose what they keep in emptyDir volumes
+    /// Drain even if pods use emptyDir volumes, whose data is lost
     #[arg(long, help_heading = "Drain")]
     pub delete_emptydir_data: bool,
-    /// Drain although pods without a controller are not made again
+    /// Drain even if there are pods without a controller, which nothing starts again
     #[arg(long, help_heading = "Drain")]
     pub force: bool,
-    /// Seconds each pod is given to end; -1 for its own setting
+    /// Seconds given to each pod to terminate; -1 uses the pod's own setting
     #[arg(long, value_name = "SECONDS", default_value_t = -1, allow_negative_numbers = true, help_heading = "Drain")]
     pub grace_period: i64,
     /// Drain only pods with these labels
     #[arg(long, value_name = "SELECTOR", help_heading = "Drain")]
     pub pod_selector: Option<String>,
-    /// Delete instead of evicting: disruption budgets are not asked
+    /// Delete pods instead of evicting them: disruption budgets are not asked. Needs `delete` on pods, which no role of
+    /// guard gives
     #[arg(long, help_heading = "Drain")]
     pub disable_eviction: bool,
-    /// Leave pods alone that have been ending for longer than this many seconds; 0 waits for them
+    /// Do not wait for pods that have been terminating for longer than this many seconds; 0 waits for them
     #[arg(long, value_name = "SECONDS", default_value_t = 0, help_heading = "Drain")]
     pub skip_wait_for_delete_timeout: u32,
-    /// Drain although a disruption budget allows nothing now, and wait for it as long as --timeout
+    /// Drain even if a disruption budget allows no eviction now, and wait for it up to --timeout
     #[arg(long, help_heading = "Drain")]
     pub wait_for_budgets: bool,
-    /// Drain, or scale up, although pods would fit on no other node
+    /// Drain, or scale up, even if pods would fit on no other node
     #[arg(long, help_heading = "Drain")]
     pub allow_pending: bool,
 }

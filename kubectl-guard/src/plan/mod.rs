@@ -52,16 +52,16 @@ pub const CORDONED: &str = "kubectl-guard/cordoned";
 pub enum ActionKind {
     /// Roll a workload's pods, or evict one pod.
     Restart,
-    /// Give a workload the pod template of an earlier revision back.
+    /// Roll a workload back to the pod template of an earlier revision.
     #[serde(rename = "rollout-undo")]
     RolloutUndo,
     /// Change the number of replicas.
     Scale,
     /// Change limits and requests of a container.
     Resources,
-    /// Take a node out of scheduling.
+    /// Mark a node unschedulable.
     Cordon,
-    /// Take it back in.
+    /// Mark a node schedulable again.
     Uncordon,
     /// Cordon a node and evict its pods.
     Drain,

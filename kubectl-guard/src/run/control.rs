@@ -30,7 +30,7 @@ pub enum Order {
     Status,
     /// Let all parts wait.
     Pause,
-    /// Let them go on.
+    /// Let a paused run go on.
     Resume,
     /// Read the configuration anew.
     Reload,

@@ -18,22 +18,22 @@ use crate::run::steer::Steering;
 /// An order.
 #[derive(Subcommand, Clone, Debug)]
 pub(super) enum OrderArgs {
-    /// Show how a run is that runs: its parts, and the proposals that wait
+    /// Show the state of a run: its parts and waiting proposals
     Status(ToRun),
-    /// Let all parts of a run wait
+    /// Pause all parts of a run
     Pause(ToRun),
-    /// Let them go on
+    /// Let a paused run go on
     Resume(ToRun),
-    /// Read its configuration anew; it is taken as a whole or refused as a whole
+    /// Reload the configuration of a run, which accepts or refuses it as a whole
     Reload(ToRun),
-    /// End a run
+    /// Stop a run
     Stop(ToRun),
 }
 
 /// Arguments of an order.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ToRun {
-    /// Where the run takes orders, if it was started with another place
+    /// Socket of the run, if it was started with --socket
     #[arg(long, value_name = "FILE")]
     socket: Option<PathBuf>,
     /// Print the answer in this format
