@@ -6,22 +6,32 @@ built=$1 tick=$2
 work=$(mktemp -d)
 trap 'kill ${node_exporter:-} ${fleet_kubelets:-} ${fleet_prometheus:-} ${fleet_httpd:-} 2>/dev/null || true; rm -rf "$work"' EXIT
 
+# succeeds COMMAND...: a figure of a command that failed is none. It is measured in substitutions, whose failure bash overlooks:
+# so the whole script is ended from within them.
+trap 'exit 1' TERM
+succeeds() {
+  "$@" >/dev/null 2>"$work/said" || {
+    { echo "tests/figures.sh: this failed: $*"; cat "$work/said"; } >&2
+    kill -TERM $$
+    exit 1
+  }
+}
 # once COMMAND...: seconds of one run.
-once() { local start=$EPOCHREALTIME; "$@" >/dev/null 2>&1; echo "$start $EPOCHREALTIME" | awk '{printf "%.3f\n", $2 - $1}'; }
+once() { local start=$EPOCHREALTIME; succeeds "$@"; echo "$start $EPOCHREALTIME" | awk '{printf "%.3f\n", $2 - $1}'; }
 median() { sort -n | sed -n 6p; }
 # seconds COMMAND...: the median of 11 runs.
 seconds() { for _ in $(seq 11); do once "$@"; done | median; }
 # beside COMMAND... -- COMMAND...: the medians of both into $ours and $theirs, from runs in turns: whatever else the machine does
 # meanwhile, it does to both.
 beside() {
-  local one=() pairs
+  local one=() pairs a b
   while [ "$1" != -- ]; do one+=("$1"); shift; done
   shift
-  pairs=$(for _ in $(seq 11); do echo "$(once "${one[@]}") $(once "$@")"; done)
+  pairs=$(for _ in $(seq 11); do a=$(once "${one[@]}") && b=$(once "$@") || exit 1; echo "$a $b"; done)
   ours=$(cut -d' ' -f1 <<<"$pairs" | median) theirs=$(cut -d' ' -f2 <<<"$pairs" | median)
 }
 # memory COMMAND...: the most that it had in RAM, in MiB.
-memory() { /usr/bin/time -f '%M' -o "$work/memory" "$@" >/dev/null 2>&1; awk '{printf "%.1f", $1 / 1024}' "$work/memory"; }
+memory() { succeeds /usr/bin/time -f '%M' -o "$work/memory" "$@"; awk '{printf "%.1f", $1 / 1024}' "$work/memory"; }
 mebibytes() { awk '{printf "%.1f", $1 / 1048576}'; }
 # cpu PID: what it has used so far, in seconds.
 cpu() { sed 's/.*) //' "/proc/$1/stat" | awk '{print ($12 + $13) / 100}'; }
@@ -30,7 +40,7 @@ took() {
   local pid=$1 before
   shift
   before=$(cpu "$pid")
-  for _ in $(seq 40); do "$@" >/dev/null; done
+  for _ in $(seq 40); do succeeds "$@"; done
   echo "$before $(cpu "$pid")" | awk '{printf "%.1f", ($2 - $1) * 1000 / 40}'
 }
 # resident PID: its memory in RAM, in MiB.
