@@ -21,7 +21,7 @@ impl Draw {
 }
 
 /// What parsers stumble over.
-const WORDS: [&[u8]; 24] = [
+const WORDS: [&[u8]; 25] = [
     b"-1",
     b"1e999",
     b"NaN",
@@ -39,6 +39,8 @@ const WORDS: [&[u8]; 24] = [
     b"\0",
     b"\xff\xfe",
     b"\x1b[2J\x1b]0;x\x07",
+    // As JSON and YAML can say it.
+    br"\u001b[2J\u009b31m\u202e",
     "\u{202e}\u{200b}\u{feff}".as_bytes(),
     b"null",
     b"9999-12-31T23:59:59.999999999Z",
@@ -97,10 +99,21 @@ fn the_kubelets_cadvisor_page_in_whatever_pieces() {
     each(&[&pages[0], &pages[1]], BENT, guard_hostile::cadvisor);
 }
 
+/// Every text that is shown of a pod moves the cursor and turns the line around.
+const HOSTILE_PODS: &[u8] = br#"{"items": [{
+    "metadata": {"name": "a\u001b[2J", "namespace": "b\u202e", "uid": "u",
+        "ownerReferences": [{"apiVersion": "v1", "kind": "c\u009b31m", "name": "d\u001b[1A", "uid": "o", "controller": true}]},
+    "spec": {"nodeName": "e\u200b\u001b[H", "containers": [{"name": "f"}]},
+    "status": {
+        "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes\u001b[2K\ng"}],
+        "containerStatuses": [{"name": "f\u0007", "ready": false, "restartCount": 1, "image": "", "imageID": "",
+            "state": {"waiting": {"reason": "h\u001b]0;x\u0007"}},
+            "lastState": {"terminated": {"exitCode": 1, "reason": "i\u202e", "finishedAt": "2026-11-22T13:12:11Z"}}}]}}]}"#;
+
 #[test]
 fn pods_of_the_api_server() {
     let list = [b"{\"items\":[", fixture!("pod.json"), b"]}"].concat();
-    each(&[&list, fixture!("crash_loop.pods.json")], BENT, guard_hostile::pods);
+    each(&[&list, fixture!("crash_loop.pods.json"), HOSTILE_PODS], BENT, guard_hostile::pods);
 }
 
 #[test]
@@ -108,7 +121,8 @@ fn events_of_the_api_server() {
     let seed =
         br#"[{"metadata":{"name":"a"},"type":"Warning","reason":"BackOff","message":"Back-off restarting","count":3,
         "involvedObject":{"kind":"Pod","name":"cart-0","namespace":"shop"},"lastTimestamp":"2026-11-22T13:12:11Z"}]"#;
-    each(&[seed], BENT, guard_hostile::events);
+    let hostile = br#"[{"metadata":{},"involvedObject":{},"type":"Warning\u001b[2J","reason":"Back\u202eOff","message":"a\u009b1A\nb"}]"#;
+    each(&[seed, hostile], BENT, guard_hostile::events);
 }
 
 #[test]
@@ -161,7 +175,13 @@ fn a_plan_file() {
 fn a_configuration() {
     let seed = b"dataset_generator: {output_file: a.csv, interval: 30s, prometheus_url: 'http://localhost:9090'}\n\
         agents:\n  alert_threshold: 0.7\n  watch_interval: 10\nremediation: {dry_run: true}\nprometheus: {queries: {q: up}}\n";
-    each(&[seed], BENT, guard_hostile::configuration);
+    // A key, a value and what is no YAML at all; each is quoted in the refusal.
+    let hostile: [&[u8]; 3] = [
+        b"\"agents\\e[2J\\u202e\": 1\n",
+        b"agents: {alert_threshold: \"0\\e[1A\\u202e\"}\n",
+        b"agents: [\"\\e[2J\", \"\xe2\x80\xae\": {\n",
+    ];
+    each(&[&[&seed[..]], &hostile[..]].concat(), BENT, guard_hostile::configuration);
 }
 
 #[test]
