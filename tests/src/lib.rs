@@ -4,6 +4,7 @@
 //! starts etcd, the control plane and two [`node`]s; [`person`] runs the product as one of the cluster's people;
 //! [`suite`] runs the scenarios one after the other. Everything here may fail loudly: it is test code.
 
+pub mod approval;
 pub mod boards;
 pub mod browser;
 pub mod cgroup;

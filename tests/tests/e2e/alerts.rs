@@ -7,7 +7,6 @@ use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::Cluster;
 use guard_tests::{load, wait};
 
-use crate::fix::approve_what_is_shown;
 use crate::prometheus::query;
 
 /// Of a pod, a workload or a node; what is only pending has not lasted yet.
@@ -39,8 +38,8 @@ pub(crate) fn one_fires_and_resolves_after_the_fix(
         Ok(Some(()))
     })?;
     crate::rights::bind(cluster)?;
-    let fix = ["fix", workload, "-n", load::NAMESPACE, "--action=restart"];
-    let fixed = approve_what_is_shown(&cluster.person("operator"), &fix, "--timeout=0")?;
+    let fix = ["fix", workload, "-n", load::NAMESPACE, "--action=restart", "--timeout=0"];
+    let (_, fixed) = cluster.person("operator").approve(&fix)?;
     ensure!(fixed.code == Some(0), "{fixed:?}");
     wait::until(&format!("the alert of {victim} to resolve"), Duration::from_mins(2), || {
         let named = named(FIRING)?;

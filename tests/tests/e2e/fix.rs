@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use guard_tests::cluster::{Cluster, WORK_IMAGE};
-use guard_tests::person::{Answer, Person};
 use guard_tests::{load, wait};
 use serde_json::{Value, json};
 
@@ -54,20 +53,6 @@ pub(crate) fn a_dry_run_changes_nothing(cluster: &mut Cluster) -> Result<()> {
 
 const FIX: [&str; 5] = ["fix", "deployment/mail", "-n", load::NAMESPACE, "--action=restart"];
 
-/// Reads a dry run and gives its digest back. A crash loop changes its Deployment's status now and then, which makes a
-/// plan stale: then it is read again, as a person would.
-pub(crate) fn approve_what_is_shown(operator: &Person, fix: &[&str], timeout: &str) -> Result<Answer> {
-    for _ in 0..5 {
-        let shown = operator.guard(&[fix, &["--dry-run"]].concat())?;
-        ensure!(shown.out.contains("restartedAt"), "no diff: {shown:?}");
-        let done = operator.guard(&[fix, &[timeout, "--approve", shown.digest()?]].concat())?;
-        if done.code != Some(4) {
-            return Ok(done);
-        }
-    }
-    anyhow::bail!("the plan was stale five times")
-}
-
 /// Without a target and an action `fix` takes the worst workload and proposes what helps there.
 pub(crate) fn is_proposed(cluster: &Cluster, workload: &str) -> Result<()> {
     let proposal = cluster.person("viewer").guard(&["fix", "-n", load::NAMESPACE, "--dry-run"])?;
@@ -90,7 +75,8 @@ pub(crate) fn a_fix_is_shown_approved_and_verified(cluster: &mut Cluster) -> Res
     assert_eq!(refused.code, Some(6), "{refused:?}");
 
     let mark = cluster.audit_mark();
-    let done = approve_what_is_shown(&operator, &FIX, "--timeout=3m")?;
+    let (shown, done) = operator.approve(&[&FIX[..], &["--timeout=3m"]].concat())?;
+    ensure!(shown.out.contains("restartedAt"), "no diff: {shown:?}");
     assert_eq!(done.code, Some(0), "{done:?}");
     if cluster.own().is_ok() {
         let events = cluster.audit_since(mark, "operator")?;
@@ -123,8 +109,8 @@ pub(crate) fn the_journal_can_be_verified(cluster: &mut Cluster) -> Result<()> {
         "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": pod}});
     admin.apply(&deployment.to_string())?;
     admin.kubectl(&["-n", load::NAMESPACE, "rollout", "status", "deployment/logbook", "--timeout=60s"])?;
-    let fix = ["fix", "deployment/logbook", "-n", load::NAMESPACE, "--action=restart"];
-    let done = approve_what_is_shown(&operator, &fix, "--timeout=0")?;
+    let fix = ["fix", "deployment/logbook", "-n", load::NAMESPACE, "--action=restart", "--timeout=0"];
+    let (_, done) = operator.approve(&fix)?;
     assert_eq!(done.code, Some(0), "{done:?}");
 
     let whole = operator.guard(&["audit", "verify"])?;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::{Cluster, WORK_IMAGE};
 use guard_tests::kills::{Kill, RECORD, Then, plan, record};
 use guard_tests::load;
@@ -71,24 +71,16 @@ fn rolled_out(cluster: &Cluster, name: &str) -> Result<()> {
     cluster.admin().kubectl(&["-n", load::NAMESPACE, "rollout", "status", &target, "--timeout=90s"]).map(drop)
 }
 
-/// What a server dry run shows is approved by its digest, by `writer`; `None` if the dry run has nothing to approve.
-fn approve(person: &Person, writer: &Person, command: &[&str]) -> Result<Option<Answer>> {
-    for _ in 0..10 {
-        let shown = person.guard(&[command, &["--dry-run=server"]].concat())?;
+/// What is shown is approved by its digest, by `writer`; `None` if there is nothing to approve.
+pub(crate) fn approve(person: &Person, writer: &Person, command: &[&str]) -> Result<Option<Answer>> {
+    person.look(command, |shown| {
         let Ok(digest) = shown.digest() else {
-            // A controller wrote its status between plan and check.
-            if shown.code == Some(4) {
-                continue;
-            }
             ensure!(shown.code == Some(0), "{shown:?}");
-            return Ok(None);
+            return Ok(Some(None));
         };
         let done = writer.guard(&[command, &["--approve", digest]].concat())?;
-        if done.code != Some(4) {
-            return Ok(Some(done));
-        }
-    }
-    bail!("the plan was stale ten times")
+        Ok((!done.is_stale()).then_some(Some(done)))
+    })
 }
 
 /// The journal's lines of each plan, in order.

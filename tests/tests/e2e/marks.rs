@@ -11,7 +11,6 @@ use guard_tests::{load, wait};
 use serde_json::{Value, json};
 
 use crate::fix::{stored, stores_nothing, tells};
-use crate::resources::approve;
 
 const SET: &str = "clerk";
 const POD: &str = "pod/clerk-0";
@@ -112,7 +111,7 @@ pub(crate) fn a_pod_is_restarted_by_its_identity(cluster: &mut Cluster) -> Resul
     ensure!(stale.code == Some(4), "another pod has the name: {stale:?}");
 
     let (mark, second) = (cluster.audit_mark(), uid(&admin)?);
-    let (_, done) = approve(&operator, &[&RESTART[..], &["--timeout=0"]].concat())?;
+    let (_, done) = operator.approve(&[&RESTART[..], &["--timeout=0"]].concat())?;
     ensure!(done.code == Some(0), "{done:?}");
     let events = cluster.audit_since(mark, "operator")?;
     let change = changes(&events).next().context("no change")?;

@@ -1,9 +1,11 @@
 //! Nodes: cordon, uncordon and drain, with pods of their own on the second node.
 
-use std::process::Stdio;
+use std::fs::{self, File};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use guard_tests::approval::STALE;
 use guard_tests::cluster::{Cluster, WORK_IMAGE};
 use guard_tests::person::{Answer, Person};
 use guard_tests::wait;
@@ -15,12 +17,6 @@ use crate::fix::{stored, stores_nothing};
 
 /// The node of the tests: the one with a certificate that everybody can verify.
 pub(crate) const NODE: &str = "node/node2";
-
-/// A dry run, and the same with the digest that it showed.
-fn approve_what_is_shown(person: &Person, fix: &[&str]) -> Result<Answer> {
-    let shown = person.guard(&[fix, &["--dry-run=server"]].concat())?;
-    person.guard(&[fix, &["--approve", shown.digest()?]].concat())
-}
 
 fn node(cluster: &Cluster) -> Result<Value> {
     Ok(serde_json::from_str(&cluster.admin().kubectl(&["get", NODE, "-o", "json"])?)?)
@@ -72,7 +68,7 @@ pub(crate) fn a_node_is_cordoned_and_uncordoned_with_a_signature(cluster: &mut C
     assert_eq!(stored(&events), [""; 0]);
 
     let mark = cluster.audit_mark();
-    let done = approve_what_is_shown(&person, &cordon)?;
+    let (_, done) = person.approve(&cordon)?;
     assert_eq!(done.code, Some(0), "{done:?}");
     let write = only_change(cluster, mark, "node-operator")?;
     let agent = write["userAgent"].as_str().unwrap_or("");
@@ -86,16 +82,16 @@ pub(crate) fn a_node_is_cordoned_and_uncordoned_with_a_signature(cluster: &mut C
     assert_eq!(again.code, Some(6), "{again:?}");
 
     // Taken back by its id; a second time there is nothing of ours to take back.
-    let done = approve_what_is_shown(&person, &["undo", plan])?;
+    let (_, done) = person.approve(&["undo", plan])?;
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(node(cluster)?["spec"]["unschedulable"].is_null());
     let stale = person.guard(&["undo", plan, "--dry-run"])?;
     assert_eq!(stale.code, Some(4), "{stale:?}");
-    let done = approve_what_is_shown(&person, &cordon)?;
+    let (_, done) = person.approve(&cordon)?;
     assert_eq!(done.code, Some(0), "{done:?}");
 
     let uncordon = ["fix", NODE, "--action=uncordon"];
-    let done = approve_what_is_shown(&person, &uncordon)?;
+    let (_, done) = person.approve(&uncordon)?;
     assert_eq!(done.code, Some(0), "{done:?}");
     let seen = node(cluster)?;
     assert!(seen["spec"]["unschedulable"].is_null(), "{seen}");
@@ -106,7 +102,7 @@ pub(crate) fn a_node_is_cordoned_and_uncordoned_with_a_signature(cluster: &mut C
     let refused = person.guard(&uncordon)?;
     assert_eq!(refused.code, Some(6), "{refused:?}");
     assert!(refused.err.contains("--foreign-cordon"), "{}", refused.err);
-    let done = approve_what_is_shown(&person, &[&uncordon[..], &["--foreign-cordon"]].concat())?;
+    let (_, done) = person.approve(&[&uncordon[..], &["--foreign-cordon"]].concat())?;
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(node(cluster)?["spec"]["unschedulable"].is_null());
 
@@ -193,7 +189,7 @@ pub(crate) fn a_drain_names_what_is_in_its_way_and_then_empties_the_node(cluster
     // The budget lets one go; the other has to wait for a successor that no node takes.
     let mark = cluster.audit_mark();
     drain[4] = "--timeout=15s";
-    let partly = approve_what_is_shown(&person, &[&drain[..], &["--wait-for-budgets"]].concat())?;
+    let (_, partly) = person.approve(&[&drain[..], &["--wait-for-budgets"]].concat())?;
     assert_eq!(partly.code, Some(7), "{partly:?}");
     assert!(partly.err.contains("1 of 2 pods have gone"), "{}", partly.err);
     assert!(partly.err.contains("disruption budget") && partly.err.contains("--action uncordon"), "{}", partly.err);
@@ -205,7 +201,7 @@ pub(crate) fn a_drain_names_what_is_in_its_way_and_then_empties_the_node(cluster
 
     cluster.admin().kubectl(&["-n", DRILL, "delete", "pdb", "--all"])?;
     drain[4] = "--timeout=60s";
-    let done = approve_what_is_shown(&person, &drain)?;
+    let (_, done) = person.approve(&drain)?;
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(pods(cluster)?.is_empty());
     clean(cluster)
@@ -247,12 +243,14 @@ pub(crate) fn a_pod_that_ignores_sigterm_is_waited_for_or_named(cluster: &mut Cl
     drill(cluster, &json!([{"name": "IGNORE_SIGTERM", "value": "yes"}]), 1, &[])?;
     let accepted = ["--delete-emptydir-data", "--allow-pending", "--allow-downtime"];
     let drain = [&["fix", NODE, "--action=drain", SELECTOR][..], &accepted].concat();
-    let partly = approve_what_is_shown(&person, &[&drain[..], &["--timeout=3s"]].concat())?;
+    let (_, partly) = person.approve(&[&drain[..], &["--timeout=3s"]].concat())?;
     assert_eq!(partly.code, Some(7), "{partly:?}");
     assert!(partly.err.contains("was evicted and is still ending"), "{}", partly.err);
-    let shown = person.guard(&[&drain[..], &["--dry-run=server"]].concat())?;
-    let typed = format!("kubectl guard {} --timeout=60s --approve {}", drain.join(" "), shown.digest()?);
-    let done = in_a_terminal(&person, &typed)?;
+    let done = person.look(&drain, |shown| {
+        let typed = format!("kubectl guard {} --timeout=60s --approve {}", drain.join(" "), shown.digest()?);
+        let done = in_a_terminal(&person, &typed)?;
+        Ok((!done.is_stale()).then_some(done))
+    })?;
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(pods(cluster)?.is_empty());
     // Its row while it ended, and the line that stays.
@@ -267,6 +265,26 @@ fn in_a_terminal(person: &Person, line: &str) -> Result<Answer> {
     person.shell(&format!("TERM=xterm script -qec '{line}' /dev/null"))
 }
 
+/// A drain that is approved and has come as far as `has_come` waits for, and the digest of its plan; `said` is what it says.
+fn under_way(
+    person: &Person,
+    drain: &[&str],
+    start: impl Fn(&str) -> Result<Command>,
+    has_come: impl Fn() -> Result<bool>,
+    said: impl Fn() -> String,
+) -> Result<(Child, String)> {
+    person.look(drain, |shown| {
+        let digest = shown.digest()?.to_owned();
+        let mut draining = start(&digest)?.spawn()?;
+        let ended = wait::until("the drain to be half way", Duration::from_mins(1), || {
+            let ended = draining.try_wait()?;
+            Ok((ended.is_some() || has_come()?).then_some(ended))
+        })?;
+        ensure!(ended.is_none_or(|ended| ended.code() == Some(STALE)), "{ended:?}: {}", said());
+        Ok(ended.is_none().then_some((draining, digest)))
+    })
+}
+
 /// Nobody ends what was evicted while the node's kubelet is gone. The drain says so when its time is over, the node stays
 /// closed, and the same command goes on when the kubelet is back.
 pub(crate) fn a_drain_of_a_node_that_dies_half_way_is_told_and_gone_on_with(cluster: &mut Cluster) -> Result<()> {
@@ -276,21 +294,24 @@ pub(crate) fn a_drain_of_a_node_that_dies_half_way_is_told_and_gone_on_with(clus
     drill(cluster, &json!([{"name": "IGNORE_SIGTERM", "value": "yes"}]), 2, &[])?;
     let accepted = ["--delete-emptydir-data", "--allow-pending", "--allow-downtime", "--timeout=40s"];
     let drain = [&["fix", NODE, "--action=drain", SELECTOR][..], &accepted].concat();
-    let (watched, admin) = (cluster.folder().join("drain-and-die.log"), cluster.admin());
-    let shown = person.guard(&[&drain[..], &["--dry-run=server"]].concat())?;
-    let mut command = person.command("kubectl");
-    command.arg("guard").args(&drain).args(["--approve", shown.digest()?]);
-    let log = std::fs::File::create(&watched)?;
-    let mut draining = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
-    wait::until("both pods to be evicted", Duration::from_secs(30), || {
-        ensure!(draining.try_wait()?.is_none(), "the drain has ended");
+    let (log, admin) = (cluster.folder().join("drain-and-die.log"), cluster.admin());
+    let start = |digest: &str| {
+        let file = File::create(&log)?;
+        let mut command = person.command("kubectl");
+        command.arg("guard").args(&drain).args(["--approve", digest]);
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        Ok(command)
+    };
+    let both_are_evicted = || {
         let path = "jsonpath={.items[?(@.spec.nodeName==\"node2\")].metadata.deletionTimestamp}";
         let leaving = admin.kubectl(&["-n", DRILL, "get", "pods", "-o", path])?;
-        Ok((leaving.split_whitespace().count() == 2).then_some(()))
-    })?;
+        Ok(leaving.split_whitespace().count() == 2)
+    };
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    let (mut draining, _) = under_way(&person, &drain, start, both_are_evicted, said)?;
     cluster.own()?.nodes[1].stop_kubelet();
     let partly = draining.wait()?.code();
-    let said = std::fs::read_to_string(&watched)?;
+    let said = said();
     assert_eq!(partly, Some(7), "{said}");
     assert!(said.contains("0 of 2 pods have gone") && said.contains("was evicted and is still ending"), "{said}");
     assert_eq!(node(cluster)?["spec"]["unschedulable"], true);
@@ -301,7 +322,7 @@ pub(crate) fn a_drain_of_a_node_that_dies_half_way_is_told_and_gone_on_with(clus
     assert_eq!(dry.code, Some(0), "{dry:?}");
     cluster.own()?.nodes[1].start_kubelet()?;
     cluster.own()?.wait_for_node("node2", "True")?;
-    let done = approve_what_is_shown(&person, &drain)?;
+    let (_, done) = person.approve(&drain)?;
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(pods(cluster)?.is_empty());
     clean(cluster)
@@ -318,22 +339,16 @@ pub(crate) fn a_drain_that_is_asked_to_end_sends_nothing_more(cluster: &mut Clus
         drill(cluster, &json!([]), 2, &[("one-may-go", 1)])?;
         let person = cluster.person("node-operator");
         let log = cluster.folder().join(format!("drain-{code}.log"));
-        let read = || std::fs::read_to_string(&log).unwrap_or_default();
-        // The kubelet may write the node's status between the last look and the write: then the plan is stale, and made again.
-        let (mut draining, digest) = wait::until("a drain that waits for a budget", Duration::from_mins(2), || {
-            let digest = person.guard(&[&drain[..], &["--dry-run=server"]].concat())?.digest()?.to_owned();
+        let read = || fs::read_to_string(&log).unwrap_or_default();
+        let start = |digest: &str| {
             // `exec` all the way: the signal reaches the plugin itself.
             let line = format!("exec kubectl guard {} --approve {digest}", drain.join(" "));
             let mut script = person.command("/usr/bin/script");
             script.args(["-qefc", &line]).arg(&log).env("TERM", "xterm").stdin(Stdio::piped()).stdout(Stdio::null());
-            let mut draining = script.spawn()?;
-            let ended = wait::until("1 of 2 pods to go", Duration::from_mins(1), || {
-                let ended = draining.try_wait()?;
-                Ok((ended.is_some() || read().contains("1 of 2 pods have gone")).then_some(ended))
-            })?;
-            ensure!(ended.is_none_or(|ended| ended.code() == Some(4)), "{ended:?}: {}", read());
-            Ok(ended.is_none().then_some((draining, digest)))
-        })?;
+            Ok(script)
+        };
+        let waits_for_the_budget = || Ok(read().contains("1 of 2 pods have gone"));
+        let (mut draining, digest) = under_way(&person, &drain, start, waits_for_the_budget, read)?;
         let said = |what: &str| {
             wait::until(what, Duration::from_mins(1), || Ok(Some(read()).filter(|said| said.contains(what))))
         };
@@ -358,8 +373,7 @@ pub(crate) fn a_drain_that_is_asked_to_end_sends_nothing_more(cluster: &mut Clus
 
 /// The plugin that was given this digest.
 fn pid_of(digest: &str) -> Result<Pid> {
-    let found =
-        std::process::Command::new("pgrep").args(["-f", &format!("^[^ ]*kubectl-guard .*{digest}")]).output()?;
+    let found = Command::new("pgrep").args(["-f", &format!("^[^ ]*kubectl-guard .*{digest}")]).output()?;
     let found = String::from_utf8(found.stdout)?;
     Ok(Pid::from_raw(found.trim().parse().with_context(|| format!("the plugin: {found:?}"))?))
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use guard_tests::cluster::{Cluster, WORK_IMAGE};
-use guard_tests::person::{Answer, Person};
+use guard_tests::person::Person;
 use guard_tests::{load, wait};
 use serde_json::{Value, json};
 
@@ -43,23 +43,6 @@ fn limits(cluster: &Cluster) -> Result<Value> {
     Ok(object["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"].clone())
 }
 
-/// What a server dry run shows, approved by its digest.
-pub(crate) fn approve(person: &Person, command: &[&str]) -> Result<(Answer, Answer)> {
-    for _ in 0..10 {
-        let shown = person.guard(&[command, &["--dry-run=server"]].concat())?;
-        if shown.code == Some(4) {
-            continue;
-        }
-        ensure!(shown.code == Some(0), "{shown:?}");
-        let done = person.guard(&[command, &["--approve", shown.digest()?]].concat())?;
-        // The controller may have written its status between the two.
-        if done.code != Some(4) {
-            return Ok((shown, done));
-        }
-    }
-    anyhow::bail!("the plan was stale ten times")
-}
-
 /// What was done to the Deployment, oldest first.
 fn ids(person: &Person) -> Result<Vec<String>> {
     let history: Value = serde_json::from_str(&person.guard(&["history", "-o", "json"])?.out)?;
@@ -72,7 +55,7 @@ pub(crate) fn limits_are_changed_in_place_refused_and_taken_back(cluster: &mut C
     start(cluster)?;
     let operator = cluster.person("operator");
     let mark = cluster.audit_mark();
-    let (shown, done) = approve(&operator, &fix(&["--limits=memory=128Mi", "--timeout=0"]))?;
+    let (shown, done) = operator.approve(&fix(&["--limits=memory=128Mi", "--timeout=0"]))?;
     assert!(shown.out.contains("+            memory: 128Mi"), "{}", shown.out);
     assert_eq!(done.code, Some(0), "{done:?}");
     assert_eq!(limits(cluster)?, json!({"cpu": "200m", "memory": "128Mi"}));
@@ -88,7 +71,7 @@ pub(crate) fn limits_are_changed_in_place_refused_and_taken_back(cluster: &mut C
     let [first, second, ..] = ids.as_slice() else { anyhow::bail!("history: {ids:?}") };
     let changed = operator.guard(&["undo", first])?;
     assert_eq!(changed.code, Some(4), "{changed:?}");
-    let (_, undone) = approve(&operator, &["undo", second])?;
+    let (_, undone) = operator.approve(&["undo", second])?;
     assert_eq!(undone.code, Some(0), "{undone:?}");
     assert_eq!(limits(cluster)?, json!({"cpu": "200m", "memory": "128Mi"}));
     cluster.admin().kubectl(&["-n", load::NAMESPACE, "delete", "deployment", NAME]).map(drop)
@@ -98,7 +81,7 @@ pub(crate) fn limits_are_changed_in_place_refused_and_taken_back(cluster: &mut C
 fn in_place(cluster: &Cluster, operator: &Person) -> Result<()> {
     let mark = cluster.audit_mark();
     let (shown, done) =
-        approve(operator, &fix(&["--limits=memory=160Mi", "--in-place", "--no-cool-down", "--timeout=0"]))?;
+        operator.approve(&fix(&["--limits=memory=160Mi", "--in-place", "--no-cool-down", "--timeout=0"]))?;
     assert!(shown.out.contains("resize in place limits memory=160Mi"), "{}", shown.out);
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(done.err.contains("1 of 1 pods are resized in place"), "{}", done.err);
@@ -108,7 +91,7 @@ fn in_place(cluster: &Cluster, operator: &Person) -> Result<()> {
     rolled_out(cluster)?;
 
     let asked = ["--limits=cpu=64", "--requests=cpu=64", "--in-place", "--no-cool-down", "--timeout=0"];
-    let (_, done) = approve(operator, &fix(&asked))?;
+    let (_, done) = operator.approve(&fix(&asked))?;
     assert!(done.err.contains("infeasible") && done.err.contains("0 of 1 pods"), "{}", done.err);
     assert_eq!(done.code, Some(7), "a part of it was not done as it was asked for: {done:?}");
     let history = operator.guard(&["history"])?;
@@ -117,7 +100,7 @@ fn in_place(cluster: &Cluster, operator: &Person) -> Result<()> {
     let id = ids.last().context("no history")?;
     // Taken back it asks for less CPU, which is allowed only where the use is known.
     wait::until("the use of the pod to be known", Duration::from_mins(1), || {
-        let (_, undone) = approve(operator, &["undo", id])?;
+        let (_, undone) = operator.approve(&["undo", id])?;
         Ok((undone.code == Some(0)).then_some(()))
     })?;
     rolled_out(cluster)

@@ -9,7 +9,6 @@ use guard_tests::{load, wait};
 use serde_json::{Value, json};
 
 use crate::fix::stored;
-use crate::resources::approve;
 
 const NAME: &str = "shelf";
 const TARGET: &str = "deployment/shelf";
@@ -60,7 +59,7 @@ pub(crate) fn a_bad_rollout_is_rolled_back_and_the_rollback_too(cluster: &mut Cl
         template(cluster).map(Some)
     })?;
     let mark = cluster.audit_mark();
-    let (shown, done) = approve(&operator, &fix)?;
+    let (shown, done) = operator.approve(&fix)?;
     assert!(shown.out.contains("-        - name: FAST"), "{}", shown.out);
     assert_eq!(done.code, Some(0), "{done:?}");
     let events = cluster.audit_since(mark, "operator")?;
@@ -72,7 +71,7 @@ pub(crate) fn a_bad_rollout_is_rolled_back_and_the_rollback_too(cluster: &mut Cl
     let history: Value = serde_json::from_str(&operator.guard(&["history", "-o", "json"])?.out)?;
     let mine = history.as_array().into_iter().flatten().find(|entry| entry["target"] == TARGET);
     let id = mine.and_then(|entry| entry["id"].as_str()).context("it is not in the history")?;
-    let (_, undone) = approve(&operator, &["undo", id])?;
+    let (_, undone) = operator.approve(&["undo", id])?;
     assert_eq!(undone.code, Some(0), "{undone:?}");
     assert_eq!(template(cluster)?, bad);
     cluster.admin().kubectl(&["-n", load::NAMESPACE, "delete", "deployment", NAME]).map(drop)
@@ -117,7 +116,7 @@ pub(crate) fn a_stateful_set_and_a_daemon_set_are_rolled_back(cluster: &mut Clus
             is_rolled_out(cluster, target)?;
         }
         let fix = ["fix", target, "-n", load::NAMESPACE, "--action=rollout-undo", "--timeout=0", "--no-cool-down"];
-        let (shown, done) = approve(&operator, &fix)?;
+        let (shown, done) = operator.approve(&fix)?;
         assert!(shown.out.contains(&format!("roll {target} back to revision 1")), "{}", shown.out);
         assert_eq!(done.code, Some(0), "{done:?}");
         assert_eq!(shelf(cluster, target)?, "1");
@@ -136,7 +135,7 @@ pub(crate) fn a_stateful_set_and_a_daemon_set_are_rolled_back(cluster: &mut Clus
             assert!(held.code == Some(6) && held.err.contains("partition 2 of 2 replicas"), "{held:?}");
         }
         set_strategy(cluster, target, &json!({"type": "RollingUpdate", "rollingUpdate": null}))?;
-        let (_, undone) = approve(&operator, &["undo", &id])?;
+        let (_, undone) = operator.approve(&["undo", &id])?;
         assert_eq!(undone.code, Some(0), "{undone:?}");
         assert_eq!(shelf(cluster, target)?, "2");
         cluster.admin().kubectl(&["-n", load::NAMESPACE, "delete", target])?;

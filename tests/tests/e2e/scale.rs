@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::{Cluster, WORK_IMAGE};
-use guard_tests::person::{Answer, Person};
+use guard_tests::person::Person;
 use guard_tests::wait;
 use serde_json::{Value, json};
 
@@ -34,43 +34,27 @@ fn settled(cluster: &Cluster) -> Result<()> {
     admin.kubectl(&["-n", NAMESPACE, "rollout", "status", TARGET, "--timeout=60s"]).map(drop)
 }
 
-fn scale(person: &Person, replicas: &str, rest: &[&str]) -> Result<Answer> {
-    let to = format!("--replicas={replicas}");
-    person.guard(&[&["fix", TARGET, "-n", NAMESPACE, "--action=scale", &to][..], rest].concat())
+fn scale<'a>(replicas: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
+    [&["fix", TARGET, "-n", NAMESPACE, "--action=scale", "--replicas", replicas][..], rest].concat()
 }
 
 fn refused(person: &Person, replicas: &str) -> Result<String> {
-    let answer = scale(person, replicas, &["--no-cool-down", "--dry-run"])?;
+    let answer = person.guard(&scale(replicas, &["--no-cool-down", "--dry-run"]))?;
     ensure!(answer.code == Some(6), "{answer:?}");
     Ok(answer.err)
-}
-
-/// Approves by digest what a dry run shows; the controller may write its status between the two.
-fn approve(mut run: impl FnMut(&[&str]) -> Result<Answer>) -> Result<Answer> {
-    for _ in 0..10 {
-        let shown = run(&["--dry-run=server"])?;
-        if shown.code == Some(4) {
-            continue;
-        }
-        let done = run(&["--approve", shown.digest()?])?;
-        if done.code != Some(4) {
-            return Ok(done);
-        }
-    }
-    bail!("the plan was stale ten times")
 }
 
 pub(crate) fn a_scale_heeds_autoscalers_quotas_and_room(cluster: &mut Cluster) -> Result<()> {
     crate::rights::bind(cluster)?;
     start(cluster)?;
     let operator = cluster.person("operator");
-    let done = approve(|rest| scale(&operator, "2", &[&["--timeout=0"], rest].concat()))?;
+    let (_, done) = operator.approve(&scale("2", &["--timeout=0"]))?;
     assert_eq!(done.code, Some(0), "{done:?}");
     settled(cluster)?;
     let history: Value = serde_json::from_str(&operator.guard(&["history", "-o", "json"])?.out)?;
     let mine = history.as_array().into_iter().flatten().rfind(|entry| entry["namespace"] == NAMESPACE);
     let id = mine.and_then(|entry| entry["id"].as_str()).context("the scale is not in the history")?;
-    let undone = approve(|rest| operator.guard(&[&["undo", id], rest].concat()))?;
+    let (_, undone) = operator.approve(&["undo", id])?;
     assert_eq!(undone.code, Some(0), "{undone:?}");
     settled(cluster)?;
 
@@ -88,7 +72,7 @@ fn room(operator: &Person) -> Result<()> {
         crowded.contains("of the new pods would fit on no node") && crowded.contains("--allow-pending"),
         "{crowded}"
     );
-    let accepted = scale(operator, "1000", &["--no-cool-down", "--allow-pending", "--dry-run"])?;
+    let accepted = operator.guard(&scale("1000", &["--no-cool-down", "--allow-pending", "--dry-run"]))?;
     assert_eq!(accepted.code, Some(0), "{accepted:?}");
     assert!(accepted.out.contains("OVERRIDDEN"), "{}", accepted.out);
     Ok(())
@@ -107,7 +91,7 @@ fn quota(cluster: &Cluster, operator: &Person) -> Result<()> {
         ensure!(over.contains(told), "{over}");
         Ok(Some(()))
     })?;
-    let fits = scale(operator, "2", &["--no-cool-down", "--dry-run"])?;
+    let fits = operator.guard(&scale("2", &["--no-cool-down", "--dry-run"]))?;
     assert_eq!(fits.code, Some(0), "{fits:?}");
     cluster.admin().kubectl(&["-n", NAMESPACE, "delete", "resourcequota", "team"]).map(drop)
 }

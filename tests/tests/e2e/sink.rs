@@ -1,12 +1,12 @@
 //! The journal told to a ConfigMap as well: a colleague sees what was done, takes it back, and goes on with what was cut off.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::{Cluster, WORK_IMAGE};
 use guard_tests::load;
 use guard_tests::person::{Answer, Person};
 use serde_json::{Value, json};
 
-use crate::resources::approve;
+use crate::kills::approve;
 
 const NAME: &str = "ledger";
 const TARGET: &str = "deployment/ledger";
@@ -64,21 +64,12 @@ fn scale(to: &'static str) -> [&'static str; 7] {
     ["fix", TARGET, "-n", load::NAMESPACE, "--action=scale", to, "--no-cool-down"]
 }
 
-/// Does it with this digest's approval, by a process that is killed right behind the write.
+/// Does it, by a process that is killed right behind the write.
 fn killed(person: &Person, command: &[&str]) -> Result<()> {
     let killed = person.clone().with("GUARD_KILL_AT", "step.after:1");
-    for _ in 0..10 {
-        let shown = person.guard(&[command, &["--dry-run=server"]].concat())?;
-        if shown.code == Some(4) {
-            continue;
-        }
-        let ended = killed.guard(&[command, &["--timeout=0", "--approve", shown.digest()?]].concat())?;
-        if ended.code.is_none() {
-            return Ok(());
-        }
-        ensure!(ended.code == Some(4), "{ended:?}");
-    }
-    bail!("the plan was stale ten times")
+    let ended = approve(person, &killed, &[command, &["--timeout=0"]].concat())?.context("a dry run without a plan")?;
+    ensure!(ended.code.is_none(), "{ended:?}");
+    Ok(())
 }
 
 /// What was done to the Deployment, by the sink, oldest first.
@@ -102,7 +93,7 @@ pub(crate) fn a_colleague_takes_back_and_goes_on_with_what_the_sink_tells(cluste
 
     // Nobody has made the map yet: where it is required nothing is changed, else it is said.
     let (_, refused) =
-        approve(&operator, &[&scale("--replicas=2")[..], &["--timeout=0", "--journal-sink-required"]].concat())?;
+        operator.approve(&[&scale("--replicas=2")[..], &["--timeout=0", "--journal-sink-required"]].concat())?;
     assert_eq!(refused.code, Some(3), "{refused:?}");
     assert!(
         refused.err.contains("nothing was changed, for the journal could not be told elsewhere"),
@@ -111,7 +102,7 @@ pub(crate) fn a_colleague_takes_back_and_goes_on_with_what_the_sink_tells(cluste
     );
     assert_eq!(replicas(cluster)?, "1");
     map(cluster)?;
-    let (_, done) = approve(&operator, &[&scale("--replicas=2")[..], &["--timeout=0"]].concat())?;
+    let (_, done) = operator.approve(&[&scale("--replicas=2")[..], &["--timeout=0"]].concat())?;
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(!done.err.contains("does not know of it"), "{}", done.err);
     rolled_out(cluster)?;
@@ -121,7 +112,7 @@ pub(crate) fn a_colleague_takes_back_and_goes_on_with_what_the_sink_tells(cluste
     let first = id(entries.last())?;
     let unknown = colleague.guard(&["undo", &first])?;
     assert!(unknown.code == Some(1) && unknown.err.contains("is in this journal"), "{unknown:?}");
-    let (_, undone) = approve(&colleague, &["undo", &first, "--sink"])?;
+    let (_, undone) = colleague.approve(&["undo", &first, "--sink"])?;
     assert_eq!(undone.code, Some(0), "{undone:?}");
     assert_eq!(replicas(cluster)?, "1");
     rolled_out(cluster)?;
