@@ -28,6 +28,9 @@ const COMPONENTS: [(&str, &str, Option<&str>); 6] = [
     ("node2", "system:node:node2", Some("system:nodes")),
 ];
 
+/// The nodes.
+pub const NODES: [&str; 2] = ["node1", "node2"];
+
 /// People, each with a certificate and no rights but what tests give them; `admin` may do everything.
 pub const PEOPLE: [&str; 5] = ["admin", "viewer", "operator", "node-operator", "nobody"];
 
@@ -207,7 +210,7 @@ impl Own {
         for (number, serving) in [(1, Serving::SelfSigned), (2, Serving::Verifiable)] {
             self.nodes.push(Node::start(&self.folder, &self.kube, number, serving)?);
         }
-        ["node1", "node2"].iter().try_for_each(|node| self.wait_for_node(node, "True"))
+        NODES.iter().try_for_each(|node| self.wait_for_node(node, "True"))
     }
 
     fn wait_for_api(&mut self) -> Result<()> {

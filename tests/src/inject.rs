@@ -1,5 +1,6 @@
 //! Faults made in a running pod: by its own program, or from outside, in its network and by signals to its processes.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, NODES};
 use crate::process::run;
 use crate::soak::schedule::Way;
 use crate::wait;
@@ -114,6 +115,22 @@ impl Victim {
     fn processes(&self, name: &str) -> Vec<Pid> {
         processes(name).into_iter().filter(|(_, groups)| groups.contains(&self.uid)).map(|(pid, _)| pid).collect()
     }
+}
+
+/// The process of each node's exporter. One that was restarted is another; what the API server tells of restarts is as old as
+/// the last time that it heard of a kubelet.
+///
+/// # Errors
+/// If a node has none, or more than one.
+pub fn exporters() -> Result<BTreeMap<&'static str, Pid>> {
+    let all = processes("guard-exporter");
+    let of = |node: &'static str| {
+        let here: Vec<Pid> =
+            all.iter().filter(|(_, groups)| groups.contains(&format!("/{node}/"))).map(|(pid, _)| *pid).collect();
+        ensure!(here.len() == 1, "the exporters of {node}: {here:?}");
+        Ok((node, here[0]))
+    };
+    NODES.into_iter().map(of).collect()
 }
 
 /// Every process of this name here, with its control groups: those of containers name their pod and their node.

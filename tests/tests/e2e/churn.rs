@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::Cluster;
-use guard_tests::inject::processes;
+use guard_tests::inject::exporters;
 use guard_tests::person::Person;
 use guard_tests::process::resident;
 use guard_tests::survival::survive;
@@ -87,7 +87,6 @@ fn pods(admin: &Person, selection: &[&str]) -> Result<BTreeSet<String>> {
 
 /// The exporter of the node.
 fn exporter() -> Result<u32> {
-    let here = |(_, groups): &(_, String)| groups.contains(&format!("/{NODE}/"));
-    let (pid, _) = processes("guard-exporter").into_iter().find(here).context("the node has no exporter")?;
+    let pid = exporters()?.remove(NODE).context("the node has no exporter")?;
     Ok(u32::try_from(pid.as_raw())?)
 }

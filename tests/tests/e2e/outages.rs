@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::{Cluster, guard_binary};
+use guard_tests::inject::exporters;
 use guard_tests::process::Service;
 use guard_tests::{http, load, wait};
 use serde_json::Value;
@@ -135,10 +136,7 @@ pub(crate) fn without_its_kubelet_a_node_is_not_guessed_at(cluster: &mut Cluster
 }
 
 pub(crate) fn an_api_outage_restarts_no_exporter(cluster: &mut Cluster) -> Result<()> {
-    let admin = cluster.admin();
-    let path = "jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[0].restartCount}{\"\\n\"}{end}";
-    let restarts = ["-n", "guard-system", "get", "pods", "-o", path];
-    let before = admin.kubectl(&restarts)?;
+    let (admin, before) = (cluster.admin(), exporters()?);
     cluster.own()?.stop_api_server();
     let answer = admin.guard(&["status", "-A"])?;
     assert_eq!(answer.code, Some(1), "{answer:?}");
@@ -146,6 +144,6 @@ pub(crate) fn an_api_outage_restarts_no_exporter(cluster: &mut Cluster) -> Resul
     // Longer than the liveness probe's patience: an exporter that asks the API server whether it lives is dead by now.
     std::thread::sleep(Duration::from_secs(70));
     cluster.own()?.start_api_server()?;
-    assert_eq!(admin.kubectl(&restarts)?, before);
+    assert_eq!(exporters()?, before);
     wait::until("status to answer again", Duration::from_mins(1), || rows(&admin).map(Some)).map(drop)
 }
