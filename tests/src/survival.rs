@@ -14,8 +14,40 @@ use crate::figures::{self, Held};
 pub const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/records/faults.csv");
 const TITLES: &str = "date,commit,fault,where,tried,survived,lost,seconds,what must hold";
 
-/// So often a fault is made around a process, and of the whole cluster.
-pub const LEAST: [(&str, usize); 2] = [("process", 20), ("cluster", 3)];
+/// Every fault that is counted: where it is made, and its name.
+const FAULTS: [(&str, &str); 29] = [
+    ("process", "exporter killed"),
+    ("process", "model of garbage"),
+    ("process", "disk full under the exporter"),
+    ("process", "run killed"),
+    ("process", "disk full under run"),
+    ("process", "disk full under the journal"),
+    ("process", "api server hangs up"),
+    ("process", "api server answers 429"),
+    ("process", "api server answers 500"),
+    ("process", "api server talks nonsense"),
+    ("process", "api server breaks off"),
+    ("process", "watch ends with 410"),
+    ("process", "watch falls silent"),
+    ("process", "clock steps by an hour"),
+    ("process", "kubelet hangs up"),
+    ("process", "kubelet takes 30 s"),
+    ("process", "kubelet breaks off"),
+    ("process", "kubelet talks nonsense"),
+    ("process", "kubelet says 50 MB"),
+    ("process", "certificate and token rotate"),
+    ("process", "1000 scrapers dawdle"),
+    ("process", MANY_PODS),
+    ("cluster", "api server restarts"),
+    ("cluster", "api server away for 60 s"),
+    ("cluster", "etcd compacted while the api server is away"),
+    ("cluster", "kubelet restarts"),
+    ("cluster", "containerd restarts"),
+    ("cluster", "node loses its power"),
+    ("cluster", "all pods of a node replaced"),
+];
+/// Pods that are replaced by the thousand are one time.
+pub const MANY_PODS: &str = "500 pods replaced a minute";
 
 /// Faults that tests hold without a count.
 pub(crate) const HELD: [Held; 15] = [
@@ -86,7 +118,7 @@ pub struct Survival {
 /// Makes a fault so many times; `trial` fails if something is lost. Writes the record if `GUARD_FAULTS_RECORD` is set.
 ///
 /// # Errors
-/// If anything was lost, with the first reason; or if the record cannot be written.
+/// If anything was lost, with the first reason; if the record cannot be written, or no list says that it must have this fault.
 pub fn survive(
     place: &str,
     fault: &str,
@@ -94,6 +126,7 @@ pub fn survive(
     times: usize,
     mut trial: impl FnMut(usize) -> Result<()>,
 ) -> Result<()> {
+    ensure!(FAULTS.contains(&(place, fault)), "{fault} ({place}) is not among the faults that the record must have");
     let begun = Timestamp::now();
     let losses: Vec<String> = (0..times)
         .filter_map(|number| trial(number).with_context(|| format!("{fault}, time {number}")).err())
@@ -183,18 +216,25 @@ pub fn record() -> Result<Vec<Survival>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// So often a fault is made around a process, and of the whole cluster.
+    const LEAST: [(&str, usize); 2] = [("process", 20), ("cluster", 3)];
 
     #[test]
     fn nothing_was_lost_however_often_it_was_tried() {
         let record = record().unwrap();
-        for survival in latest(&record) {
-            let least = LEAST.iter().find(|(place, _)| *place == survival.place).map_or(0, |(_, least)| *least);
-            // Pods that are replaced by the thousand are one time.
-            assert!(survival.tried >= least || survival.fault.contains("pods replaced"), "{survival:?}");
+        let latest = latest(&record);
+        let made: BTreeSet<(&str, &str)> = latest.iter().map(|one| (one.place.as_str(), one.fault.as_str())).collect();
+        assert_eq!(made, BTreeSet::from(FAULTS), "tests/run --faults makes those that are missing");
+        for survival in latest {
+            let (_, least) = LEAST.into_iter().find(|(place, _)| *place == survival.place).unwrap();
+            assert!(survival.tried >= if survival.fault == MANY_PODS { 1 } else { least }, "{survival:?}");
             assert!(survival.lost == 0 && survival.survived == survival.tried, "{survival:?}");
         }
         let page = std::fs::read_to_string(figures::PAGE).unwrap();
-        assert!(record.is_empty() || page.contains(section(&record).trim_end()), "the page tells of another record");
+        assert!(page.contains(section(&record).trim_end()), "the page tells of another record");
     }
 }

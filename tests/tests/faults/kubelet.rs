@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use guard_tests::http;
 use guard_tests::pki::Authority;
 use guard_tests::stand_in::Mood;
+use guard_tests::survival::{MANY_PODS, survive};
 
 use crate::scene::{Rounds, Scene, exporter_program, names, pods};
 
@@ -165,7 +166,7 @@ pub(crate) fn replaced_pods(rounds: &mut Rounds) -> Result<()> {
     let (was, is) = (mib(first), mib(last));
     let claim =
         format!("{replaced} of them; {was:.1} MiB resident and then {is:.1} MiB; each reading has exactly its pods");
-    guard_tests::survival::survive("process", "500 pods replaced a minute", &claim, 1, |_| {
+    survive("process", MANY_PODS, &claim, 1, |_| {
         ensure!(last < first + (1 << 20), "memory grew from {first} to {last}");
         Ok(())
     })
