@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 /// One test: what it shows, as a name, and how.
 pub type Test<C> = (&'static str, Needs, fn(&mut C) -> Result<()>);
@@ -25,13 +25,55 @@ pub fn note(text: &str) {
     eprintln!("guard-tests: {text}");
 }
 
-/// The words given on the command line: a test runs if its name contains one of them, or if there are none.
-fn wanted<C>(tests: &[Test<C>]) -> Vec<&Test<C>> {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    tests
-        .iter()
-        .filter(|(name, ..)| words.is_empty() || words.iter().any(|word| name.contains(word.as_str())))
-        .collect()
+/// What must have run before a test of this name, by its name; it runs even if nobody chose it.
+pub type Before = fn(&str) -> &'static [&'static str];
+
+/// For tests of which each stands for itself.
+pub fn nothing(_: &str) -> &'static [&'static str] {
+    &[]
+}
+
+/// The words given on the command line.
+fn words() -> Vec<String> {
+    std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect()
+}
+
+/// A test runs if its name contains one of the words, if there are none, or if one that runs needs it before.
+fn wanted<'a, C>(tests: &'a [Test<C>], words: &[String], before: Before) -> Result<Vec<&'a Test<C>>> {
+    let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
+    let mut names: Vec<&str> = tests.iter().map(|(name, ..)| *name).filter(|name| chosen(name)).collect();
+    ensure!(!names.is_empty(), "no test has {} in its name", words.join(" or "));
+    let mut at = 0;
+    while let Some(name) = names.get(at).copied() {
+        for needed in before(name) {
+            let place = |of: &str| tests.iter().position(|(name, ..)| *name == of);
+            ensure!(place(needed).is_some_and(|needed| Some(needed) < place(name)), "{needed} is not before {name}");
+            if !names.contains(needed) {
+                names.push(needed);
+            }
+        }
+        at += 1;
+    }
+    Ok(tests.iter().filter(|(name, ..)| names.contains(name)).collect())
+}
+
+/// With `--list`, the names of the tests that the words choose, as libtest has them; then nothing is to be run.
+pub fn listed<C>(tests: &[Test<C>]) -> Option<ExitCode> {
+    std::env::args().any(|word| word == "--list").then(|| {
+        // Whoever asks whether there are any is answered by none.
+        for (name, ..) in wanted(tests, &words(), nothing).unwrap_or_default() {
+            println!("{name}: test");
+        }
+        ExitCode::SUCCESS
+    })
+}
+
+/// The tests to run; with the reason for which there are none.
+fn chosen<C>(tests: &[Test<C>], before: Before) -> Result<Vec<&Test<C>>, ExitCode> {
+    wanted(tests, &words(), before).map_err(|error| {
+        eprintln!("guard-tests: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 /// Says that no test can run here, and succeeds: the reason is told.
@@ -46,7 +88,10 @@ pub fn ignore_all<C>(tests: &[Test<C>], reason: &str) -> ExitCode {
 
 /// Runs the wanted tests at once, each with a context of its own: for tests that mostly wait.
 pub fn run_at_once<C>(tests: &[Test<C>], context: impl Fn() -> C + Sync) -> ExitCode {
-    let chosen = wanted(tests);
+    let chosen = match chosen(tests, nothing) {
+        Ok(chosen) => chosen,
+        Err(code) => return code,
+    };
     println!("\nrunning {} tests", chosen.len());
     let begin = Instant::now();
     let passed = std::thread::scope(|scope| {
@@ -81,9 +126,13 @@ fn conclude(passed: usize, failed: usize, ignored: usize, filtered: usize, begin
 }
 
 /// Runs the wanted tests on what `start` makes, as far as they need no more than it `has`; the first failure does not stop the others.
-pub fn run<C>(tests: &[Test<C>], has: Needs, start: impl FnOnce() -> Result<C>) -> ExitCode {
+pub fn run<C>(tests: &[Test<C>], before: Before, has: Needs, start: impl FnOnce() -> Result<C>) -> ExitCode {
+    let chosen = match chosen(tests, before) {
+        Ok(chosen) => chosen,
+        Err(code) => return code,
+    };
     let (chosen, ignored): (Vec<&Test<C>>, Vec<&Test<C>>) =
-        wanted(tests).into_iter().partition(|(_, needs, _)| has == Needs::Own || *needs == Needs::Any);
+        chosen.into_iter().partition(|(_, needs, _)| has == Needs::Own || *needs == Needs::Any);
     println!("\nrunning {} tests", chosen.len());
     let begin = Instant::now();
     let mut context = match catch_unwind(AssertUnwindSafe(start)) {
@@ -100,4 +149,52 @@ pub fn run<C>(tests: &[Test<C>], has: Needs, start: impl FnOnce() -> Result<C>) 
     }
     let passed = chosen.iter().filter(|test| passes(test, &mut context)).count();
     conclude(passed, chosen.len() - passed, ignored.len(), tests.len() - chosen.len() - ignored.len(), begin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TESTS: [Test<()>; 4] = [
+        ("it_is_installed", Needs::Any, |()| Ok(())),
+        ("a_pod_crashes", Needs::Any, |()| Ok(())),
+        ("a_pod_is_fixed", Needs::Any, |()| Ok(())),
+        ("it_is_taken_away", Needs::Own, |()| Ok(())),
+    ];
+
+    fn before(test: &str) -> &'static [&'static str] {
+        match test {
+            "a_pod_is_fixed" => &["a_pod_crashes"],
+            "a_pod_crashes" => &["it_is_installed"],
+            _ => &[],
+        }
+    }
+
+    fn names(words: &[&str], before: Before) -> Result<Vec<&'static str>> {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        Ok(wanted(&TESTS, &words, before)?.into_iter().map(|(name, ..)| *name).collect())
+    }
+
+    #[test]
+    fn words_choose_by_name_what_runs_and_what_it_needs_before() {
+        assert_eq!(names(&[], before).unwrap().len(), TESTS.len());
+        assert_eq!(names(&["fixed", "installed"], nothing).unwrap(), ["it_is_installed", "a_pod_is_fixed"]);
+        let first = ["it_is_installed", "a_pod_crashes", "a_pod_is_fixed"];
+        assert_eq!(names(&["fixed"], before).unwrap(), first);
+        assert_eq!(names(&["taken"], before).unwrap(), ["it_is_taken_away"]);
+    }
+
+    #[test]
+    fn words_that_choose_nothing_are_an_error() {
+        let error = names(&["fxied", "typo"], before).unwrap_err().to_string();
+        assert_eq!(error, "no test has fxied or typo in its name");
+    }
+
+    #[test]
+    fn what_is_needed_must_be_there_and_earlier() {
+        let later: Before = |test| if test == "a_pod_crashes" { &["it_is_taken_away"] } else { &[] };
+        assert!(names(&["crashes"], later).unwrap_err().to_string().contains("it_is_taken_away is not before"));
+        let unknown: Before = |_| &["something_else"];
+        assert!(names(&["crashes"], unknown).is_err());
+    }
 }

@@ -81,7 +81,7 @@ mod ui;
 const TESTS: &[Test<Cluster>] = &[
     ("pods_of_two_nodes_reach_each_other", Own, cluster::pods_of_two_nodes_reach_each_other),
     ("a_kubelet_that_signs_for_itself_is_named", Own, install::a_kubelet_that_signs_for_itself_is_named),
-    ("exporters_run_restricted_on_every_node", Any, install::exporters_run_restricted_on_every_node),
+    (INSTALLED, Any, install::exporters_run_restricted_on_every_node),
     ("a_certificate_is_made_once", Any, install::a_certificate_is_made_once),
     ("an_upgrade_leaves_nothing_of_before", Any, install::an_upgrade_leaves_nothing_of_before),
     ("a_certificate_that_ends_soon_is_renewed", Own, install::a_certificate_that_ends_soon_is_renewed),
@@ -94,7 +94,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("explain_shows_why_a_container_ended", Any, status::explain_shows_why_a_container_ended),
     ("a_viewer_sees_and_may_not_fix", Any, rights::a_viewer_sees_and_may_not_fix),
     ("the_dashboard_shows_the_cluster", Any, ui::the_dashboard_shows_the_cluster),
-    ("a_mute_is_heeded_until_it_ends", Any, mutes::a_mute_is_heeded_until_it_ends),
+    ("a_mute_is_heeded_until_it_ends", Own, mutes::a_mute_is_heeded_until_it_ends),
     ("whoever_may_nothing_is_told_the_missing_rule", Any, rights::whoever_may_nothing_is_told_the_missing_rule),
     ("metrics_are_collected_and_analyzed", Any, collect::metrics_are_collected_and_analyzed),
     ("run_finds_a_crash_loop_and_changes_nothing", Any, run::run_finds_a_crash_loop_and_changes_nothing),
@@ -138,7 +138,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("a_crash_loop_is_the_top_row", Any, faults::a_crash_loop_is_the_top_row),
     ("a_fix_is_shown_approved_and_verified", Any, fix::a_fix_is_shown_approved_and_verified),
     ("a_leak_ends_in_an_oom_kill_on_top", Any, faults::a_leak_ends_in_an_oom_kill_on_top),
-    ("each_role_does_exactly_its_part", Any, nodes::each_role_does_exactly_its_part),
+    ("each_role_does_exactly_its_part", Own, nodes::each_role_does_exactly_its_part),
     (
         "a_node_is_cordoned_and_uncordoned_with_a_signature",
         Own,
@@ -159,14 +159,14 @@ const TESTS: &[Test<Cluster>] = &[
         Own,
         nodes::a_pod_that_ignores_sigterm_is_waited_for_or_named,
     ),
-    ("a_drain_that_is_asked_to_end_sends_nothing_more", Any, nodes::a_drain_that_is_asked_to_end_sends_nothing_more),
+    ("a_drain_that_is_asked_to_end_sends_nothing_more", Own, nodes::a_drain_that_is_asked_to_end_sends_nothing_more),
     (
         "a_drain_of_a_node_that_dies_half_way_is_told_and_gone_on_with",
         Own,
         nodes::a_drain_of_a_node_that_dies_half_way_is_told_and_gone_on_with,
     ),
     ("a_killed_fix_is_taken_up_and_told_truly", Own, kills::a_killed_fix_is_taken_up_and_told_truly),
-    ("a_killed_exporter_costs_a_warning_at_most", Any, outages::a_killed_exporter_costs_a_warning_at_most),
+    ("a_killed_exporter_costs_a_warning_at_most", Own, outages::a_killed_exporter_costs_a_warning_at_most),
     ("without_its_kubelet_a_node_is_not_guessed_at", Own, outages::without_its_kubelet_a_node_is_not_guessed_at),
     ("an_api_outage_restarts_no_exporter", Own, outages::an_api_outage_restarts_no_exporter),
     ("a_killed_mute_install_or_uninstall_is_run_again", Own, again::a_killed_mute_install_or_uninstall_is_run_again),
@@ -179,7 +179,7 @@ const TESTS: &[Test<Cluster>] = &[
 
 /// Longer than anybody waits for the others: `tests/run --kills`.
 const KILLS: &[Test<Cluster>] = &[
-    ("exporters_run_restricted_on_every_node", Any, install::exporters_run_restricted_on_every_node),
+    (INSTALLED, Any, install::exporters_run_restricted_on_every_node),
     ("every_write_point_is_survived", Own, kills::every_write_point_is_survived),
     ("every_command_survives_its_write_points", Own, again::every_command_survives_its_write_points),
 ];
@@ -189,19 +189,19 @@ const SOAK: &[Test<Cluster>] = &[("a_soak_is_survived", Own, soak::a_soak_is_sur
 
 /// Four minutes of it: `tests/run --soak short`.
 const SHORT_SOAK: &[Test<Cluster>] = &[
-    ("exporters_run_restricted_on_every_node", Any, install::exporters_run_restricted_on_every_node),
+    (INSTALLED, Any, install::exporters_run_restricted_on_every_node),
     ("a_short_soak_finds_its_faults", Own, soak::a_short_soak_finds_its_faults),
 ];
 
 /// One fault, and what the boards of Grafana show of it: `tests/run --boards`.
 const BOARDS: &[Test<Cluster>] = &[
-    ("exporters_run_restricted_on_every_node", Any, install::exporters_run_restricted_on_every_node),
+    (INSTALLED, Any, install::exporters_run_restricted_on_every_node),
     ("every_panel_shows_a_fault", Own, dashboards::every_panel_shows_a_fault),
 ];
 
 /// Parts of the cluster that fail, three times each: `tests/run --faults`.
 const FAULTS: &[Test<Cluster>] = &[
-    ("exporters_run_restricted_on_every_node", Any, install::exporters_run_restricted_on_every_node),
+    (INSTALLED, Any, install::exporters_run_restricted_on_every_node),
     ("the_api_server_restarts", Own, survivals::the_api_server_restarts),
     ("the_api_server_is_away", Own, survivals::the_api_server_is_away),
     ("etcd_is_compacted", Own, survivals::etcd_is_compacted),
@@ -211,22 +211,61 @@ const FAULTS: &[Test<Cluster>] = &[
     ("all_pods_of_a_node_are_replaced", Own, churn::all_pods_of_a_node_are_replaced),
 ];
 
+/// The load, and the exporters that watch it.
+const INSTALLED: &str = "exporters_run_restricted_on_every_node";
+
+fn before(test: &str) -> &'static [&'static str] {
+    match test {
+        INSTALLED
+        | "pods_of_two_nodes_reach_each_other"
+        | "a_kubelet_that_signs_for_itself_is_named"
+        // It installs by itself.
+        | "a_soak_is_survived" => &[],
+        "a_fix_is_shown_approved_and_verified" => &[INSTALLED, "a_crash_loop_is_the_top_row"],
+        "a_viewer_approves_nothing_in_the_dashboard" => &[INSTALLED, "a_plan_is_approved_in_the_dashboard"],
+        // A change of each kind.
+        "every_change_bore_its_marks" => &[
+            "limits_are_changed_in_place_refused_and_taken_back",
+            "a_pod_is_restarted_by_its_identity",
+            "a_stateful_set_and_a_daemon_set_are_rolled_back",
+            "a_scale_heeds_autoscalers_quotas_and_room",
+            "a_node_is_cordoned_and_uncordoned_with_a_signature",
+        ],
+        _ => &[INSTALLED],
+    }
+}
+
+/// Which tests the environment asks for.
+fn tests() -> &'static [Test<Cluster>] {
+    let is_set = |name: &str| std::env::var_os(name).is_some();
+    if is_set("GUARD_E2E_KILLS") {
+        KILLS
+    } else if is_set("GUARD_E2E_FAULTS") {
+        FAULTS
+    } else if is_set("GUARD_BOARDS") {
+        BOARDS
+    } else if std::env::var("GUARD_SOAK_MINUTES").is_ok_and(|minutes| minutes == "short") {
+        SHORT_SOAK
+    } else if is_set("GUARD_SOAK_MINUTES") {
+        SOAK
+    } else {
+        TESTS
+    }
+}
+
 fn main() -> Result<ExitCode> {
+    if let Some(listed) = suite::listed(tests()) {
+        return Ok(listed);
+    }
     if let Ok(context) = std::env::var("GUARD_E2E_CONTEXT") {
-        return Ok(suite::run(TESTS, Any, || Cluster::existing(&context).context("GUARD_E2E_CONTEXT")));
+        let start = || Cluster::existing(&context).context("GUARD_E2E_CONTEXT");
+        return Ok(suite::run(TESTS, before, Any, start));
     }
     if std::env::var_os("GUARD_E2E").is_none() {
         return Ok(suite::ignore_all(TESTS, "tests/run runs it"));
     }
     match world::enter()? {
         Place::Done(code) => Ok(code),
-        Place::Inside if std::env::var_os("GUARD_E2E_KILLS").is_some() => Ok(suite::run(KILLS, Own, Cluster::start)),
-        Place::Inside if std::env::var_os("GUARD_E2E_FAULTS").is_some() => Ok(suite::run(FAULTS, Own, Cluster::start)),
-        Place::Inside if std::env::var_os("GUARD_BOARDS").is_some() => Ok(suite::run(BOARDS, Own, Cluster::start)),
-        Place::Inside if std::env::var("GUARD_SOAK_MINUTES").is_ok_and(|minutes| minutes == "short") => {
-            Ok(suite::run(SHORT_SOAK, Own, Cluster::start))
-        }
-        Place::Inside if std::env::var_os("GUARD_SOAK_MINUTES").is_some() => Ok(suite::run(SOAK, Own, Cluster::start)),
-        Place::Inside => Ok(suite::run(TESTS, Own, Cluster::start)),
+        Place::Inside => Ok(suite::run(tests(), before, Own, Cluster::start)),
     }
 }

@@ -67,6 +67,7 @@ pub(crate) fn metrics_are_collected_and_analyzed(cluster: &mut Cluster) -> Resul
     let document: serde_json::Value = serde_json::from_str(&incidents.out).with_context(|| format!("{incidents:?}"))?;
     assert_eq!(document["kind"], "IncidentList", "{document}");
 
+    crate::rights::bind(cluster)?;
     // This cluster has no metrics API to fall back on.
     let refused = collect(&cluster.person("viewer"), &[&output, "--duration=1s"])?;
     assert_eq!(refused.code, Some(3), "{refused:?}");

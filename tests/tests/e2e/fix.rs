@@ -38,6 +38,7 @@ fn versions(cluster: &Cluster) -> Result<String> {
 }
 
 pub(crate) fn a_dry_run_changes_nothing(cluster: &mut Cluster) -> Result<()> {
+    crate::rights::bind(cluster)?;
     for (name, flag) in [("viewer", "--dry-run"), ("operator", "--dry-run=server")] {
         let (mark, before) = (cluster.audit_mark(), versions(cluster)?);
         let fix = ["fix", "deployment/feed", "-n", load::NAMESPACE, "--action=restart", flag];
@@ -55,6 +56,7 @@ const FIX: [&str; 5] = ["fix", "deployment/mail", "-n", load::NAMESPACE, "--acti
 
 /// Without a target and an action `fix` takes the worst workload and proposes what helps there.
 pub(crate) fn is_proposed(cluster: &Cluster, workload: &str) -> Result<()> {
+    crate::rights::bind(cluster)?;
     let proposal = cluster.person("viewer").guard(&["fix", "-n", load::NAMESPACE, "--dry-run"])?;
     assert_eq!(proposal.code, Some(0), "{proposal:?}");
     assert!(proposal.out.contains(&format!("restart {workload}")), "{}", proposal.out);
@@ -64,6 +66,7 @@ pub(crate) fn is_proposed(cluster: &Cluster, workload: &str) -> Result<()> {
 
 /// Runs after the crash loop of `mail`: the plan names its Deployment, a person approves what they saw, it helps.
 pub(crate) fn a_fix_is_shown_approved_and_verified(cluster: &mut Cluster) -> Result<()> {
+    crate::rights::bind(cluster)?;
     let operator = cluster.person("operator");
     // A restart is no cure for a crash loop, and `fix` says so; a person may ask for one all the same.
     let proposal = operator.guard(&["fix", "-n", load::NAMESPACE, "--dry-run"])?;

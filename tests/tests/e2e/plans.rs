@@ -71,6 +71,7 @@ fn refused(answer: &Answer, code: i32, why: &str) {
 }
 
 pub(crate) fn a_plan_is_reviewed_as_a_file_and_carried_out_as_it_was(cluster: &mut Cluster) -> Result<()> {
+    crate::rights::bind(cluster)?;
     let (admin, operator) = (cluster.admin(), cluster.person("operator"));
     admin.apply(&deployment())?;
     let folder = cluster.folder().join("plans");

@@ -73,6 +73,7 @@ pub(crate) fn whoever_may_nothing_is_told_the_missing_rule(cluster: &mut Cluster
 }
 
 pub(crate) fn an_operator_cannot_read_secrets(cluster: &mut Cluster) -> Result<()> {
+    bind(cluster)?;
     for person in ["viewer", "operator", "system:serviceaccount:guard-system:guard-exporter"] {
         for (verb, resource, part) in [
             ("get", "secrets", ""),

@@ -105,6 +105,7 @@ fn dashboard(person: &Person, words: &[&str]) -> Result<(Running, Visit)> {
 }
 
 pub(crate) fn the_dashboard_shows_the_cluster(cluster: &mut Cluster) -> Result<()> {
+    crate::rights::bind(cluster)?;
     let (_running, visit) = dashboard(&cluster.person("viewer"), &["-A"])?;
     let fleet = visit.json("/api/fleet")?;
     let rows = fleet["items"].as_array().context("no items")?;
