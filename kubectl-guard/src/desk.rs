@@ -17,6 +17,8 @@ pub use turns::{GRACE, Turn, Turns};
 /// A plan as it is shown to a person.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shown {
+    /// For what it was looked at: the target that may wait for a word, of which the plan can concern one pod alone.
+    pub of: Key,
     /// The plan.
     pub plan: Plan,
     /// Whether the user may do each of its steps.
@@ -30,9 +32,9 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// This plan, whether the user may do each step, and what it was asked for.
-    pub fn new(plan: Plan, verdicts: Vec<Verdict>, asked: Option<Asked>) -> Self {
-        Self { digest: plan.digest(), text: render(&plan, &verdicts), plan, verdicts, asked }
+    /// This plan, for what it was made, whether the user may do each step, and what it was asked for.
+    pub fn new(of: Key, plan: Plan, verdicts: Vec<Verdict>, asked: Option<Asked>) -> Self {
+        Self { of, digest: plan.digest(), text: render(&plan, &verdicts), plan, verdicts, asked }
     }
 }
 

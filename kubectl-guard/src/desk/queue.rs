@@ -88,7 +88,8 @@ impl From<String> for Proposer {
 }
 
 impl Waiting {
-    fn is_for(&self, (namespace, target): &Key) -> bool {
+    /// It is for this target.
+    pub fn is_for(&self, (namespace, target): &Key) -> bool {
         self.namespace == *namespace && self.target == *target
     }
 }

@@ -183,6 +183,17 @@ pub struct WorkloadFacts {
     pub containers: Vec<ContainerFact>,
     /// What deploys it: Argo CD, Flux or Helm, and under which name.
     pub deployed_by: Option<String>,
+    /// What only a StatefulSet has; `None` for the others.
+    pub stateful: Option<StatefulFacts>,
+}
+
+/// What a StatefulSet says of its pods, which have an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatefulFacts {
+    /// It goes on to another pod only when all are ready: `podManagementPolicy: OrderedReady`, which is the default.
+    pub ordered: bool,
+    /// The number of its first pod.
+    pub first: i32,
 }
 
 /// How a workload replaces its pods when its template changes.

@@ -6,7 +6,9 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Autoscaling, Owner, OwnerRule, Pause, PodFact, PodTarget, Rollout, WorkloadFacts, containers, owners};
+use super::{
+    Autoscaling, Owner, OwnerRule, Pause, PodFact, PodTarget, Rollout, StatefulFacts, WorkloadFacts, containers, owners,
+};
 use crate::plan::{Kind, RESTARTED_AT, Target};
 
 /// A workload with what is needed to find its pods.
@@ -53,7 +55,14 @@ pub(super) fn stateful_set(object: StatefulSet) -> Option<Found> {
         let max_unavailable = rolling.max_unavailable.as_ref().map_or(1, |value| pods(value, replicas, true).max(1));
         Rollout::Rolling { max_unavailable, max_surge: 0, partition: rolling.partition.unwrap_or(0) }
     };
-    found(Kind::StatefulSet, &object.metadata, (spec.selector, spec.template), replicas, false, rollout)
+    let stateful = StatefulFacts {
+        ordered: spec.pod_management_policy.as_deref() != Some("Parallel"),
+        first: spec.ordinals.and_then(|ordinals| ordinals.start).unwrap_or(0),
+    };
+    let of_pods = (spec.selector, spec.template);
+    let mut found = found(Kind::StatefulSet, &object.metadata, of_pods, replicas, false, rollout)?;
+    found.workload.stateful = Some(stateful);
+    Some(found)
 }
 
 pub(super) fn daemon_set(object: DaemonSet) -> Option<Found> {
@@ -89,6 +98,7 @@ fn found(
         restarted_at: restarted_at(&template),
         containers: containers::of_spec(template.spec.as_ref()),
         deployed_by: owners::deployed_by(metadata),
+        stateful: None,
     };
     Some(Found { workload, selector, template: template.spec })
 }
@@ -223,6 +233,23 @@ mod tests {
     fn a_deployment_that_may_neither_surge_nor_miss_one_misses_one() {
         let strategy = json!({ "rollingUpdate": { "maxSurge": 0, "maxUnavailable": "10%" } });
         assert_eq!(rollout_of(4, &strategy), Rollout::Rolling { max_unavailable: 1, max_surge: 0, partition: 0 });
+    }
+
+    fn stateful_of(spec: &Value) -> StatefulFacts {
+        let mut object =
+            json!({ "metadata": meta("db"), "spec": { "selector": {}, "template": {}, "serviceName": "db" } });
+        for (key, value) in spec.as_object().unwrap() {
+            object["spec"][key] = value.clone();
+        }
+        stateful_set(read(object)).unwrap().workload.stateful.unwrap()
+    }
+
+    #[test]
+    fn a_stateful_set_waits_for_each_pod_unless_it_says_otherwise() {
+        assert!(stateful_of(&json!({})).ordered);
+        assert!(stateful_of(&json!({ "podManagementPolicy": "OrderedReady" })).ordered);
+        assert!(!stateful_of(&json!({ "podManagementPolicy": "Parallel" })).ordered);
+        assert_eq!(stateful_of(&json!({ "ordinals": { "start": 3 } })).first, 3);
     }
 
     #[test]

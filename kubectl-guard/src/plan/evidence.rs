@@ -99,6 +99,11 @@ impl Evidence {
         self.over > 0
     }
 
+    /// This pod of the target is over its line.
+    pub fn is_over(&self, uid: &str) -> bool {
+        self.pods.iter().any(|pod| pod.uid == uid && pod.state == State::Anomalous)
+    }
+
     /// What leads the score.
     pub fn leading(&self) -> Option<Cause> {
         self.reasons.first().map(|reason| reason.cause)

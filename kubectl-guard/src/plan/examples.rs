@@ -8,7 +8,7 @@ use super::{ActionKind, DrainOptions, Evidence, Kind, Place, Plan, PodEvidence, 
 use crate::approve::Person;
 use crate::facts::{
     ContainerFact, Facts, NodePod, NodeTarget, Owner, OwnerRule, PodFact, PodTarget, Revision, Revisions, Rollout,
-    TargetFacts, WorkloadFacts,
+    StatefulFacts, TargetFacts, WorkloadFacts,
 };
 use crate::propose::{Proposal, Setting, propose};
 use crate::wish::{ResourceWish, Wish};
@@ -62,6 +62,7 @@ pub(crate) fn workload(kind: Kind) -> WorkloadFacts {
         restarted_at: None,
         containers: vec![container("web")],
         deployed_by: None,
+        stateful: (kind == Kind::StatefulSet).then_some(StatefulFacts { ordered: true, first: 0 }),
     }
 }
 

@@ -11,6 +11,7 @@ mod resources;
 mod restart;
 mod rollback;
 mod scale;
+mod stateful;
 
 use guard_model::workload::Workload;
 use jiff::Timestamp;
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 pub use rails::{COOL_DOWN, MIN_SCHEDULABLE, PROTECTED};
 pub use refusal::Refusal;
 pub use resources::{RECORD, recorded_of};
+pub use stateful::instead;
 
 use crate::facts::{Facts, NodeTarget, TargetFacts};
 use crate::plan::{self, ActionKind, Evidence, GuardRail, Place, Plan, Step, Target};
@@ -71,10 +73,7 @@ pub fn propose(wish: &Wish, evidence: Option<Evidence>, facts: &Facts, setting: 
     };
     // What a workload's score suggests says nothing of a node.
     let scored = evidence.as_ref().filter(|_| !matches!(facts.target, TargetFacts::Node(_)));
-    let suggestion = scored.and_then(|evidence| {
-        rollback::suggestion(evidence, facts, making.now)
-            .or_else(|| suggest(&evidence.reasons, workload(facts).as_ref()))
-    });
+    let suggestion = scored.and_then(|evidence| suggested(evidence, facts, making.now));
     making.advice.extend(suggestion.iter().map(|suggestion| suggestion.advice.to_owned()));
     let mut others = Vec::new();
     let action = match wish.action {
@@ -150,6 +149,11 @@ struct Making<'a> {
     now: Timestamp,
     rails: Vec<GuardRail>,
     advice: Vec<String>,
+}
+
+/// What the evidence suggests for these facts.
+fn suggested(evidence: &Evidence, facts: &Facts, now: Timestamp) -> Option<Suggestion> {
+    rollback::suggestion(evidence, facts, now).or_else(|| suggest(&evidence.reasons, workload(facts).as_ref()))
 }
 
 /// The action that the evidence asks for, or why there is none.

@@ -28,6 +28,19 @@ pub enum Refusal {
         /// By what setting.
         why: String,
     },
+    /// A pod that is not ready is waited for before any other is replaced, itself included.
+    #[error(
+        "{target} would not replace its pods: {pod} is not ready, and podManagementPolicy OrderedReady waits for it; restart \
+         that one: kubectl guard fix {pod} -n {namespace} --action restart"
+    )]
+    HeldUp {
+        /// Which.
+        target: String,
+        /// The pod that is waited for.
+        pod: String,
+        /// Its namespace.
+        namespace: String,
+    },
     /// Nothing would be left serving.
     #[error("{target} would be without a ready pod ({why}); --allow-downtime accepts that")]
     LastReady {

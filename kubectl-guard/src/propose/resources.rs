@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::rails::{downtime, held, overridden};
 use super::restart::{self, held as preconditions};
-use super::{Making, Refusal};
+use super::{Making, Refusal, stateful};
 use crate::facts::{Autoscaling, ContainerFact, Facts, PodFact, TargetFacts, Usage, WorkloadFacts};
 use crate::plan::{Action, Amounts, GuardRail, Kind, Need, Resource, ResourceChange, Step, Target, Undo};
 use crate::wish::ResourceWish;
@@ -58,6 +58,7 @@ pub(super) fn steps(facts: &Facts, making: &mut Making<'_>) -> Result<Vec<Step>,
             .advice
             .push(format!("{target} does not replace its pods by itself ({why}): those to come get the new values"));
     }
+    making.advice.extend(stateful::evict_afterwards(workload, &facts.pods));
     making.rails.push(downtime(&target, restart::rollout_danger(workload, facts.ready()), wish)?);
     steps.push(template(workload, container, change));
     Ok(steps)

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::rails::downtime;
-use super::{Making, Refusal};
+use super::{Making, Refusal, stateful};
 use crate::facts::{Facts, PodTarget, Rollout, TargetFacts, WorkloadFacts};
 use crate::plan::{Action, Kind, Need, RESTARTED_AT, Step, Target, Undo};
 
@@ -17,6 +17,7 @@ pub(super) fn step(facts: &Facts, making: &mut Making<'_>) -> Result<Step, Refus
                 return Err(Refusal::Paused(name));
             }
             rolls(workload, &mut making.advice)?;
+            stateful::not_held_up(workload, &facts.pods)?;
             making.rails.push(downtime(&name, rollout_danger(workload, facts.ready()), making.wish)?);
             roll(workload, making.now)
         }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::rails::downtime;
 use super::restart::{held, rollout_danger, rolls};
-use super::{Making, Refusal};
+use super::{Making, Refusal, stateful};
 use crate::facts::{Facts, Revision, Revisions, TargetFacts};
 use crate::plan::{Action, ActionKind, Evidence, Need, Step, Undo, difference, without_nulls};
 use crate::suggest::Suggestion;
@@ -50,6 +50,7 @@ pub(super) fn step(facts: &Facts, making: &mut Making<'_>) -> Result<Step, Refus
         return Err(Refusal::Paused(name));
     }
     rolls(workload, &mut making.advice)?;
+    making.advice.extend(stateful::evict_afterwards(workload, &facts.pods));
     making.rails.push(downtime(&name, rollout_danger(workload, facts.ready()), making.wish)?);
     making
         .advice

@@ -5,7 +5,8 @@ use jiff::{SignedDuration, ToSpan};
 use super::*;
 use crate::audit::Tried;
 use crate::facts::{
-    Autoscaling, BudgetFact, NodePod, NodeTarget, Pause, PodTarget, Recent, Rollout, Usage, WorkloadFacts,
+    Autoscaling, BudgetFact, NodePod, NodeTarget, Pause, PodTarget, Recent, Rollout, StatefulFacts, Usage,
+    WorkloadFacts,
 };
 use crate::node_cause::NodeCause;
 use crate::outcome::Outcome;
@@ -130,7 +131,11 @@ fn what_would_not_roll_is_not_restarted() {
 #[test]
 fn the_last_ready_replica_is_kept() {
     let one_at_a_time = Rollout::Rolling { max_unavailable: 1, max_surge: 0, partition: 0 };
-    let mut alone_ready = of_kind(Kind::StatefulSet, |w| w.rollout = one_at_a_time);
+    // One that waits for nobody: the default would not go on past a pod that is not ready.
+    let mut alone_ready = of_kind(Kind::StatefulSet, |w| {
+        w.rollout = one_at_a_time;
+        w.stateful = Some(StatefulFacts { ordered: false, first: 0 });
+    });
     alone_ready.pods[1].ready = false;
     let mut leaving = of_kind(Kind::StatefulSet, |w| w.rollout = one_at_a_time);
     leaving.pods[1].deleting = true;
@@ -492,7 +497,7 @@ mod property {
     fn any_facts() -> impl Strategy<Value = Facts> {
         let names = vec!["shop", "kube-system", "kube-public", "kube-node-lease", "guard-system"];
         (
-            0..3_u8,
+            0..4_u8,
             proptest::sample::select(names),
             proptest::collection::vec(any::<bool>(), 8),
             1..5_usize,
@@ -520,6 +525,11 @@ mod property {
                         if flag[1] {
                             w.rollout = Rollout::Recreate;
                         }
+                    }),
+                    2 => of_kind(Kind::StatefulSet, |w| {
+                        w.target.namespace = namespace.into();
+                        w.rollout = Rollout::Rolling { max_unavailable: 1, max_surge: 0, partition: 0 };
+                        w.stateful = Some(StatefulFacts { ordered: flag[0], first: 0 });
                     }),
                     _ => pod(|p| {
                         p.target.namespace = namespace.into();
@@ -618,6 +628,9 @@ mod property {
                 let recreates = workload.rollout == Rollout::Recreate && facts.ready() > 0;
                 rules.push(("downtime", rolls && recreates && !wish.allow_downtime));
                 rules.push(("paused", rolls && workload.paused));
+                let ordered = workload.stateful.is_some_and(|stateful| stateful.ordered);
+                let waits = facts.pods.iter().any(|pod| !pod.ready && !pod.deleting);
+                rules.push(("held up", *action == Action::RolloutRestart && ordered && waits));
             }
             TargetFacts::Pod(pod) => {
                 let others = facts.pods.iter().any(|other| other.uid != pod.target.uid && other.serves());

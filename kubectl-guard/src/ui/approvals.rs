@@ -108,9 +108,8 @@ impl<D> Approvals<D> {
     /// The plan is not one that was shown here, or its target does not wait.
     pub fn decline(&self, word: &Word) -> Result<(), Refusal> {
         let shown = self.shown_as(word)?;
-        let target = shown.plan.target().map(|target| (target.namespace.clone(), target.to_string()));
-        let (namespace, target) = target.unwrap_or_default();
-        if self.queue.decline(&namespace, &target) {
+        let (namespace, target) = &shown.of;
+        if self.queue.decline(namespace, target) {
             Ok(())
         } else {
             Err((StatusCode::CONFLICT, format!("{target} does not wait for an approval: there is nothing to decline")))

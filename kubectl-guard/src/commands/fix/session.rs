@@ -24,7 +24,7 @@ use crate::outcome::StepOutcome;
 use crate::plan::{
     Action, Evidence, Kind, Need, Place, Plan, PlanFile, TargetName, Verdict, document, is_name, render, worst,
 };
-use crate::propose::{Proposal, Setting, propose};
+use crate::propose::{Proposal, Setting, instead, propose};
 use crate::verify::{self, ScoreSource, Wait};
 use crate::wish::Wish;
 
@@ -89,7 +89,7 @@ impl<S: ScoreSource> Session<'_, S> {
             self.common_cause(&namespace, &target, &reports);
         }
         let wish = args.wish(named);
-        let case = self.case(namespace, target, &reports, &wish).await?;
+        let case = self.found(namespace, target, &reports, &wish).await?;
         let plan = match self.propose(&wish, &case)? {
             Proposal::Plan(plan) => *plan,
             Proposal::Healthy { why } => {
@@ -132,7 +132,7 @@ impl<S: ScoreSource> Session<'_, S> {
         wish: &Wish,
     ) -> Result<(Case, Proposal), Error> {
         let reports = self.scores.read().await?;
-        let case = self.case(namespace.to_owned(), target.clone(), &reports, wish).await?;
+        let case = self.found(namespace.to_owned(), target.clone(), &reports, wish).await?;
         let proposal = self.propose(wish, &case)?;
         Ok((case, proposal))
     }
@@ -202,6 +202,24 @@ impl<S: ScoreSource> Session<'_, S> {
             "{over} of the {of} workloads on {node} are over their line, so that the node may be the cause, not {target}: \
              kubectl guard fix {node} --dry-run"
         ));
+    }
+
+    /// What is known of the target, or of the one pod of it that is to be acted on in its place.
+    async fn found(
+        &self,
+        namespace: String,
+        target: TargetName,
+        reports: &[NodeReport],
+        wish: &Wish,
+    ) -> Result<Case, Error> {
+        let case = self.case(namespace, target, reports, wish).await?;
+        let Some(pod) = instead(wish, case.evidence.as_ref(), &case.facts, (self.now)()) else { return Ok(case) };
+        self.console.note(&format!(
+            "{} would not replace its pods while {pod} is not ready (podManagementPolicy OrderedReady): that pod is looked at \
+             in its place",
+            case.target
+        ));
+        self.case(case.namespace, pod, reports, wish).await
     }
 
     async fn case(

@@ -75,7 +75,8 @@ impl<S: ScoreSource> Session<'_, S> {
         match self.proposed(namespace, target, &wish(asked)).await?.1 {
             Proposal::Plan(plan) => {
                 let verdicts = self.access(&plan).await?;
-                Ok(Look::Plan(Box::new(Shown::new(*plan, verdicts, asked.cloned()))))
+                let of = (namespace.to_owned(), target.to_string());
+                Ok(Look::Plan(Box::new(Shown::new(of, *plan, verdicts, asked.cloned()))))
             }
             Proposal::Healthy { why } => Ok(Look::Nothing { why }),
             Proposal::NothingHelps { why } => {

@@ -289,9 +289,7 @@ impl Screen {
     fn decline(&mut self) {
         let all = &self.seen.waiting;
         let waiting = match &self.page {
-            Some(Page::Plan(shown)) => shown.plan.target().and_then(|target| {
-                all.iter().find(|each| each.namespace == target.namespace && each.target == target.to_string())
-            }),
+            Some(Page::Plan(shown)) => all.iter().find(|each| each.is_for(&shown.of)),
             None if self.view == View::Plans => {
                 self.under_cursor().and_then(|line| all.iter().find(|each| plan_key(each) == line.key))
             }

@@ -1,0 +1,59 @@
+//! What is different for a StatefulSet, pure: its pods have an order, and by default it waits for each of them.
+
+use jiff::Timestamp;
+
+use super::{Refusal, suggested};
+use crate::facts::{Facts, PodFact, Rollout, TargetFacts, WorkloadFacts};
+use crate::plan::{ActionKind, Evidence, Kind, TargetName};
+use crate::wish::Wish;
+
+/// The pod that no change of the template gets past: by `OrderedReady` the controller replaces none while one is not ready,
+/// and that one itself is left as it is until somebody deletes it (kubernetes#67250).
+fn held_up<'a>(workload: &WorkloadFacts, pods: &'a [PodFact]) -> Option<&'a PodFact> {
+    let ordered = workload.stateful.is_some_and(|stateful| stateful.ordered);
+    if !ordered || !matches!(workload.rollout, Rollout::Rolling { .. }) {
+        return None;
+    }
+    pods.iter().filter(|pod| !pod.ready && !pod.deleting).min_by_key(|pod| ordinal(&pod.name))
+}
+
+/// The number at the end of its name.
+fn ordinal(name: &str) -> Option<i32> {
+    name.rsplit_once('-')?.1.parse().ok()
+}
+
+/// Nothing keeps a restart of all pods from beginning.
+pub(super) fn not_held_up(workload: &WorkloadFacts, pods: &[PodFact]) -> Result<(), Refusal> {
+    let Some(pod) = held_up(workload, pods) else { return Ok(()) };
+    Err(Refusal::HeldUp {
+        target: workload.target.to_string(),
+        pod: name(pod).to_string(),
+        namespace: workload.target.namespace.clone(),
+    })
+}
+
+/// What is to be done behind a new template, which by itself would not reach a pod that is not ready.
+pub(super) fn evict_afterwards(workload: &WorkloadFacts, pods: &[PodFact]) -> Option<String> {
+    let pod = name(held_up(workload, pods)?);
+    Some(format!(
+        "{pod} is not ready, and podManagementPolicy OrderedReady waits for it: if it stays so, no pod gets the new template until \
+         it is evicted afterwards: kubectl guard fix {pod} -n {} --action restart",
+        workload.target.namespace
+    ))
+}
+
+/// The one pod to act on in place of its workload, where a restart is what its score suggests and would not reach it.
+pub fn instead(wish: &Wish, evidence: Option<&Evidence>, facts: &Facts, now: Timestamp) -> Option<TargetName> {
+    let (TargetFacts::Workload(workload), None) = (&facts.target, wish.action) else { return None };
+    let evidence = evidence?;
+    let pod = held_up(workload, &facts.pods)?;
+    let restart = suggested(evidence, facts, now)?.action == Some(ActionKind::Restart);
+    (restart && evidence.is_over(&pod.uid)).then(|| name(pod))
+}
+
+fn name(pod: &PodFact) -> TargetName {
+    TargetName { kind: Kind::Pod, name: pod.name.clone() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+use guard_model::cause::Cause;
+use guard_model::report::State;
+
+use super::*;
+use crate::facts::StatefulFacts;
+use crate::plan::examples::{evidence, facts, now, plan_of, pod_target, revisions, setting, workload};
+use crate::propose::{Proposal, propose};
+use crate::wish::ResourceWish;
+
+fn rolling() -> Rollout {
+    Rollout::Rolling { max_unavailable: 1, max_surge: 0, partition: 0 }
+}
+
+/// StatefulSet `web` of pods `web-0`, which is ready, and `web-1`, which is not.
+fn set(change: impl FnOnce(&mut WorkloadFacts)) -> Facts {
+    let mut workload = WorkloadFacts { rollout: rolling(), ..workload(Kind::StatefulSet) };
+    change(&mut workload);
+    let mut facts = facts(TargetFacts::Workload(workload));
+    for (ordinal, pod) in facts.pods.iter_mut().enumerate() {
+        pod.name = format!("web-{ordinal}");
+        pod.ready = ordinal == 0;
+    }
+    facts
+}
+
+fn parallel(workload: &mut WorkloadFacts) {
+    workload.stateful = Some(StatefulFacts { ordered: false, first: 0 });
+}
+
+/// The pod that is not ready is over its line, for this cause.
+fn sick(cause: Cause, facts: &Facts) -> Evidence {
+    let mut evidence = evidence(cause);
+    for (seen, pod) in evidence.pods.iter_mut().zip(facts.pods.iter().rev()) {
+        (seen.name, seen.uid) = (pod.name.clone(), pod.uid.clone());
+    }
+    evidence
+}
+
+fn wish(action: ActionKind) -> Wish {
+    Wish { action: Some(action), allow_downtime: true, ..Wish::default() }
+}
+
+#[test]
+fn a_restart_that_would_not_get_past_a_pod_is_refused_and_names_it() {
+    let restart = |facts: &Facts| propose(&wish(ActionKind::Restart), None, facts, setting());
+    assert_eq!(
+        restart(&set(|_| ())).unwrap_err().to_string(),
+        "statefulset/web would not replace its pods: pod/web-1 is not ready, and podManagementPolicy OrderedReady waits for \
+         it; restart that one: kubectl guard fix pod/web-1 -n shop --action restart"
+    );
+    assert!(restart(&set(parallel)).is_ok(), "Parallel waits for nobody");
+    let mut leaving = set(|_| ());
+    leaving.pods[1].deleting = true;
+    assert!(restart(&leaving).is_ok(), "it comes back by itself");
+}
+
+#[test]
+fn of_several_pods_the_first_by_number_is_waited_for() {
+    let mut facts = set(|_| ());
+    facts.pods[0].name = "web-10".into();
+    facts.pods[1].name = "web-9".into();
+    facts.pods[0].ready = false;
+    let TargetFacts::Workload(workload) = &facts.target else { panic!() };
+    assert_eq!(held_up(workload, &facts.pods).unwrap().name, "web-9");
+}
+
+#[test]
+fn a_new_template_says_that_the_pod_is_to_be_evicted_afterwards() {
+    let advice = |wish: &Wish, facts: Facts| {
+        let plan = plan_of(wish, &Facts { revisions: revisions(), ..facts });
+        plan.advice.into_iter().find(|line| line.contains("OrderedReady"))
+    };
+    let limits = crate::plan::amounts("memory=128Mi").ok();
+    let resources =
+        Wish { resources: ResourceWish { limits, ..ResourceWish::default() }, ..wish(ActionKind::Resources) };
+    let undo = wish(ActionKind::RolloutUndo);
+    for wish in [undo, resources] {
+        assert!(advice(&wish, set(|_| ())).unwrap().contains("kubectl guard fix pod/web-1 -n shop --action restart"));
+        assert_eq!(advice(&wish, set(parallel)), None);
+    }
+}
+
+/// What `fix` without an action comes to: the pod is acted on in place of its workload, and the way ends in its eviction.
+#[test]
+fn without_an_action_the_pod_that_is_waited_for_is_acted_on() {
+    let facts = set(|_| ());
+    let evidence = sick(Cause::NotReady, &facts);
+    let turned = |wish: &Wish, evidence: &Evidence, facts: &Facts| instead(wish, Some(evidence), facts, now());
+    let pod = turned(&Wish::default(), &evidence, &facts);
+    assert_eq!(pod.map(|pod| pod.to_string()).as_deref(), Some("pod/web-1"));
+    assert_eq!(turned(&wish(ActionKind::Restart), &evidence, &facts), None, "what was named is not turned");
+    assert_eq!(turned(&Wish::default(), &evidence, &set(parallel)), None);
+    assert_eq!(turned(&Wish::default(), &sick(Cause::CrashLoop, &facts), &facts), None, "a restart would not help");
+    let mut well = evidence.clone();
+    well.pods[0].state = State::Ok;
+    assert_eq!(turned(&Wish::default(), &well, &facts), None, "it only starts");
+
+    let mut target = pod_target();
+    target.ready = false;
+    target.controller = Some(("StatefulSet".into(), "web".into()));
+    let of_pod = Facts { target: TargetFacts::Pod(target), ..facts };
+    let Ok(Proposal::Plan(plan)) = propose(&Wish::default(), Some(evidence), &of_pod, setting()) else { panic!() };
+    assert_eq!(plan.steps[0].action, crate::plan::Action::EvictPod);
+}
