@@ -18,6 +18,8 @@ pub struct Wish {
     pub named: bool,
     /// `--allow-downtime`.
     pub allow_downtime: bool,
+    /// `--allow-volume-loss`.
+    pub allow_volume_loss: bool,
     /// `--allow-control-plane`.
     pub allow_control_plane: bool,
     /// `--min-schedulable`, in percent.

@@ -107,6 +107,9 @@ pub struct FixArgs {
     /// Accept that no pod is ready for a while
     #[arg(long)]
     allow_downtime: bool,
+    /// Scale down although the volumes of the pods that go are deleted with them
+    #[arg(long)]
+    allow_volume_loss: bool,
     /// Act on a node of the control plane too
     #[arg(long)]
     allow_control_plane: bool,
@@ -171,6 +174,7 @@ impl FixArgs {
             },
             named,
             allow_downtime: self.allow_downtime,
+            allow_volume_loss: self.allow_volume_loss,
             allow_control_plane: self.allow_control_plane,
             min_schedulable: self.min_schedulable,
             foreign_cordon: self.foreign_cordon,

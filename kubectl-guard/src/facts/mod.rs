@@ -194,6 +194,8 @@ pub struct StatefulFacts {
     pub ordered: bool,
     /// The number of its first pod.
     pub first: i32,
+    /// The volumes of a pod are deleted with it when it is scaled away: `whenScaled: Delete`.
+    pub deletes_volumes: bool,
 }
 
 /// How a workload replaces its pods when its template changes.

@@ -58,6 +58,10 @@ pub(super) fn stateful_set(object: StatefulSet) -> Option<Found> {
     let stateful = StatefulFacts {
         ordered: spec.pod_management_policy.as_deref() != Some("Parallel"),
         first: spec.ordinals.and_then(|ordinals| ordinals.start).unwrap_or(0),
+        deletes_volumes: spec.volume_claim_templates.is_some_and(|claims| !claims.is_empty())
+            && spec
+                .persistent_volume_claim_retention_policy
+                .is_some_and(|policy| policy.when_scaled.as_deref() == Some("Delete")),
     };
     let of_pods = (spec.selector, spec.template);
     let mut found = found(Kind::StatefulSet, &object.metadata, of_pods, replicas, false, rollout)?;
@@ -250,6 +254,20 @@ mod tests {
         assert!(stateful_of(&json!({ "podManagementPolicy": "OrderedReady" })).ordered);
         assert!(!stateful_of(&json!({ "podManagementPolicy": "Parallel" })).ordered);
         assert_eq!(stateful_of(&json!({ "ordinals": { "start": 3 } })).first, 3);
+    }
+
+    #[test]
+    fn volumes_go_with_a_pod_where_there_are_some_and_the_policy_says_so() {
+        let with = |claims: &Value, when_scaled: &str| {
+            let policy = json!({ "whenDeleted": "Retain", "whenScaled": when_scaled });
+            let spec = json!({ "volumeClaimTemplates": claims, "persistentVolumeClaimRetentionPolicy": policy });
+            stateful_of(&spec).deletes_volumes
+        };
+        let data = json!([{ "metadata": { "name": "data" } }]);
+        assert!(with(&data, "Delete"));
+        assert!(!with(&data, "Retain"));
+        assert!(!with(&json!([]), "Delete"));
+        assert!(!stateful_of(&json!({ "volumeClaimTemplates": data })).deletes_volumes, "Retain is the default");
     }
 
     #[test]

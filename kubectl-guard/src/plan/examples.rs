@@ -62,7 +62,11 @@ pub(crate) fn workload(kind: Kind) -> WorkloadFacts {
         restarted_at: None,
         containers: vec![container("web")],
         deployed_by: None,
-        stateful: (kind == Kind::StatefulSet).then_some(StatefulFacts { ordered: true, first: 0 }),
+        stateful: (kind == Kind::StatefulSet).then_some(StatefulFacts {
+            ordered: true,
+            first: 0,
+            deletes_volumes: false,
+        }),
     }
 }
 

@@ -41,6 +41,9 @@ pub enum Refusal {
         /// Its namespace.
         namespace: String,
     },
+    /// Data would be deleted.
+    #[error("the volumes of {0} that go with its pods would be deleted ({1}); --allow-volume-loss accepts that")]
+    VolumeLoss(String, &'static str),
     /// Nothing would be left serving.
     #[error("{target} would be without a ready pod ({why}); --allow-downtime accepts that")]
     LastReady {

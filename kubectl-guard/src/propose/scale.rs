@@ -4,7 +4,7 @@ use serde_json::{Map, json};
 
 use super::rails::{held, overridden};
 use super::restart::held as preconditions;
-use super::{Making, Refusal};
+use super::{Making, Refusal, stateful};
 use crate::facts::{Autoscaling, Facts, Growth, TargetFacts};
 use crate::plan::{Action, GuardRail, Kind, Need, RailState, Step, Target, Undo};
 use crate::wish::Wish;
@@ -28,6 +28,7 @@ pub(super) fn step(facts: &Facts, making: &mut Making<'_>) -> Result<Step, Refus
     }
     making.rails.push(autoscaler(&target, &facts.autoscaling, now, replicas)?);
     making.rails.push(zero(&target.to_string(), replicas, wish)?);
+    stateful::scale(workload, &facts.pods, replicas, making)?;
     growth(&target.to_string(), &facts.growth, making)?;
     Ok(Step {
         action: Action::Scale { replicas },
@@ -39,7 +40,10 @@ pub(super) fn step(facts: &Facts, making: &mut Making<'_>) -> Result<Step, Refus
         before: json!({ "spec": { "replicas": now } }),
         after: json!({ "spec": { "replicas": replicas } }),
         need: Need::patch(&target, "scale"),
-        undo: Undo::Inverse { action: Action::Scale { replicas: now } },
+        undo: match stateful::lost(workload, replicas) {
+            Some(why) => Undo::Irreversible { why: format!("the volumes that went with its pods are lost: {why}") },
+            None => Undo::Inverse { action: Action::Scale { replicas: now } },
+        },
         target,
     })
 }

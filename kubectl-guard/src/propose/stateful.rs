@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{Refusal, suggested};
+use super::rails::{downtime, held, overridden};
+use super::{Making, Refusal, suggested};
 use crate::facts::{Facts, PodFact, Rollout, TargetFacts, WorkloadFacts};
 use crate::plan::{ActionKind, Evidence, Kind, TargetName};
 use crate::wish::Wish;
@@ -40,6 +41,44 @@ pub(super) fn evict_afterwards(workload: &WorkloadFacts, pods: &[PodFact]) -> Op
          it is evicted afterwards: kubectl guard fix {pod} -n {} --action restart",
         workload.target.namespace
     ))
+}
+
+/// Where a StatefulSet becomes smaller: no volume goes with its pods, and a pod that stays serves, or that was accepted.
+pub(super) fn scale(
+    workload: &WorkloadFacts,
+    pods: &[PodFact],
+    replicas: i32,
+    making: &mut Making<'_>,
+) -> Result<(), Refusal> {
+    let Some(stateful) = workload.stateful else { return Ok(()) };
+    if let Some(pod) = held_up(workload, pods) {
+        making.advice.push(format!("no pod comes or goes while {} is not ready (OrderedReady)", name(pod)));
+    }
+    if replicas >= workload.replicas {
+        return Ok(());
+    }
+    let target = workload.target.to_string();
+    making.rails.push(match lost(workload, replicas) {
+        None => held("volumes", "those of the pods that go are kept".into()),
+        Some(why) if making.wish.allow_volume_loss => overridden("volumes", why.into()),
+        Some(why) => return Err(Refusal::VolumeLoss(target, why)),
+    });
+    // In order it takes no pod away before those that stay are ready; to 0 is accepted by typing it.
+    if !stateful.ordered && replicas > 0 {
+        let last = stateful.first.saturating_add(replicas);
+        let stays = |pod: &PodFact| ordinal(&pod.name).is_some_and(|number| number < last);
+        let (kept, gone): (Vec<&PodFact>, Vec<&PodFact>) =
+            pods.iter().filter(|pod| pod.serves()).partition(|pod| stays(pod));
+        let danger = (kept.is_empty() && !gone.is_empty()).then(|| "the pods that are ready are those that go".into());
+        making.rails.push(downtime(&target, danger, making.wish)?);
+    }
+    Ok(())
+}
+
+/// Why the volumes of the pods that go are deleted, if they are.
+pub(super) fn lost(workload: &WorkloadFacts, replicas: i32) -> Option<&'static str> {
+    let deletes = workload.stateful.is_some_and(|stateful| stateful.deletes_volumes);
+    (deletes && replicas < workload.replicas).then_some("persistentVolumeClaimRetentionPolicy.whenScaled is Delete")
 }
 
 /// The one pod to act on in place of its workload, where a restart is what its score suggests and would not reach it.

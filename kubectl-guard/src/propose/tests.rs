@@ -134,7 +134,7 @@ fn the_last_ready_replica_is_kept() {
     // One that waits for nobody: the default would not go on past a pod that is not ready.
     let mut alone_ready = of_kind(Kind::StatefulSet, |w| {
         w.rollout = one_at_a_time;
-        w.stateful = Some(StatefulFacts { ordered: false, first: 0 });
+        w.stateful = Some(StatefulFacts { ordered: false, first: 0, deletes_volumes: false });
     });
     alone_ready.pods[1].ready = false;
     let mut leaving = of_kind(Kind::StatefulSet, |w| w.rollout = one_at_a_time);
@@ -435,7 +435,7 @@ mod property {
             ActionKind::Uncordon,
             ActionKind::Drain,
         ];
-        let flags = proptest::collection::vec(any::<bool>(), 13);
+        let flags = proptest::collection::vec(any::<bool>(), 14);
         (
             proptest::option::of(proptest::sample::select(kinds.to_vec())),
             proptest::option::of(-1..5_i32),
@@ -453,6 +453,7 @@ mod property {
                 allow_control_plane: flag[2],
                 foreign_cordon: flag[3],
                 no_cool_down: flag[4],
+                allow_volume_loss: flag[13],
                 resources: ResourceWish {
                     limits: (flag[11] && action == Some(ActionKind::Resources))
                         .then(|| plan::amounts("memory=1Gi").unwrap()),
@@ -529,7 +530,7 @@ mod property {
                     2 => of_kind(Kind::StatefulSet, |w| {
                         w.target.namespace = namespace.into();
                         w.rollout = Rollout::Rolling { max_unavailable: 1, max_surge: 0, partition: 0 };
-                        w.stateful = Some(StatefulFacts { ordered: flag[0], first: 0 });
+                        w.stateful = Some(StatefulFacts { ordered: flag[0], first: 0, deletes_volumes: flag[1] });
                     }),
                     _ => pod(|p| {
                         p.target.namespace = namespace.into();
@@ -630,6 +631,11 @@ mod property {
                 rules.push(("paused", rolls && workload.paused));
                 let ordered = workload.stateful.is_some_and(|stateful| stateful.ordered);
                 let waits = facts.pods.iter().any(|pod| !pod.ready && !pod.deleting);
+                let deletes = workload.stateful.is_some_and(|stateful| stateful.deletes_volumes);
+                let shrinks = matches!(action, Action::Scale { replicas } if *replicas < workload.replicas);
+                rules.push(("volumes", shrinks && deletes && !wish.allow_volume_loss));
+                let comes_back = matches!(plan.steps[0].undo, Undo::Inverse { .. });
+                rules.push(("lost volumes that come back", shrinks && deletes && comes_back));
                 rules.push(("held up", *action == Action::RolloutRestart && ordered && waits));
             }
             TargetFacts::Pod(pod) => {

@@ -4,6 +4,7 @@ use guard_model::report::State;
 use super::*;
 use crate::facts::StatefulFacts;
 use crate::plan::examples::{evidence, facts, now, plan_of, pod_target, revisions, setting, workload};
+use crate::plan::{Action, RailState, Undo};
 use crate::propose::{Proposal, propose};
 use crate::wish::ResourceWish;
 
@@ -24,7 +25,7 @@ fn set(change: impl FnOnce(&mut WorkloadFacts)) -> Facts {
 }
 
 fn parallel(workload: &mut WorkloadFacts) {
-    workload.stateful = Some(StatefulFacts { ordered: false, first: 0 });
+    workload.stateful = Some(StatefulFacts { ordered: false, first: 0, deletes_volumes: false });
 }
 
 /// The pod that is not ready is over its line, for this cause.
@@ -100,5 +101,55 @@ fn without_an_action_the_pod_that_is_waited_for_is_acted_on() {
     target.controller = Some(("StatefulSet".into(), "web".into()));
     let of_pod = Facts { target: TargetFacts::Pod(target), ..facts };
     let Ok(Proposal::Plan(plan)) = propose(&Wish::default(), Some(evidence), &of_pod, setting()) else { panic!() };
-    assert_eq!(plan.steps[0].action, crate::plan::Action::EvictPod);
+    assert_eq!(plan.steps[0].action, Action::EvictPod);
+}
+
+/// A scale of `web`, which has two pods, with these flags.
+fn scaled(replicas: i32, facts: &Facts, change: fn(&mut Wish)) -> Result<crate::plan::Plan, Refusal> {
+    let mut wish = Wish { action: Some(ActionKind::Scale), replicas: Some(replicas), ..Wish::default() };
+    change(&mut wish);
+    match propose(&wish, None, facts, setting())? {
+        Proposal::Plan(plan) => Ok(*plan),
+        other => panic!("no plan: {other:?}"),
+    }
+}
+
+#[test]
+fn volumes_are_deleted_with_their_pods_only_where_that_was_accepted_and_never_come_back() {
+    let deletes = set(|workload| {
+        workload.stateful = Some(StatefulFacts { ordered: true, first: 0, deletes_volumes: true });
+    });
+    for smaller in [0, 1] {
+        let refused = scaled(smaller, &deletes, |_| ()).unwrap_err();
+        assert!(matches!(refused, Refusal::VolumeLoss(..)), "{refused:?}");
+        assert!(refused.to_string().contains("--allow-volume-loss"), "{refused}");
+        let plan = scaled(smaller, &deletes, |wish| wish.allow_volume_loss = true).unwrap();
+        assert!(matches!(&plan.steps[0].undo, Undo::Irreversible { why } if why.contains("whenScaled is Delete")));
+        assert!(plan.guard_rails.iter().any(|r| r.name == "volumes" && r.state == RailState::Overridden));
+    }
+    assert!(scaled(3, &deletes, |_| ()).is_ok(), "a pod more deletes nothing");
+    let keeps = scaled(1, &set(|_| ()), |_| ()).unwrap();
+    assert_eq!(keeps.steps[0].undo, Undo::Inverse { action: Action::Scale { replicas: 2 } });
+}
+
+#[test]
+fn the_pods_that_stay_must_serve_if_any_does() {
+    let facts = |change: fn(&mut WorkloadFacts), ready: [bool; 2]| {
+        let mut facts = set(change);
+        facts.pods.iter_mut().zip(ready).for_each(|(pod, ready)| pod.ready = ready);
+        facts
+    };
+    let refused = scaled(1, &facts(parallel, [false, true]), |_| ()).unwrap_err();
+    assert!(matches!(refused, Refusal::LastReady { .. }), "{refused:?}");
+    assert!(scaled(1, &facts(parallel, [false, true]), |wish| wish.allow_downtime = true).is_ok());
+    for (ready, order) in [([true, false], parallel as fn(&mut _)), ([false, false], parallel), ([false, true], |_| ())]
+    {
+        assert!(scaled(1, &facts(order, ready), |_| ()).is_ok(), "{ready:?}");
+    }
+    let waits = scaled(1, &facts(|_| (), [false, true]), |_| ()).unwrap();
+    assert!(waits.advice.iter().any(|line| line.contains("while pod/web-0 is not ready")), "{:?}", waits.advice);
+    let later = |workload: &mut WorkloadFacts| {
+        workload.stateful = Some(StatefulFacts { ordered: false, first: 1, deletes_volumes: false });
+    };
+    assert!(scaled(1, &facts(later, [false, true]), |_| ()).is_ok(), "its first pod is web-1, which stays");
 }
