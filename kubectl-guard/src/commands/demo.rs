@@ -111,7 +111,7 @@ fn plan(recorded: &Recorded) -> String {
     let Some(facts) = deployment.and_then(|object| of_deployment(object.clone(), &recorded.pods)) else {
         return format!("The recording holds no {target} to make a plan for.\n");
     };
-    let evidence = Evidence::of(Source::Recording, reports, &namespace, &target);
+    let evidence = Evidence::of(Source::Recording, reports, &namespace, &target, None);
     let recording = || "recording".to_owned();
     let place = Place { context: recording(), cluster: recording(), server: "no API server".to_owned() };
     let setting = Setting { place, identity: "nobody: this is a recording".to_owned(), now: recorded.at };

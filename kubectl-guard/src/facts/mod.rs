@@ -14,6 +14,7 @@ mod owners;
 mod parse;
 mod quota;
 mod read;
+mod recent;
 pub mod recorded;
 mod revisions;
 mod room;
@@ -26,6 +27,7 @@ pub use drain::drainable;
 pub use growth::Growth;
 pub use node::{common, sick};
 pub use read::{pods_of, read};
+pub use recent::Recent;
 pub use revisions::{Revision, Revisions};
 pub use usage::Usage;
 pub use vertical::read as ask_vertical;
@@ -85,25 +87,6 @@ impl Facts {
             tried: Vec::new(),
         }
     }
-}
-
-/// An action on the same object that is not long ago, by this machine's journal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Recent {
-    /// None.
-    None,
-    /// This one.
-    Done {
-        /// What was done, in words.
-        what: String,
-        /// When.
-        at: Timestamp,
-    },
-    /// The journal cannot be read, so nothing could be recorded either.
-    Unknown {
-        /// Why.
-        why: String,
-    },
 }
 
 impl Facts {

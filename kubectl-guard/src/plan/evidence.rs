@@ -72,12 +72,22 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// What the reports say of one target; `None` if they hold no pod of it.
-    pub fn of(source: Source, reports: &[NodeReport], namespace: &str, target: &TargetName) -> Option<Self> {
+    /// What the reports say of one target; `None` if they hold no pod of it. Of a pod whose `uid` is known, what they say of
+    /// an earlier one of its name does not count: that of a StatefulSet has its name from the one before.
+    pub fn of(
+        source: Source,
+        reports: &[NodeReport],
+        namespace: &str,
+        target: &TargetName,
+        uid: Option<&str>,
+    ) -> Option<Self> {
+        // A table that was written without UIDs justifies no write.
+        let is_it =
+            |pod: &PodReport| target.kind != Kind::Pod || pod.uid.is_empty() || uid.is_none_or(|uid| pod.uid == uid);
         let mut found: Vec<(&NodeReport, &PodReport)> = reports
             .iter()
             .flat_map(|report| report.pods.iter().map(move |pod| (report, pod)))
-            .filter(|(_, pod)| pod.namespace == namespace && is_of(pod, target))
+            .filter(|(_, pod)| pod.namespace == namespace && is_of(pod, target) && is_it(pod))
             .collect();
         found.sort_by(|(_, a), (_, b)| rank(b).total_cmp(&rank(a)).then_with(|| a.name.cmp(&b.name)));
         let (lead, worst) = found.first()?;
@@ -160,5 +170,43 @@ fn view(pod: &PodReport) -> PodEvidence {
         score: pod.score,
         state: pod.state,
         reasons: pod.reasons.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(uid: &str) -> Vec<NodeReport> {
+        let pod = PodReport {
+            namespace: "shop".into(),
+            name: "db-0".into(),
+            uid: uid.into(),
+            state: State::Anomalous,
+            score: Some(0.9),
+            ..PodReport::default()
+        };
+        vec![NodeReport {
+            version: 1,
+            node: "n1".into(),
+            at: Timestamp::UNIX_EPOCH,
+            interval_seconds: 15.0,
+            threshold: 0.7,
+            scored_by: String::new(),
+            model: guard_model::report::ModelInfo::default(),
+            kubelet: guard_model::report::KubeletState::default(),
+            certificate_ends: None,
+            pods: vec![pod],
+        }]
+    }
+
+    #[test]
+    fn what_is_said_of_an_earlier_pod_of_that_name_says_nothing_of_this_one() {
+        let target = TargetName { kind: Kind::Pod, name: "db-0".into() };
+        let found = |seen: &str, uid| Evidence::of(Source::Exporter, &report(seen), "shop", &target, uid).is_some();
+        assert!(found("new", Some("new")));
+        assert!(!found("old", Some("new")));
+        assert!(found("old", None), "a recording, whose pods nobody can look up");
+        assert!(found("", Some("new")), "a table without UIDs");
     }
 }

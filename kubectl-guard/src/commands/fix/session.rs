@@ -22,7 +22,7 @@ use crate::flags::dry_run::DryRun;
 use crate::outcome::Outcome;
 use crate::outcome::StepOutcome;
 use crate::plan::{
-    Action, Evidence, Kind, Need, Place, Plan, PlanFile, TargetName, Verdict, document, is_name, render, worst,
+    Action, Evidence, Kind, Need, Place, Plan, PlanFile, Target, TargetName, Verdict, document, is_name, render, worst,
 };
 use crate::propose::{Proposal, Setting, instead, propose};
 use crate::verify::{self, ScoreSource, Wait};
@@ -239,35 +239,20 @@ impl<S: ScoreSource> Session<'_, S> {
             node.workloads = facts::sick(reports, &node.target.name);
         }
         facts.usage = Usage::of(reports, &namespace, &target);
-        facts.recent = self.recent(&facts.target.target().uid);
+        facts.recent = self.recent(facts.target.target());
         self.remember(&mut facts, wish).await?;
-        let evidence = Evidence::of(self.scores.kind(), reports, &namespace, &target);
+        let uid = Some(facts.target.target().uid.as_str());
+        let evidence = Evidence::of(self.scores.kind(), reports, &namespace, &target, uid);
         Ok(Case { namespace, target, evidence, facts, identity })
     }
 
-    /// What the journal says was last done to this object. What was not written does not count, nor what is gone on with.
-    fn recent(&self, uid: &str) -> Recent {
-        let lines = match self.journal.as_ref().map(Journal::read) {
-            Ok(Ok(lines)) => lines,
-            Ok(Err(error)) => return Recent::Unknown { why: error.to_string() },
-            Err(error) => return Recent::Unknown { why: error.to_string() },
-        };
-        let came_to = |id: &str, done: bool| {
-            lines.iter().any(|line| match &line.event {
-                Event::Outcome { outcome: StepOutcome::Done { .. }, .. } => done && line.plan_id == id,
-                Event::Outcome { step: 0, outcome: StepOutcome::NotDone { .. } } => !done && line.plan_id == id,
-                _ => false,
-            })
-        };
-        let undone = |id: &str| came_to(id, false) && !came_to(id, true);
-        let last = lines.iter().rev().find_map(|line| match &line.event {
-            Event::Intent { plan, .. } if !undone(&line.plan_id) && self.resumes.as_ref() != Some(&line.plan_id) => {
-                let step = plan.steps.iter().find(|step| step.target.uid == uid && disturbs(&step.action))?;
-                Some(Recent::Done { what: step.action.on(&step.target), at: line.at })
-            }
-            _ => None,
-        });
-        last.unwrap_or(Recent::None)
+    /// What the journal says was last done to this object.
+    fn recent(&self, target: &Target) -> Recent {
+        match self.journal.as_ref().map(Journal::read) {
+            Ok(Ok(lines)) => Recent::of(&lines, target, &self.connection.server, self.resumes.as_deref()),
+            Ok(Err(error)) => Recent::Unknown { why: error.to_string() },
+            Err(error) => Recent::Unknown { why: error.to_string() },
+        }
     }
 
     fn propose(&self, wish: &Wish, case: &Case) -> Result<Proposal, Error> {
@@ -389,11 +374,6 @@ impl<S: ScoreSource> Session<'_, S> {
         console.note(&format!("{}: {}", words(plan), judged(outcome)));
         Ok(if outcome == Outcome::Recovered { Exit::Done } else { Exit::NotRecovered })
     }
-}
-
-/// What a cool-down counts: not what only keeps pods off a node or lets them on again.
-fn disturbs(action: &Action) -> bool {
-    !matches!(action, Action::Cordon | Action::Uncordon)
 }
 
 fn words(plan: &Plan) -> String {
