@@ -7,7 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{
-    Autoscaling, Owner, OwnerRule, Pause, PodFact, PodTarget, Rollout, StatefulFacts, WorkloadFacts, containers, owners,
+    Autoscaling, Owner, OwnerRule, Pause, PodFact, PodTarget, Rollout, StatefulFacts, WorkloadFacts, containers,
+    owners, room,
 };
 use crate::plan::{Kind, RESTARTED_AT, Target};
 
@@ -118,7 +119,13 @@ pub(super) fn pod_target(pod: &Pod) -> Option<PodTarget> {
     })
 }
 
-pub(super) fn pod_fact(pod: &Pod) -> PodFact {
+/// The pods of this owner. One that has ended, evicted by its kubelet for example, is left lying by its controller, which has
+/// made another: it never becomes ready and never has a score again.
+pub(super) fn pods_of<'a>(pods: impl IntoIterator<Item = &'a Pod>, rule: &OwnerRule) -> Vec<PodFact> {
+    pods.into_iter().filter(|pod| belongs(pod, rule) && !room::is_finished(pod)).map(pod_fact).collect()
+}
+
+fn pod_fact(pod: &Pod) -> PodFact {
     PodFact {
         name: pod.metadata.name.clone().unwrap_or_default(),
         uid: pod.metadata.uid.clone().unwrap_or_default(),
@@ -135,7 +142,7 @@ pub(super) fn owner_of(pod: &Pod, namespace: &str) -> Owner {
 }
 
 /// The pod belongs to this owner.
-pub(super) fn belongs(pod: &Pod, rule: &OwnerRule) -> bool {
+fn belongs(pod: &Pod, rule: &OwnerRule) -> bool {
     let Some(owner) = controller(&pod.metadata) else { return false };
     match rule {
         OwnerRule::Controller(uid) => owner.uid == *uid,
@@ -295,6 +302,17 @@ mod tests {
         let db = pod(owner("StatefulSet", "db"));
         assert!(belongs(&db, &OwnerRule::Controller("u1".into())));
         assert!(!belongs(&db, &OwnerRule::Controller("u2".into())), "the same name, another UID");
+    }
+
+    #[test]
+    fn a_pod_that_has_ended_is_none_of_its_owners_any_more() {
+        let pod = |name: &str, phase: &str| {
+            let owner = json!([{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-5d4", "uid": "u1", "controller": true }]);
+            read::<Pod>(json!({ "metadata": { "name": name, "ownerReferences": owner }, "status": { "phase": phase } }))
+        };
+        let all = [pod("runs", "Running"), pod("evicted", "Failed"), pod("done", "Succeeded"), pod("waits", "Pending")];
+        let names = pods_of(&all, &OwnerRule::Controller("u1".into()));
+        assert_eq!(names.iter().map(|pod| pod.name.as_str()).collect::<Vec<_>>(), ["runs", "waits"]);
     }
 
     #[test]

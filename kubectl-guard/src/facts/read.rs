@@ -109,7 +109,7 @@ async fn pod(client: &kube::Client, namespace: &str, name: &TargetName, pause: P
     Ok(Facts { pods, owner: Some(owner), pause, ..Facts::of(TargetFacts::Pod(target)) })
 }
 
-/// The pods of one owner as they are now.
+/// The pods of one owner as they are now, but for those that have ended.
 ///
 /// # Errors
 /// They may not be listed, or the API server does not answer.
@@ -121,7 +121,7 @@ pub async fn pods_of(client: &kube::Client, owner: &Owner) -> Result<Vec<PodFact
         None => ListParams::default(),
     };
     let pods = list::<Pod>(client, &owner.namespace, &params).await?;
-    Ok(pods.iter().filter(|pod| parse::belongs(pod, &owner.rule)).map(parse::pod_fact).collect())
+    Ok(parse::pods_of(&pods, &owner.rule))
 }
 
 async fn pause(client: &kube::Client) -> Pause {

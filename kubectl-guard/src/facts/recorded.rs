@@ -11,7 +11,6 @@ pub fn of_deployment(deployment: Deployment, pods: &[Pod]) -> Option<Facts> {
     let found = parse::deployment(deployment)?;
     let owner = Owner::workload(&found.workload.target, found.selector);
     let in_namespace = |pod: &&Pod| pod.metadata.namespace.as_deref() == Some(&owner.namespace);
-    let mine = pods.iter().filter(in_namespace).filter(|pod| parse::belongs(pod, &owner.rule));
-    let pods = mine.map(parse::pod_fact).collect();
+    let pods = parse::pods_of(pods.iter().filter(in_namespace), &owner.rule);
     Some(Facts { pods, owner: Some(owner), ..Facts::of(TargetFacts::Workload(found.workload)) })
 }
