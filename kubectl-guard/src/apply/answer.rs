@@ -22,13 +22,17 @@ pub(super) fn read(step: &Step, answer: &Answer) -> Result<StepOutcome, ApplyErr
     let message = status.message.as_deref().map_or_else(|| format!("HTTP {}", code.as_u16()), sanitise::line);
     let target = step.target.to_string();
     Err(match code.as_u16() {
+        403 if step.action.ends_pod() && has_cause(&status, "NamespaceTerminating") => {
+            ApplyError::NamespaceEnds { target, message }
+        }
         403 => ApplyError::Forbidden { need: Box::new(step.need.clone()), message },
         404 | 409 => ApplyError::Stale { target, message },
         // A pod is not compared by UID before it is validated: another of the same name answers so.
         422 if matches!(step.action, Action::ResizePod { .. }) && message.contains("metadata.uid:") => {
             ApplyError::Stale { target, message }
         }
-        429 if is_budget(&status) => ApplyError::Budget { target, message },
+        // A spent disruption budget says so in its cause; a 429 of an overloaded server doesn't.
+        429 if has_cause(&status, "DisruptionBudget") => ApplyError::Budget { target, message },
         // The eviction API answers so, before it writes, when several budgets cover a pod: no retry can help.
         500 if step.action == Action::EvictPod && message.contains("more than one PodDisruptionBudget") => {
             ApplyError::ManyBudgets { target, message }
@@ -39,10 +43,10 @@ pub(super) fn read(step: &Step, answer: &Answer) -> Result<StepOutcome, ApplyErr
     })
 }
 
-/// A spent disruption budget says so in its cause; a 429 of an overloaded server doesn't.
-fn is_budget(status: &Status) -> bool {
+/// One of the causes behind a refusal is this one.
+fn has_cause(status: &Status, reason: &str) -> bool {
     let causes = status.details.as_ref().and_then(|details| details.causes.as_ref());
-    causes.is_some_and(|causes| causes.iter().any(|cause| cause.reason.as_deref() == Some("DisruptionBudget")))
+    causes.is_some_and(|causes| causes.iter().any(|cause| cause.reason.as_deref() == Some(reason)))
 }
 
 /// What the object itself says after a write without an answer: `None` is an object that is gone.

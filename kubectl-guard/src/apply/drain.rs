@@ -163,6 +163,8 @@ async fn evict(
 ) -> (StepOutcome, Option<PodEnd>) {
     let mut budget_wait = BUDGET_WAIT.0;
     let stays = |why: String| (StepOutcome::NotDone { why: why.clone() }, Some(PodEnd::Stays(why)));
+    let had_gone =
+        |why: &str| (StepOutcome::NotDone { why: format!("it had gone already: {why}") }, Some(PodEnd::Gone));
     loop {
         let (wait, what) = match write(client, approved, index).await {
             Ok(outcome) => return (outcome, None),
@@ -175,9 +177,15 @@ async fn evict(
                 let seconds = retry_after.unwrap_or(OVERLOAD_WAIT.0).clamp(OVERLOAD_WAIT.0, OVERLOAD_WAIT.1);
                 (Duration::from_secs(seconds), "for the API server, which is overloaded".to_owned())
             }
+            Err(ApplyError::NamespaceEnds { message, .. }) => match look(client, step).await {
+                Some(Seen::Gone) => return had_gone(&message),
+                // It goes without an eviction.
+                Some(Seen::Ending) => return (StepOutcome::NotDone { why: message }, None),
+                Some(Seen::There) | None => (BUDGET_WAIT.1, "for its namespace, which is being deleted".to_owned()),
+            },
             // Missing, or another pod by now: what was to go has gone.
-            Err(ApplyError::Stale { message, .. }) if look(client, step).await == Some(false) => {
-                return (StepOutcome::NotDone { why: format!("it had gone already: {message}") }, Some(PodEnd::Gone));
+            Err(ApplyError::Stale { message, .. }) if look(client, step).await == Some(Seen::Gone) => {
+                return had_gone(&message);
             }
             Err(error @ ApplyError::Unknown { .. }) => {
                 let why = error.to_string();
@@ -196,7 +204,7 @@ async fn evict(
 
 async fn gone(client: &Client, step: &Step, until: &mut Until) -> PodEnd {
     loop {
-        if look(client, step).await == Some(false) {
+        if look(client, step).await == Some(Seen::Gone) {
             return PodEnd::Gone;
         }
         if until.why().is_some() {
@@ -206,14 +214,30 @@ async fn gone(client: &Client, step: &Step, until: &mut Until) -> PodEnd {
     }
 }
 
-/// Is the very pod still there? `None` if that cannot be told now.
-async fn look(client: &Client, step: &Step) -> Option<bool> {
+/// The very pod of a step, as it is seen now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// Missing, or another has its name.
+    Gone,
+    /// On its way out.
+    Ending,
+    /// As it was.
+    There,
+}
+
+/// `None` if that cannot be told now.
+async fn look(client: &Client, step: &Step) -> Option<Seen> {
     let answer = read(client, step).await?;
     if answer.code == StatusCode::NOT_FOUND {
-        return Some(false);
+        return Some(Seen::Gone);
     }
     let pod: Value = answer.code.is_success().then(|| serde_json::from_slice(&answer.body).ok())??;
-    pod.pointer("/metadata/uid").and_then(Value::as_str).map(|uid| uid == step.target.uid)
+    let uid = pod.pointer("/metadata/uid").and_then(Value::as_str)?;
+    Some(match pod.pointer("/metadata/deletionTimestamp") {
+        _ if uid != step.target.uid => Seen::Gone,
+        Some(_) => Seen::Ending,
+        None => Seen::There,
+    })
 }
 
 #[cfg(test)]

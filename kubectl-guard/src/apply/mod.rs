@@ -76,6 +76,14 @@ pub enum ApplyError {
         /// The server's words.
         message: String,
     },
+    /// The namespace is being deleted, in which nothing can be made any more, evictions included.
+    #[error("{target} cannot be evicted: its namespace is being deleted, and it with that ({message})")]
+    NamespaceEnds {
+        /// Which.
+        target: String,
+        /// The server's words.
+        message: String,
+    },
     /// Any other refusal; nothing was written.
     #[error("the API server refused the write to {target} (HTTP {code}): {message}")]
     Refused {
@@ -110,7 +118,9 @@ impl ApplyError {
         match self {
             ApplyError::Forbidden { .. } => Exit::NotPermitted,
             ApplyError::Stale { .. } => Exit::Stale,
-            ApplyError::Budget { .. } | ApplyError::ManyBudgets { .. } => Exit::Refused,
+            ApplyError::Budget { .. } | ApplyError::ManyBudgets { .. } | ApplyError::NamespaceEnds { .. } => {
+                Exit::Refused
+            }
             ApplyError::Overloaded { .. }
             | ApplyError::Refused { .. }
             | ApplyError::Unchecked { .. }
@@ -157,6 +167,8 @@ pub async fn dry_run(client: &Client, plan: &Plan) -> Result<(), ApplyError> {
             Err(ApplyError::Unknown { target, why }) => return Err(ApplyError::Unchecked { target, why }),
             // What a budget forbids now is what the drain was told to wait for.
             Err(ApplyError::Budget { .. }) if waits => {}
+            // Such a pod goes with its namespace, and is waited for.
+            Err(ApplyError::NamespaceEnds { .. }) if plan.is_drain() => {}
             answered => drop(answered?),
         }
     }

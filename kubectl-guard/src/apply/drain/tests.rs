@@ -5,9 +5,11 @@ use http::{Method, Response};
 use kube::client::Body;
 
 use super::*;
+use crate::apply::dry_run;
 use crate::approve::{Way, approve};
+use crate::exit::Exit;
 use crate::plan::DrainOptions;
-use crate::plan::examples::{Typist, drain_plan, now};
+use crate::plan::examples::{Typist, drain_plan, now, pod_plan};
 
 /// An API server that answers evictions by this function, given their count; a pod is gone after it was taken.
 fn server(answer: impl Fn(usize) -> (u16, &'static str) + Send + Sync + 'static) -> (Client, Arc<Mutex<Vec<String>>>) {
@@ -105,6 +107,62 @@ async fn a_spent_budget_is_asked_again_and_an_overloaded_server_is_told_from_it(
         "{lines}"
     );
     assert_eq!(lines.matches("about to").count(), 2, "one intent a pod: {lines}");
+}
+
+const NAMESPACE_ENDS: &str =
+    r#"{"message":"it is being terminated","details":{"causes":[{"reason":"NamespaceTerminating"}]}}"#;
+
+/// A pod of a namespace that is being deleted cannot be evicted: it is waited for, and its end is that of any other.
+#[tokio::test]
+async fn a_pod_that_goes_with_its_namespace_is_waited_for() {
+    let reads = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&reads);
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let counted = Arc::clone(&counted);
+        async move {
+            let first = request.uri().path().contains("web-a");
+            let (code, body) = match *request.method() {
+                Method::POST if first => (403, NAMESPACE_ENDS.to_owned()),
+                Method::POST => (201, "{}".to_owned()),
+                _ if first => {
+                    let mut reads = counted.lock().unwrap();
+                    *reads += 1;
+                    let ending = r#"{"metadata":{"uid":"uid-web-a","deletionTimestamp":"2026-11-22T13:00:00Z"}}"#;
+                    match *reads {
+                        1 => (200, r#"{"metadata":{"uid":"uid-web-a"}}"#.to_owned()),
+                        2 | 3 => (200, ending.to_owned()),
+                        _ => (404, "{}".to_owned()),
+                    }
+                }
+                _ => (404, "{}".to_owned()),
+            };
+            Ok::<_, std::convert::Infallible>(
+                Response::builder().status(code).body(Body::from(body.into_bytes())).unwrap(),
+            )
+        }
+    });
+    let client = Client::new(service, "default");
+    let notes = Notes::of(&client);
+    assert_eq!(run(&client, Duration::ZERO, &notes).await, [PodEnd::Gone, PodEnd::Gone]);
+    let lines = notes.lines.lock().unwrap();
+    let of_first: Vec<&str> = lines.iter().map(String::as_str).filter(|line| line.contains('1')).collect();
+    let waits = "1: waits for its namespace, which is being deleted";
+    assert_eq!(of_first, ["about to 1", "1: evicting", waits, "came to 1: not done", "1: ending", "1: gone"]);
+    assert_eq!(*reads.lock().unwrap(), 4);
+}
+
+#[tokio::test]
+async fn a_dry_run_takes_a_namespace_that_ends_for_a_drain_alone() {
+    let service = tower::service_fn(|request: Request<Body>| async move {
+        let (code, body) = if request.method() == Method::POST { (403, NAMESPACE_ENDS) } else { (200, "{}") };
+        let body = Body::from(body.as_bytes().to_vec());
+        Ok::<_, std::convert::Infallible>(Response::builder().status(code).body(body).unwrap())
+    });
+    let client = Client::new(service, "default");
+    assert_eq!(dry_run(&client, &drain_plan(DrainOptions::default())).await, Ok(()));
+    let alone = dry_run(&client, &pod_plan()).await.unwrap_err();
+    assert!(alone.to_string().contains("its namespace is being deleted"), "{alone}");
+    assert_eq!(alone.exit(), Exit::Refused);
 }
 
 #[tokio::test]
