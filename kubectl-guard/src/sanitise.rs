@@ -31,6 +31,16 @@ pub fn block(text: &str) -> String {
     lines.join("\n")
 }
 
+/// One line of a change that somebody is to approve, with nothing dropped and nothing cut: what a terminal would obey, or
+/// nobody would see, is written out as `\u{202e}`.
+pub fn spelled(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    for c in line.chars() {
+        if is_forbidden(c) || c == '\t' || c == '\n' { out.extend(c.escape_unicode()) } else { out.push(c) }
+    }
+    out
+}
+
 /// The text cut to at most `columns` terminal columns, the last of them `…` if something was cut.
 pub fn fit(text: &str, columns: usize) -> String {
     if width(text) <= columns {
@@ -211,6 +221,15 @@ mod tests {
             prop_assert!(!one.contains(|c| is_forbidden(c) || c == '\n' || c == '\t' || c.is_control()));
             prop_assert!(width(&one) <= LINE_COLUMNS);
             prop_assert!(!block(&text).contains(is_forbidden));
+        }
+
+        #[test]
+        fn what_is_spelled_holds_nothing_forbidden_and_loses_nothing(text in hostile()) {
+            let shown = spelled(&text);
+            prop_assert!(!shown.contains(|c| is_forbidden(c) || c == '\n' || c == '\t'));
+            prop_assert_eq!(spelled(&shown), shown.clone());
+            let hidden = text.chars().filter(|c| is_forbidden(*c) || *c == '\n' || *c == '\t').count();
+            prop_assert!(shown.matches("\\u{").count() >= hidden, "{}", shown);
         }
 
         #[test]

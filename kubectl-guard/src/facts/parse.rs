@@ -11,6 +11,7 @@ use super::{
     owners, room,
 };
 use crate::plan::{Kind, RESTARTED_AT, Target};
+use crate::sanitise;
 
 /// A workload with what is needed to find its pods.
 #[derive(Clone, Debug)]
@@ -172,7 +173,10 @@ pub(super) fn autoscaling(target: &Target, autoscalers: Vec<HorizontalPodAutosca
 pub(super) fn pause(config_map: Option<ConfigMap>) -> Pause {
     match config_map {
         None => Pause::Off,
-        Some(map) => Pause::On { reason: map.data.and_then(|mut data| data.remove("reason")) },
+        Some(map) => {
+            let reason = map.data.and_then(|mut data| data.remove("reason"));
+            Pause::On { reason: reason.as_deref().map(sanitise::line) }
+        }
     }
 }
 
@@ -302,6 +306,12 @@ mod tests {
         let db = pod(owner("StatefulSet", "db"));
         assert!(belongs(&db, &OwnerRule::Controller("u1".into())));
         assert!(!belongs(&db, &OwnerRule::Controller("u2".into())), "the same name, another UID");
+    }
+
+    #[test]
+    fn the_words_of_a_pause_are_harmless() {
+        let map = json!({ "metadata": { "name": "guard-pause" }, "data": { "reason": "a\u{1b}[2Jb\u{202e}c\nd" } });
+        assert_eq!(pause(Some(read(map))), Pause::On { reason: Some("abc d".into()) });
     }
 
     #[test]

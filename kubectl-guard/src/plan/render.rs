@@ -6,6 +6,7 @@ use serde_json::Value;
 use similar::TextDiff;
 
 use super::{Evidence, Plan, RailState, Step, Undo};
+use crate::sanitise;
 
 /// Whether the user may do a step, as a SelfSubjectAccessReview answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +23,8 @@ pub enum Verdict {
 pub fn render(plan: &Plan, verdicts: &[Verdict]) -> String {
     let mut text = String::new();
     write_plan(&mut text, plan, verdicts).expect("a String takes every write");
-    text
+    // Text from the cluster was cleaned at the door. What is written is not: it is shown as it is, spelled out.
+    text.lines().map(|line| sanitise::spelled(line) + "\n").collect()
 }
 
 fn write_plan(out: &mut String, plan: &Plan, verdicts: &[Verdict]) -> std::fmt::Result {
@@ -106,7 +108,7 @@ fn write_step(out: &mut String, number: usize, step: &Step, verdict: &Verdict) -
 pub fn diff(step: &Step) -> Vec<String> {
     let (before, after) = (yaml(&step.before), yaml(&step.after));
     let diff = TextDiff::from_lines(&before, &after).unified_diff().context_radius(6).to_string();
-    diff.lines().filter(|line| !line.starts_with("@@")).map(str::to_owned).collect()
+    diff.lines().filter(|line| !line.starts_with("@@")).map(sanitise::spelled).collect()
 }
 
 /// YAML with sorted keys; nothing for nothing.

@@ -5,13 +5,14 @@ use jiff::{SignedDuration, ToSpan};
 use super::*;
 use crate::audit::Tried;
 use crate::facts::{
-    Autoscaling, BudgetFact, NodePod, NodeTarget, Pause, PodTarget, Recent, Rollout, StatefulFacts, Usage,
+    Autoscaling, BudgetFact, NodePod, NodeTarget, Pause, PodTarget, Recent, Revisions, Rollout, StatefulFacts, Usage,
     WorkloadFacts,
 };
 use crate::node_cause::NodeCause;
 use crate::outcome::Outcome;
 use crate::plan::examples::{evidence, facts, node_pod, node_target, pod_target, revisions, setting, workload};
 use crate::plan::{Action, DrainOptions, Kind, RailState, Resource, Undo};
+use crate::sanitise;
 use crate::wish::ResourceWish;
 use crate::wish::Wish;
 
@@ -544,6 +545,9 @@ mod property {
                 facts.pods.iter_mut().for_each(|pod| pod.ready = flag[3]);
                 if flag[7] {
                     facts.revisions = revisions();
+                    if let Revisions::Known { current, .. } = &mut facts.revisions {
+                        current.template["spec"]["containers"][0]["image"] = text.clone().into();
+                    }
                 }
                 if flag[4] {
                     facts.pause = Pause::On { reason: Some(text.clone()) };
@@ -655,6 +659,8 @@ mod property {
             let evidence = sick.then(|| evidence(Cause::MemoryNearLimit));
             if let Ok(Proposal::Plan(plan)) = propose(&wish, evidence, &facts, setting()) {
                 prop_assert_eq!(broken(&wish, &facts, &plan), None);
+                let shown = plan::render(&plan, &[]);
+                prop_assert!(!shown.contains(sanitise::is_forbidden), "{shown:?}");
             }
         }
     }
