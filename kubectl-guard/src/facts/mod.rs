@@ -225,7 +225,7 @@ pub struct NodeTarget {
     pub cordoned: Option<String>,
     /// It carries the control plane.
     pub control_plane: bool,
-    /// How many nodes there are.
+    /// How many nodes there are for pods like its own: those that are tainted for others do not count.
     pub nodes: usize,
     /// How many others of them are ready and take pods.
     pub others: usize,

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use guard_model::report::{NodeReport, State};
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Taint};
 use kube::api::{Api, ListParams};
 
-use super::room::takes_pods;
+use super::room::{keeps_off, takes_pods};
 use super::{Facts, NodeTarget, Pause, TargetFacts, drain, incomplete};
 use crate::error::Error;
 use crate::node_cause::many_sick;
@@ -18,6 +18,9 @@ use crate::wish::Wish;
 
 /// Labels that mark a node of the control plane, the second one by its older name.
 const CONTROL_PLANE: [&str; 2] = ["node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"];
+
+/// Where the keys of taints lie that tell a node's state.
+const STATES: [&str; 2] = ["node.kubernetes.io/", "node.cloudprovider.kubernetes.io/"];
 
 /// With the pods of the node where they are to be drained, or could be: a drain is proposed for a cordoned node only.
 pub(super) async fn read(client: &kube::Client, name: &TargetName, wish: &Wish, pause: Pause) -> Result<Facts, Error> {
@@ -50,17 +53,34 @@ fn facts(node: &Node, nodes: &[Node]) -> Option<NodeTarget> {
     let annotation = metadata.annotations.as_ref().and_then(|annotations| annotations.get(CORDONED));
     let labels = metadata.labels.as_ref();
     let seen = crate::nodes::facts(node);
+    let alike: Vec<&Node> = nodes.iter().filter(|other| takes_those_of(other, node)).collect();
     Some(NodeTarget {
         unschedulable: is_cordoned(node),
         cordoned: annotation.map(|text| sanitise::line(text)),
         control_plane: labels.is_some_and(|labels| CONTROL_PLANE.iter().any(|role| labels.contains_key(*role))),
-        nodes: nodes.len(),
-        others: nodes.iter().filter(|other| other.metadata.uid != metadata.uid && takes_pods(other)).count(),
+        nodes: alike.len(),
+        others: alike.iter().filter(|other| other.metadata.uid != metadata.uid && takes_pods(other)).count(),
         pods: Vec::new(),
         problem: seen.cause.zip(seen.problem.map(|(_, words)| words)),
         workloads: (0, 0),
         target,
     })
+}
+
+/// Pods that this node takes by its taints are taken by the other too. A node of the control plane, or one that is kept for
+/// somebody, is no place for the pods of a node without such a taint, however ready it is.
+fn takes_those_of(other: &Node, node: &Node) -> bool {
+    let tolerated: Vec<&Taint> = reserving(node).collect();
+    let same = |a: &Taint, b: &Taint| (&a.key, &a.value, &a.effect) == (&b.key, &b.value, &b.effect);
+    reserving(other).all(|taint| tolerated.iter().any(|known| same(known, taint)))
+}
+
+/// The taints with which somebody keeps a node for certain pods. Those that Kubernetes puts on by itself say how a node is
+/// doing: that it is cordoned, not ready or under pressure.
+fn reserving(node: &Node) -> impl Iterator<Item = &Taint> {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
+    let is_state = |taint: &Taint| STATES.iter().any(|domain| taint.key.starts_with(domain));
+    taints.iter().filter(move |taint| keeps_off(taint) && !is_state(taint))
 }
 
 /// How many of the workloads on this node are over their line, and of how many.
@@ -109,6 +129,47 @@ mod tests {
         assert_eq!((seen.nodes, seen.others, seen.unschedulable), (4, 1, false));
         assert_eq!(facts(&nodes[2], &nodes).unwrap().others, 2);
         assert!(facts(&nodes[1], &nodes).unwrap().unschedulable);
+    }
+
+    #[test]
+    fn only_nodes_that_take_the_same_pods_count() {
+        let tainted = |name: &str, taints: &[(&str, &str)]| {
+            let taints: Vec<Value> =
+                taints.iter().map(|(key, effect)| json!({ "key": key, "effect": effect })).collect();
+            node(name, &json!({ "taints": taints }), "True")
+        };
+        let control = ("node-role.kubernetes.io/control-plane", "NoSchedule");
+        let counted = |nodes: &[Node]| {
+            let seen = facts(&nodes[0], nodes).unwrap();
+            (seen.others, seen.nodes)
+        };
+        let plain = |name: &str| node(name, &json!({}), "True");
+        let gpu = |name: &str| tainted(name, &[("gpu", "NoExecute")]);
+        let cases = [
+            ("beside the control plane", vec![plain("a"), plain("b"), tainted("c", &[control])], (1, 2)),
+            ("beside nodes kept for others", vec![plain("a"), gpu("b"), gpu("c")], (0, 1)),
+            ("kept for somebody itself", vec![gpu("a"), gpu("b"), plain("c"), tainted("d", &[control])], (2, 3)),
+            ("all kept for the same", vec![gpu("a"), gpu("b"), gpu("c")], (2, 3)),
+            ("the control plane itself", vec![tainted("a", &[control]), plain("b"), gpu("c")], (1, 2)),
+            ("advised against", vec![plain("a"), tainted("b", &[("spot", "PreferNoSchedule")])], (1, 2)),
+            (
+                "not well, which says nothing of what it is for",
+                vec![
+                    plain("a"),
+                    plain("b"),
+                    node(
+                        "c",
+                        &json!({ "taints": [
+                    { "key": "node.kubernetes.io/unreachable", "effect": "NoExecute" }] }),
+                        "Unknown",
+                    ),
+                ],
+                (1, 3),
+            ),
+        ];
+        for (what, nodes, expected) in cases {
+            assert_eq!(counted(&nodes), expected, "{what}");
+        }
     }
 
     #[test]

@@ -123,12 +123,17 @@ fn obstacle(pod: &Pod, wanted: Amount, room: &Room<'_>) -> Option<&'static str> 
     }
     let taints = room.node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
     let tolerations = spec.tolerations.as_deref().unwrap_or_default();
-    let hard = taints.iter().filter(|taint| taint.effect == "NoSchedule" || taint.effect == "NoExecute");
-    if hard.clone().any(|taint| !tolerations.iter().any(|toleration| tolerates(toleration, taint))) {
+    let mut hard = taints.iter().filter(|taint| keeps_off(taint));
+    if hard.any(|taint| !tolerations.iter().any(|toleration| tolerates(toleration, taint))) {
         return Some("with a taint it does not tolerate");
     }
     let left = room.free.minus(wanted);
     (left.cpu < 0 || left.memory < 0 || left.pods < 0).then_some("without room for its requests")
+}
+
+/// It keeps pods off that do not tolerate it, and does not merely advise against them.
+pub(super) fn keeps_off(taint: &Taint) -> bool {
+    taint.effect == "NoSchedule" || taint.effect == "NoExecute"
 }
 
 /// An empty term matches nothing, as in the scheduler.
