@@ -8,10 +8,10 @@ use std::time::Duration;
 use http::{HeaderValue, header};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::api::PostParams;
-use kube::client::ClientBuilder;
+use kube::client::{Body, ClientBuilder};
 use kube::{Api, Client, Config};
 use tower::BoxError;
-use tower::util::MapErrLayer;
+use tower::util::{MapErrLayer, MapRequestLayer};
 
 use crate::error::Error;
 use crate::flags::KubeFlags;
@@ -44,7 +44,6 @@ pub struct Connection {
     pub server: String,
     /// The namespace asked for: `-n`, else the context's, else `default`.
     pub namespace: String,
-    config: Config,
 }
 
 /// Who the API server takes us for.
@@ -70,30 +69,32 @@ impl Connection {
     }
 
     fn to(target: &Target, flags: &KubeFlags, environment: &Environment) -> Result<Self, Error> {
-        let mut config = target.config(environment)?;
-        config.default_retry = false;
-        config.connect_timeout = Some(CONNECT_TIMEOUT);
-        config.read_timeout = Some(flags.request_timeout).filter(|timeout| !timeout.is_zero());
-        config.reset_reader_on_write = true;
+        let config = config(target, flags, environment)?;
         let server = config.cluster_url.to_string();
         let namespace = flags.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         Ok(Self {
-            client: client(&config, None)?,
+            client: client(config)?,
             context: sanitise::line(&target.context),
             cluster: sanitise::line(&target.cluster_name),
             server: sanitise::line(server.trim_end_matches('/')),
             namespace,
-            config,
         })
     }
 
     /// The same connection, with `suffix` (such as `plan/0f3a`) behind the User-Agent, so that the API server's audit
-    /// log can be matched with the journal.
+    /// log can be matched with the journal. Nothing is connected and no credential plugin runs for it: each write has one.
     ///
     /// # Errors
-    /// If a client cannot be made, or `suffix` holds what a header cannot.
+    /// If `suffix` holds what a header cannot.
     pub fn with_user_agent_suffix(&self, suffix: &str) -> Result<Self, Error> {
-        Ok(Self { client: client(&self.config, Some(suffix))?, ..self.clone() })
+        let failed = |problem| Error::Connection { server: self.server.clone(), problem };
+        let agent = user_agent(Some(suffix)).map_err(failed)?;
+        let inner = self.client.clone();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let (inner, request) = (inner.clone(), signed(request, &agent));
+            async move { inner.send(request).await }
+        });
+        Ok(Self { client: Client::new(service, self.client.default_namespace()), ..self.clone() })
     }
 
     /// Asks the API server who we are.
@@ -116,25 +117,41 @@ impl Connection {
     }
 }
 
-/// The User-Agent: who asks, in which version, and for which plan.
-fn user_agent(suffix: Option<&str>) -> String {
-    let system = format!("kubectl-guard/{VERSION} ({}/{})", std::env::consts::OS, std::env::consts::ARCH);
-    suffix.map_or(system.clone(), |suffix| format!("{system} {suffix}"))
+fn config(target: &Target, flags: &KubeFlags, environment: &Environment) -> Result<Config, Error> {
+    let mut config = target.config(environment)?;
+    config.default_retry = false;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(flags.request_timeout).filter(|timeout| !timeout.is_zero());
+    config.reset_reader_on_write = true;
+    Ok(config)
 }
 
-fn client(config: &Config, suffix: Option<&str>) -> Result<Client, Error> {
+/// The User-Agent: who asks, in which version, and for which plan; in words, why a header cannot hold that.
+fn user_agent(suffix: Option<&str>) -> Result<HeaderValue, String> {
+    let mut agent = format!("kubectl-guard/{VERSION} ({}/{})", std::env::consts::OS, std::env::consts::ARCH);
+    agent.extend(suffix.into_iter().flat_map(|suffix| [" ", suffix]));
+    HeaderValue::from_str(&agent).map_err(|error| error.to_string())
+}
+
+/// A request that names no sender yet gets this one.
+fn signed<B>(mut request: http::Request<B>, agent: &HeaderValue) -> http::Request<B> {
+    request.headers_mut().entry(header::USER_AGENT).or_insert_with(|| agent.clone());
+    request
+}
+
+/// Making one runs the credential plugin that the kubeconfig names, more than once: a connection makes one.
+fn client(config: Config) -> Result<Client, Error> {
     let server = config.cluster_url.to_string();
-    let failed = |problem: String| Error::Connection { server: server.clone(), problem };
-    let agent = HeaderValue::from_str(&user_agent(suffix)).map_err(|error| failed(error.to_string()))?;
-    let mut config = config.clone();
-    config.headers.push((header::USER_AGENT, agent));
+    let failed = |problem| Error::Connection { server: server.clone(), problem };
+    let agent = user_agent(None).map_err(failed)?;
     let builder = ClientBuilder::try_from(config).map_err(|error| failed(innermost(&error)))?;
     let named = server.trim_end_matches('/').to_owned();
     // What kube itself says of a failure it keeps; a failed transport does not know whom it could not reach.
     let name_the_server = MapErrLayer::new(move |error: BoxError| -> BoxError {
         if error.is::<kube::Error>() { error } else { Unanswered::new(&named, error).into() }
     });
-    Ok(builder.with_layer(&name_the_server).build())
+    let name_ourselves = MapRequestLayer::new(move |request: http::Request<Body>| signed(request, &agent));
+    Ok(builder.with_layer(&name_the_server).with_layer(&name_ourselves).build())
 }
 
 #[cfg(test)]

@@ -33,8 +33,7 @@ pub(crate) fn client(
         Some(proxy) => Some(proxy.parse().map_err(|_| "the proxy's URL cannot be understood".to_owned())?),
         None => None,
     };
-    let agent = user_agent(None).parse().map_err(|_| "the User-Agent cannot be sent".to_owned())?;
-    config.headers.push((header::USER_AGENT, agent));
+    config.headers.push((header::USER_AGENT, user_agent(None)?));
     Ok(ClientBuilder::try_from(config).map_err(|error| innermost(&error))?.build())
 }
 

@@ -35,6 +35,12 @@ fn open(flags: &KubeFlags, environment: &Environment) -> Result<Connection, Erro
     Connection::open(flags, environment)
 }
 
+/// What kube's client is made from.
+fn configured(flags: &KubeFlags, environment: &Environment) -> Config {
+    let (kubeconfig, file) = kubeconfig::read(flags, environment).unwrap();
+    config(&Target::choose(kubeconfig, &file, flags).unwrap(), flags, environment).unwrap()
+}
+
 fn error(flags: &KubeFlags) -> Error {
     open(flags, &Environment::default()).err().expect("no error")
 }
@@ -46,7 +52,7 @@ fn the_current_context_is_used_with_its_namespace() {
     assert_eq!(connection.context, "kind");
     assert_eq!(connection.server, "https://10.1.2.3:6443");
     assert_eq!(connection.namespace, "shop");
-    assert!(!connection.config.default_retry);
+    assert!(!configured(&flags, &Environment::default()).default_retry);
 }
 
 #[test]
@@ -59,7 +65,7 @@ fn flags_win_over_the_kubeconfig() {
     flags.impersonate_group = vec!["ops".into(), "dev".into()];
     let connection = open(&flags, &Environment::default()).unwrap();
     assert_eq!((connection.namespace.as_str(), connection.server.as_str()), ("bank", "https://other:1"));
-    let user = &connection.config.auth_info;
+    let user = configured(&flags, &Environment::default()).auth_info;
     assert_eq!((user.impersonate.as_deref(), user.impersonate_uid.as_deref()), (Some("bob"), Some("7")));
     assert_eq!(user.impersonate_groups.as_deref(), Some(&["ops".to_owned(), "dev".to_owned()][..]));
 }
@@ -128,8 +134,7 @@ fn the_proxy_is_chosen_by_the_clusters_host() {
         ..Environment::default()
     };
     let proxy = |flags: &KubeFlags, no_proxy| {
-        let connection = open(flags, &environment(no_proxy)).unwrap();
-        connection.config.proxy_url.map(|url| url.host().unwrap_or_default().to_owned())
+        configured(flags, &environment(no_proxy)).proxy_url.map(|url| url.host().unwrap_or_default().to_owned())
     };
     assert_eq!(proxy(&flags, "a,").as_deref(), Some("proxy"));
     assert_eq!(proxy(&flags, "10.0.0.0/8,"), None);
@@ -186,4 +191,42 @@ fn requests_carry_who_asks_and_for_whom() {
         assert!(head.lines().any(|l| l == line), "{line} is not in\n{head}");
     }
     assert_eq!(head.matches("user-agent").count(), 1);
+}
+
+/// A drain of many pods makes a connection for each write, and must not log in for each.
+#[cfg(unix)]
+#[test]
+fn writes_run_no_credential_plugin_of_their_own() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (url, head) = one_request();
+    let dir = tempfile::tempdir().unwrap();
+    let (plugin, runs) = (dir.path().join("plugin"), dir.path().join("runs"));
+    let answer =
+        r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"t0ken"}}"#;
+    let script = format!("#!/bin/sh\necho >> {}\necho '{answer}'\n", runs.display());
+    std::fs::write(&plugin, script).unwrap();
+    std::fs::set_permissions(&plugin, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let text = format!(
+        "{{apiVersion: v1, kind: Config, current-context: a, contexts: [{{name: a, context: {{cluster: a, user: a}}}}],
+          clusters: [{{name: a, cluster: {{server: '{url}'}}}}],
+          users: [{{name: a, user: {{exec: {{apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never,
+            command: {}}}}}}}]}}",
+        plugin.display()
+    );
+    let (_dir, flags) = flags(&text);
+    let counted = || std::fs::read(&runs).map_or(0, |lines| lines.len());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let connection = Connection::open(&flags, &Environment::default()).unwrap();
+        let at_first = counted();
+        assert!(at_first > 0, "the plugin is what is logged in with");
+        for step in 0..20 {
+            connection.with_user_agent_suffix(&format!("plan/{step}")).unwrap();
+        }
+        connection.with_user_agent_suffix("plan/0f3a").unwrap().identity().await.unwrap();
+        assert_eq!(counted(), at_first);
+    });
+    let head = head.join().unwrap();
+    assert!(head.contains("authorization: bearer t0ken") && head.contains(" plan/0f3a"), "{head}");
 }
