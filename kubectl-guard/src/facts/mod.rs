@@ -25,7 +25,7 @@ pub use access::ask as ask_access;
 pub use containers::ContainerFact;
 pub use drain::drainable;
 pub use growth::Growth;
-pub use node::{common, sick};
+pub use node::{bears_cordon, common, sick};
 pub use read::{pods_of, read};
 pub use recent::Recent;
 pub use revisions::{Revision, Revisions};

@@ -40,6 +40,16 @@ pub(super) async fn read(client: &kube::Client, name: &TargetName, wish: &Wish, 
     Ok(Facts { pause, ..Facts::of(TargetFacts::Node(target)) })
 }
 
+/// The node is cordoned, and bears guard's signature; `None` if it cannot be read.
+pub async fn bears_cordon(client: &kube::Client, name: &str) -> Option<bool> {
+    let node = Api::<Node>::all(client.clone()).get_opt(name).await.ok()?;
+    Some(node.is_some_and(|node| is_cordoned(&node) && signature(&node).is_some()))
+}
+
+fn signature(node: &Node) -> Option<&String> {
+    node.metadata.annotations.as_ref()?.get(CORDONED)
+}
+
 /// `None` for a node without UID or version.
 fn facts(node: &Node, nodes: &[Node]) -> Option<NodeTarget> {
     let metadata = &node.metadata;
@@ -50,13 +60,12 @@ fn facts(node: &Node, nodes: &[Node]) -> Option<NodeTarget> {
         uid: metadata.uid.clone().filter(|uid| !uid.is_empty())?,
         resource_version: Some(metadata.resource_version.clone().filter(|version| !version.is_empty())?),
     };
-    let annotation = metadata.annotations.as_ref().and_then(|annotations| annotations.get(CORDONED));
     let labels = metadata.labels.as_ref();
     let seen = crate::nodes::facts(node);
     let alike: Vec<&Node> = nodes.iter().filter(|other| takes_those_of(other, node)).collect();
     Some(NodeTarget {
         unschedulable: is_cordoned(node),
-        cordoned: annotation.map(|text| sanitise::line(text)),
+        cordoned: signature(node).map(|text| sanitise::line(text)),
         control_plane: labels.is_some_and(|labels| CONTROL_PLANE.iter().any(|role| labels.contains_key(*role))),
         nodes: alike.len(),
         others: alike.iter().filter(|other| other.metadata.uid != metadata.uid && takes_pods(other)).count(),

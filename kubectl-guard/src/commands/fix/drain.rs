@@ -9,7 +9,6 @@ use kube::Client;
 use tokio::sync::watch;
 
 use super::FixArgs;
-use super::resume::cordoned;
 use super::session::Session;
 use crate::apply::{self, PodEnd, Stage, Until, Witness};
 use crate::approve::ApprovedPlan;
@@ -29,11 +28,12 @@ impl<S: ScoreSource> Session<'_, S> {
         let mut ends = Ends::listen()?;
         let (exit, stopped) = self.empty(args, approved, &mut ends).await?;
         if exit != Exit::Done
-            && let Some(node) = cordoned(approved.plan())
+            && let Some(node) = self.own_cordon(approved.plan()).await
         {
             // Who ends a command by SIGTERM is no person who answers.
             let may_ask = self.console.can_ask() && stopped != Some(Exit::Done);
-            // Only the command line asks: the process of a screen is the screen's to end.
+            // Neither a screen nor a program proposes a drain, so that the process is that of a command line. Should one ever
+            // do so, it has nobody to ask, and its process is its own to end.
             if may_ask {
                 ends.end_the_process();
             }

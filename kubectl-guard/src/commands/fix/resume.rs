@@ -13,6 +13,7 @@ use crate::apply::{self, ApplyError};
 use crate::audit::{Claim, Closed, Event, JournalError, Line, Progress, entries};
 use crate::error::{Error, Failure};
 use crate::exit::Exit;
+use crate::facts;
 use crate::flags::dry_run::DryRun;
 use crate::outcome::StepOutcome;
 use crate::plan::{Action, Plan, Step, Target, TargetName};
@@ -194,10 +195,21 @@ impl<S: ScoreSource> Session<'_, S> {
         }
         self.record(&plan.id, Event::Aborted).await?;
         self.console.note(&format!("aborted: nobody goes on with plan {}", plan.id));
-        if let Some(node) = cordoned(plan).filter(|_| cut.progress.is_done(0)) {
+        if let Some(node) = self.own_cordon(plan).await {
             self.offer_to_uncordon(node, self.console.can_ask()).await?;
         }
         Ok(Exit::Done)
+    }
+
+    /// The node of this drain, if guard keeps pods off it: by this plan, by the one that it goes on with, or by an earlier one.
+    /// The node itself tells; of one that cannot be read the plan does.
+    pub(super) async fn own_cordon<'p>(&self, plan: &'p Plan) -> Option<&'p Target> {
+        let node = &plan.steps.first().filter(|_| plan.is_drain())?.target;
+        match facts::bears_cordon(&self.connection.client, &node.name).await {
+            Some(true) => Some(node),
+            Some(false) => None,
+            None => cordoned(plan),
+        }
     }
 
     /// A drain ended half-way: whoever may be asked is asked whether pods may come onto the node again, everybody else is
@@ -211,7 +223,8 @@ impl<S: ScoreSource> Session<'_, S> {
         }
         let args = FixArgs::for_action(&Action::Uncordon, false);
         let target = TargetName { kind: node.kind, name: node.name.clone() };
-        self.resumes = None;
+        // It is a plan of its own: not the rest of another, nor that of the file which the drain was made from.
+        (self.resumes, self.expected) = (None, None);
         match Box::pin(self.run(&args, Some(target), true)).await {
             Ok(_) => {}
             Err(error) if error.process_exit_code() == Exit::Declined => self.console.note(&later),
@@ -230,7 +243,7 @@ impl<S: ScoreSource> Session<'_, S> {
 }
 
 /// The node that this plan cordoned: none if it was cordoned before.
-pub(super) fn cordoned(plan: &Plan) -> Option<&Target> {
+fn cordoned(plan: &Plan) -> Option<&Target> {
     let step = plan.steps.first().filter(|_| plan.is_drain())?;
     let before = step.before.pointer("/spec/unschedulable").and_then(serde_json::Value::as_bool);
     (before != Some(true)).then_some(&step.target)

@@ -20,6 +20,7 @@ use crate::flags::dry_run::DryRun;
 use crate::outcome::Outcome;
 use crate::outcome::StepOutcome;
 
+mod drains;
 mod shown;
 
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/shop/events";
@@ -40,6 +41,8 @@ struct Cluster {
     no_events: bool,
     /// Node n1 is short of memory; true if it is cordoned already.
     pressure: Option<bool>,
+    /// A cordoned node bears guard's signature.
+    signed: bool,
     reads: usize,
     version: u32,
     port: Option<u16>,
@@ -59,6 +62,7 @@ fn cluster(change: impl FnOnce(&mut Cluster)) -> Shared {
         expires: false,
         no_events: false,
         pressure: None,
+        signed: false,
         reads: 0,
         version: 4711,
         port: None,
@@ -91,8 +95,9 @@ impl Cluster {
                 (200, json!({ "metadata": {}, "items": if self.autoscaler { vec![hpa] } else { vec![] } }))
             }
             ("GET", "/api/v1/nodes") if let Some(cordoned) = self.pressure => {
-                (200, json!({ "metadata": {}, "items": [node("n1", cordoned, "True"), node("n2", false, "False")] }))
+                (200, json!({ "metadata": {}, "items": [self.first(cordoned), node("n2", false, "False")] }))
             }
+            ("GET" | "PATCH", "/api/v1/nodes/n1") if let Some(cordoned) = self.pressure => (200, self.first(cordoned)),
             ("GET", "/api/v1/pods") if query.contains("fieldSelector") => {
                 (200, json!({ "metadata": {}, "items": [on("n1", "web-a")] }))
             }
@@ -123,6 +128,15 @@ impl Cluster {
             ("POST", EVENTS) => (201, json!({})),
             _ => failure(404, "not found"),
         }
+    }
+
+    /// Node n1.
+    fn first(&self, cordoned: bool) -> Value {
+        let mut node = node("n1", cordoned, "True");
+        if self.signed {
+            node["metadata"]["annotations"] = json!({ plan::CORDONED: "{}" });
+        }
+        node
     }
 
     fn deployment(&self) -> Value {

@@ -1,0 +1,62 @@
+//! What becomes of a node whose drain ended half-way.
+
+use super::*;
+use crate::approve::{Way, approve};
+use crate::plan::examples::{Typist, drain_plan, node_plan, now};
+use crate::plan::{Plan, Verdict};
+
+/// A drain of node n1 of this cluster, which found it cordoned.
+fn found_cordoned(connection: &Connection) -> Plan {
+    let mut plan = drain_plan(DrainOptions::default());
+    plan.place.server.clone_from(&connection.server);
+    plan.steps[0].before = json!({ "spec": { "unschedulable": true } });
+    plan
+}
+
+/// What is said at the end of `--abort` of such a drain, whose node is as this cluster has it.
+async fn aborted(cluster: Shared) -> String {
+    let (folder, connection) = connected(&cluster).await;
+    let (console, output) = capture::console(160);
+    let journal = Journal::at(folder.path().join("journal.jsonl"));
+    let approved = approve(found_cordoned(&connection), Way::Ask, now(), &Typist("n1")).unwrap();
+    let id = approved.plan().id.clone();
+    journal.append(now(), &id, Event::intent(&approved, None)).unwrap();
+    let done = StepOutcome::Done { generation: None };
+    journal.append(now(), &id, Event::Outcome { step: 0, outcome: done }).unwrap();
+    let cut = CutOff::find(&journal.read().unwrap(), &id, &connection.server).unwrap();
+    let mut session = session(&connection, &console, &journal, Fake::of(SICK));
+    let args = FixArgs { abort: Some(id), ..args() };
+    Box::pin(session.take_up(&args, cut, false)).await.unwrap();
+    output.err.text()
+}
+
+/// The drain that was gone on with found the node as the one before had left it: cordoned, by guard.
+#[tokio::test]
+async fn a_node_that_an_earlier_plan_cordoned_is_offered_to_be_let_go_and_a_foreign_one_is_not() {
+    let offer = "to let pods onto it again: kubectl guard fix node/n1 --action uncordon";
+    let with = |signed| aborted(cluster(|c| (c.pressure, c.signed) = (Some(true), signed)));
+    let told = with(true).await;
+    assert!(told.contains(offer), "{told}");
+    let told = with(false).await;
+    assert!(!told.contains(offer), "somebody else cordoned it: {told}");
+    let told = aborted(cluster(|c| (c.pressure, c.signed) = (Some(false), true))).await;
+    assert!(!told.contains(offer), "it takes pods again: {told}");
+}
+
+#[tokio::test]
+async fn the_uncordon_behind_a_drain_is_not_held_to_the_file_of_the_drain() {
+    let shared = cluster(|c| (c.pressure, c.signed) = (Some(true), true));
+    let (folder, connection) = connected(&shared).await;
+    let (console, output) = capture::console(160);
+    let journal = Journal::at(folder.path().join("journal.jsonl"));
+    let mut session = session(&connection, &console, &journal, Fake::of(SICK));
+    let file = plan::document(&drain_plan(DrainOptions::default()), &[Verdict::Allowed]).to_string();
+    session.expected = Some(("drain.yaml".into(), PlanFile::read(&file, now()).unwrap()));
+    session.resumes = Some("0123456789ab".into());
+    let node = node_plan(ActionKind::Drain).steps[0].target.clone();
+    Box::pin(session.offer_to_uncordon(&node, true)).await.unwrap();
+    let told = output.err.text();
+    assert!(told.contains("there is no terminal to ask for approval"), "it came as far as the question: {told}");
+    assert!(!told.contains("drain.yaml"), "{told}");
+    assert!(output.out.text().contains("Step 1: uncordon node/n1"), "{}", output.out.text());
+}
