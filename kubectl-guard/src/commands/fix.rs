@@ -104,18 +104,8 @@ pub struct FixArgs {
     /// How high the score must be for --yes, 0 to 1
     #[arg(long, value_name = "SCORE")]
     confidence_threshold: Option<f64>,
-    /// Accept that no pod is ready for a while
-    #[arg(long)]
-    allow_downtime: bool,
-    /// Scale down although the volumes of the pods that go are deleted with them
-    #[arg(long)]
-    allow_volume_loss: bool,
-    /// Act on a node of the control plane too
-    #[arg(long)]
-    allow_control_plane: bool,
-    /// Percentage of all nodes that must stay schedulable when this one is cordoned [default: 50]
-    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
-    min_schedulable: Option<u8>,
+    #[command(flatten)]
+    accept: Accept,
     /// Uncordon a node that was not cordoned by guard
     #[arg(long)]
     foreign_cordon: bool,
@@ -136,6 +126,23 @@ pub struct FixArgs {
     sink: SinkFlags,
     #[command(flatten)]
     from: FromSinkFlag,
+}
+
+/// What a person accepts that a guard rail would refuse, whether something is done or taken back.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Accept {
+    /// Accept that no pod is ready for a while
+    #[arg(long)]
+    allow_downtime: bool,
+    /// Scale down although the volumes of the pods that go are deleted with them
+    #[arg(long)]
+    allow_volume_loss: bool,
+    /// Act on a node of the control plane too
+    #[arg(long)]
+    allow_control_plane: bool,
+    /// Percentage of all nodes that must stay schedulable when this one is cordoned [default: 50]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    min_schedulable: Option<u8>,
 }
 
 /// Formats of a plan for programs.
@@ -173,10 +180,10 @@ impl FixArgs {
                 in_place: self.in_place,
             },
             named,
-            allow_downtime: self.allow_downtime,
-            allow_volume_loss: self.allow_volume_loss,
-            allow_control_plane: self.allow_control_plane,
-            min_schedulable: self.min_schedulable,
+            allow_downtime: self.accept.allow_downtime,
+            allow_volume_loss: self.accept.allow_volume_loss,
+            allow_control_plane: self.accept.allow_control_plane,
+            min_schedulable: self.accept.min_schedulable,
             foreign_cordon: self.foreign_cordon,
             no_cool_down: self.no_cool_down,
             drain: self.drain.clone(),

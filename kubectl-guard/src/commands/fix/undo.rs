@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::session::Session;
 use super::share::Shared;
-use super::{FixArgs, Format, Scores, told};
+use super::{Accept, FixArgs, Format, Scores, told};
 use crate::audit::{Event, Journal, Line};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
@@ -16,7 +16,7 @@ use crate::facts::{Facts, Revisions, TargetFacts};
 use crate::flags::dry_run::DryRunFlag;
 use crate::flags::{FromSinkFlag, KubeFlags, SinkFlags};
 use crate::outcome::StepOutcome;
-use crate::plan::{Action, Place, Plan, Step, TargetName, Undo, merged};
+use crate::plan::{Action, DrainOptions, Place, Plan, Step, TargetName, Undo, merged};
 use crate::scores::{Source, portforward};
 
 /// Arguments of `undo`.
@@ -31,6 +31,11 @@ pub struct UndoArgs {
     /// Approve the plan that a dry run showed with this digest, at most ten minutes ago
     #[arg(long, value_name = "sha256:DIGEST")]
     approve: Option<String>,
+    #[command(flatten)]
+    accept: Accept,
+    /// Scale up again although pods would fit on no node
+    #[arg(long)]
+    allow_pending: bool,
     /// Print the plan in this format
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     output: Option<Format>,
@@ -153,6 +158,8 @@ impl Undoing {
             no_cool_down: true,
             dry_run: args.dry_run,
             approve: args.approve.clone(),
+            accept: args.accept,
+            drain: DrainOptions { allow_pending: args.allow_pending, ..DrainOptions::default() },
             output: args.output,
             timeout: Duration::ZERO,
             ..FixArgs::for_action(&self.inverse, self.in_place)
@@ -192,10 +199,14 @@ impl Undoing {
 mod tests {
     use super::*;
     use crate::approve::{Way, approve};
+    use crate::facts::{Growth, NodeTarget, Rollout, StatefulFacts, WorkloadFacts};
     use crate::plan::ActionKind;
     use crate::plan::Kind;
     use crate::plan::examples::{Typist, facts, node_plan, node_target, now, plan, resources_plan, workload};
+    use crate::plan::examples::{revisions, setting};
     use crate::plan::{Resource, amounts};
+    use crate::propose::{Proposal, propose};
+    use clap::Parser;
     use guard_model::quantity::Quantity;
 
     /// The journal of this plan, each of whose steps came to this.
@@ -212,6 +223,52 @@ mod tests {
 
     const DONE: StepOutcome = StepOutcome::Done { generation: None };
     const SERVER: &str = "https://10.0.0.1:6443";
+
+    /// The arguments of `undo` with these flags.
+    fn typed(flags: &[&str]) -> UndoArgs {
+        let words = ["guard", "undo", "0123456789ab"].iter().chain(flags);
+        match crate::cli::Cli::try_parse_from(words).unwrap().command {
+            crate::cli::Command::Undo(args) => args,
+            _ => panic!("another command"),
+        }
+    }
+
+    /// A plan that takes something back meets the same guard rails as any other, and each names the flag that accepts it.
+    #[test]
+    fn whatever_can_refuse_to_take_something_back_can_be_accepted() {
+        let refused_and_accepted = |undoing: &Undoing, facts: &Facts, flag: &[&str]| {
+            let wish = |flags: &[&str]| undoing.fix(&typed(flags)).wish(true);
+            let refused = propose(&wish(&[]), None, facts, setting()).unwrap_err().to_string();
+            assert!(refused.contains(flag[0]), "{refused}");
+            let accepted = propose(&wish(flag), None, facts, setting());
+            assert!(matches!(accepted, Ok(Proposal::Plan(_))), "{flag:?}: {accepted:?}");
+        };
+        let of = |change: &dyn Fn(&mut WorkloadFacts), kind| {
+            let mut seen = workload(kind);
+            change(&mut seen);
+            facts(TargetFacts::Workload(seen))
+        };
+        let scaled = undone(plan(ActionKind::Scale), "web");
+        let deletes = StatefulFacts { ordered: true, first: 0, deletes_volumes: true };
+        let set = of(&|set| (set.replicas, set.stateful) = (3, Some(deletes)), Kind::StatefulSet);
+        refused_and_accepted(&scaled, &set, &["--allow-volume-loss"]);
+        let growth = Growth::Known { quotas: vec![], unplaced: 1, why: "full".into() };
+        let grows = Facts { growth, ..of(&|_| (), Kind::Deployment) };
+        let up = Undoing { inverse: Action::Scale { replicas: 4 }, ..scaled };
+        refused_and_accepted(&up, &grows, &["--allow-pending"]);
+        let recreates = of(&|deployment| deployment.rollout = Rollout::Recreate, Kind::Deployment);
+        let back = undone(plan(ActionKind::RolloutUndo), "web");
+        let back = Undoing { inverse: Action::RolloutUndo { revision: 2 }, ..back };
+        refused_and_accepted(&back, &Facts { revisions: revisions(), ..recreates }, &["--allow-downtime"]);
+        let uncordoned = undone(node_plan(ActionKind::Uncordon), "n1");
+        let node = |change: &dyn Fn(&mut NodeTarget)| {
+            let mut seen = node_target();
+            change(&mut seen);
+            Facts::of(TargetFacts::Node(seen))
+        };
+        refused_and_accepted(&uncordoned, &node(&|node| node.control_plane = true), &["--allow-control-plane"]);
+        refused_and_accepted(&uncordoned, &node(&|node| node.others = 1), &["--min-schedulable", "25"]);
+    }
 
     fn undone(plan: Plan, name: &'static str) -> Undoing {
         let (id, lines) = lines(plan, name, Some(DONE));
@@ -287,15 +344,7 @@ mod tests {
     #[test]
     fn limits_are_undone_only_while_they_are_ours_and_in_place_where_they_were_set_so() {
         let undoing = undone(resources_plan(true), "web");
-        let args = UndoArgs {
-            id: undoing.id.clone(),
-            dry_run: DryRunFlag::default(),
-            approve: None,
-            output: None,
-            sink: SinkFlags::default(),
-            from: FromSinkFlag::default(),
-        };
-        let fix = undoing.fix(&args);
+        let fix = undoing.fix(&typed(&[]));
         assert_eq!(
             (fix.container.as_deref(), fix.limits, fix.in_place),
             (Some("web"), amounts("memory=96Mi").ok(), true)
