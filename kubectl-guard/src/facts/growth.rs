@@ -70,6 +70,19 @@ mod tests {
         of(&[], &[node("a"), node("b")], &[running], serde_json::from_value(template).unwrap(), more)
     }
 
+    /// Of a template without requests the API server makes pods whose requests are their limits.
+    #[test]
+    fn limits_of_a_template_are_what_its_pods_request() {
+        let node = serde_json::from_value(json!({ "metadata": { "name": "a" }, "spec": {}, "status": {
+            "allocatable": { "cpu": "2", "memory": "2Gi", "pods": "10" },
+            "conditions": [{ "type": "Ready", "status": "True" }] } }))
+        .unwrap();
+        let template =
+            json!({ "containers": [{ "name": "c", "resources": { "limits": { "cpu": "1", "memory": "1Gi" } } }] });
+        let growth = of(&[], &[node], &[], serde_json::from_value(template).unwrap(), 3);
+        assert!(matches!(growth, Growth::Known { unplaced: 1, .. }), "{growth:?}");
+    }
+
     #[test]
     fn each_new_pod_takes_its_room_and_those_left_over_are_counted() {
         let unplaced = |cpu, more| match growth(cpu, more) {

@@ -16,6 +16,7 @@ mod quota;
 mod read;
 mod recent;
 pub mod recorded;
+mod requests;
 mod revisions;
 mod room;
 mod usage;

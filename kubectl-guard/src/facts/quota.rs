@@ -1,14 +1,11 @@
 //! Would ResourceQuotas of the namespace allow more pods of a template? Pure.
 
-use std::collections::BTreeMap;
-
 use guard_model::quantity::Quantity;
-use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceQuota};
+use k8s_openapi::api::core::v1::{PodSpec, ResourceQuota};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 
+use super::requests::{limited, of_pod, read, requested};
 use crate::sanitise;
-
-type Texts = BTreeMap<String, Text>;
 
 /// What of each quota would be exceeded by `more` pods of this template, with the numbers; nothing where nothing would be,
 /// or where a quota counts only pods of a certain kind.
@@ -46,38 +43,6 @@ fn needed(template: &PodSpec, what: &str) -> Option<Quantity> {
         "limits.memory" => of_pod(template, "memory", limited),
         _ => None,
     }
-}
-
-/// Containers and sidecars together, or the largest init container.
-fn of_pod(template: &PodSpec, what: &str, of: fn(&Container, &str) -> Quantity) -> Option<Quantity> {
-    let (mut sidecars, mut largest) = (Quantity::ZERO, Quantity::ZERO);
-    for init in template.init_containers.iter().flatten() {
-        let with = sidecars.plus(of(init, what))?;
-        if init.restart_policy.as_deref() == Some("Always") {
-            sidecars = with;
-        }
-        largest = largest.max(with);
-    }
-    let mut running = sidecars;
-    for container in &template.containers {
-        running = running.plus(of(container, what))?;
-    }
-    running.max(largest).plus(read(template.overhead.as_ref(), what).unwrap_or(Quantity::ZERO))
-}
-
-/// Without a request the limit counts as one.
-fn requested(container: &Container, what: &str) -> Quantity {
-    let requests = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
-    read(requests, what).unwrap_or_else(|| limited(container, what))
-}
-
-fn limited(container: &Container, what: &str) -> Quantity {
-    let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
-    read(limits, what).unwrap_or(Quantity::ZERO)
-}
-
-fn read(texts: Option<&Texts>, what: &str) -> Option<Quantity> {
-    texts?.get(what)?.0.parse().ok()
 }
 
 #[cfg(test)]

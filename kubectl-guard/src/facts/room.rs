@@ -6,10 +6,14 @@
 use std::collections::BTreeMap;
 
 use guard_model::quantity::Quantity as Exact;
-use k8s_openapi::api::core::v1::{Container, Node, NodeSelectorRequirement, NodeSelectorTerm, Pod, Taint, Toleration};
+use k8s_openapi::api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, Pod, Taint, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use super::requests::{of_pod, requested};
 use crate::nodes::is_cordoned;
+
+/// More than a [`Quantity`](Exact) can say, which fits nowhere, and less than would overflow when many are summed.
+const BEYOND: i128 = 1 << 100;
 
 type Quantities = BTreeMap<String, Quantity>;
 
@@ -28,16 +32,8 @@ impl Amount {
         Self { memory: read("memory").in_ones(), cpu: read("cpu").in_thousandths(), pods: read("pods").in_ones() }
     }
 
-    fn plus(self, other: Self) -> Self {
-        Self { memory: self.memory + other.memory, cpu: self.cpu + other.cpu, pods: self.pods + other.pods }
-    }
-
     fn minus(self, other: Self) -> Self {
         Self { memory: self.memory - other.memory, cpu: self.cpu - other.cpu, pods: self.pods - other.pods }
-    }
-
-    fn max(self, other: Self) -> Self {
-        Self { memory: self.memory.max(other.memory), cpu: self.cpu.max(other.cpu), pods: self.pods.max(other.pods) }
     }
 }
 
@@ -178,24 +174,11 @@ fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     }
 }
 
-/// What the scheduler reserves for a pod: its containers and sidecars together, or its largest init container.
+/// What the scheduler reserves for a pod.
 fn requests(pod: &Pod) -> Amount {
     let Some(spec) = &pod.spec else { return Amount::default() };
-    let of = |container: &Container| {
-        Amount::of(container.resources.as_ref().and_then(|resources| resources.requests.as_ref()))
-    };
-    let (mut sidecars, mut largest) = (Amount::default(), Amount::default());
-    for init in spec.init_containers.iter().flatten() {
-        if init.restart_policy.as_deref() == Some("Always") {
-            sidecars = sidecars.plus(of(init));
-            largest = largest.max(sidecars);
-        } else {
-            largest = largest.max(sidecars.plus(of(init)));
-        }
-    }
-    let running = spec.containers.iter().fold(sidecars, |sum, container| sum.plus(of(container)));
-    let overhead = Amount::of(spec.overhead.as_ref());
-    Amount { pods: 1, ..running.max(largest).plus(overhead) }
+    let of = |what, read: fn(&Exact) -> i128| of_pod(spec, what, requested).map_or(BEYOND, |sum| read(&sum));
+    Amount { cpu: of("cpu", |sum| sum.in_thousandths()), memory: of("memory", |sum| sum.in_ones()), pods: 1 }
 }
 
 /// Ready, and not cordoned.
