@@ -1,6 +1,6 @@
 //! Limits and requests of containers, as a pod or a pod template has them. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use guard_model::quantity::Quantity;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
@@ -17,6 +17,8 @@ pub struct ContainerFact {
     pub limits: BTreeMap<Resource, Quantity>,
     /// Its requests, where it has them.
     pub requests: BTreeMap<Resource, Quantity>,
+    /// What cannot be resized without a restart of it: `resizePolicy` with `RestartContainer`.
+    pub restarts: BTreeSet<Resource>,
 }
 
 impl ContainerFact {
@@ -30,6 +32,16 @@ impl ContainerFact {
             limits: now(&change.limits, &self.limits),
             requests: now(&change.requests, &self.requests),
         }
+    }
+
+    /// What of `change` it would be restarted for, were it resized in place.
+    pub fn restarted_by(&self, change: &ResourceChange) -> Option<Resource> {
+        let before = self.before(change);
+        let changes = |resource: &&Resource| {
+            change.limits.get(resource) != before.limits.get(resource)
+                || change.requests.get(resource) != before.requests.get(resource)
+        };
+        self.restarts.iter().find(changes).copied()
     }
 
     /// It has all that `change` names.
@@ -59,7 +71,13 @@ fn fact(container: &Container) -> ContainerFact {
         name: container.name.clone(),
         limits: read(resources.and_then(|resources| resources.limits.as_ref())),
         requests: read(resources.and_then(|resources| resources.requests.as_ref())),
+        restarts: Resource::ALL.into_iter().filter(|resource| restarts(container, *resource)).collect(),
     }
+}
+
+fn restarts(container: &Container, resource: Resource) -> bool {
+    let mut policies = container.resize_policy.iter().flatten();
+    policies.any(|policy| policy.resource_name == resource.name() && policy.restart_policy == "RestartContainer")
 }
 
 #[cfg(test)]
@@ -84,5 +102,22 @@ mod tests {
         let before = found[0].before(&change);
         assert_eq!(before.words(), "limits cpu=none,memory=1536Mi and requests cpu=100m of container web");
         assert!(found[0].holds(&before) && !found[0].holds(&change));
+    }
+    #[test]
+    fn what_a_resize_would_restart_a_container_for_is_told() {
+        let spec = json!({ "containers": [{ "name": "web", "resources": { "limits": { "cpu": "1", "memory": "1Gi" } },
+            "resizePolicy": [{ "resourceName": "cpu", "restartPolicy": "NotRequired" },
+                { "resourceName": "memory", "restartPolicy": "RestartContainer" }] }] });
+        let found = of_spec(serde_json::from_value::<PodSpec>(spec).ok().as_ref()).remove(0);
+        let limits = |text: &str| {
+            found.restarted_by(&ResourceChange {
+                container: "web".into(),
+                limits: amounts(text).unwrap(),
+                ..ResourceChange::default()
+            })
+        };
+        assert_eq!(limits("cpu=2,memory=2Gi"), Some(Resource::Memory));
+        assert_eq!(limits("cpu=2"), None);
+        assert_eq!(limits("cpu=2,memory=1Gi"), None, "it has that already");
     }
 }

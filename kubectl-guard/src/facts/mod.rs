@@ -39,7 +39,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use crate::audit::Tried;
 use crate::error::Error;
 use crate::node_cause::{NodeCause, many_sick};
-use crate::plan::{Kind, Target, TargetName};
+use crate::plan::{Kind, ResourceChange, Target, TargetName};
 
 /// Everything [`crate::propose`] looks at beside the scores.
 #[derive(Clone, Debug, PartialEq)]
@@ -325,6 +325,11 @@ pub struct PodFact {
 }
 
 impl PodFact {
+    /// The container that is to be changed, while it runs.
+    pub fn named(&self, change: &ResourceChange) -> Option<&ContainerFact> {
+        self.containers.iter().find(|container| container.name == change.container)
+    }
+
     /// It takes part in serving: ready and not on its way out.
     pub fn serves(&self) -> bool {
         self.ready && !self.deleting

@@ -75,7 +75,12 @@ pub(crate) fn container(name: &str) -> ContainerFact {
     let given = |cpu: &str, memory: &str| {
         [(Resource::Cpu, cpu.parse().unwrap()), (Resource::Memory, memory.parse().unwrap())].into()
     };
-    ContainerFact { name: name.into(), limits: given("200m", "96Mi"), requests: given("20m", "32Mi") }
+    ContainerFact {
+        name: name.into(),
+        limits: given("200m", "96Mi"),
+        requests: given("20m", "32Mi"),
+        restarts: [].into(),
+    }
 }
 
 pub(crate) fn facts(target: TargetFacts) -> Facts {

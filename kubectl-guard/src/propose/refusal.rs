@@ -267,6 +267,17 @@ pub enum Refusal {
     /// The API server refuses that.
     #[error("a limit or request of {0} cannot be taken away in place: leave --in-place out")]
     NotTakenAwayInPlace(String),
+    /// A resize that would be a restart.
+    #[error(
+        "a container of pod/{pod} would be restarted for it (resizePolicy RestartContainer for {resource}), and not be waited \
+         for: leave --in-place out, and the rollout of the new template waits for each pod"
+    )]
+    RestartsInPlace {
+        /// The first such pod.
+        pod: String,
+        /// `cpu` or `memory`.
+        resource: &'static str,
+    },
     /// A node action on something else.
     #[error("{action} is for nodes, and {target} is none: kubectl guard fix node/NAME --action {action}")]
     NotANode {

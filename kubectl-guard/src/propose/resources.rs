@@ -201,6 +201,11 @@ fn in_place(facts: &Facts, change: &ResourceChange, making: &mut Making<'_>) -> 
     }
     let mut pods: Vec<&PodFact> = facts.pods.iter().filter(|pod| !pod.deleting).collect();
     pods.sort_by(|a, b| a.name.cmp(&b.name));
+    // It would be ended without its successor being waited for, and the status of its workload, which changes with that,
+    // would make the template's version an old one.
+    if let Some((pod, resource)) = pods.iter().find_map(|pod| Some((pod, pod.named(change)?.restarted_by(change)?))) {
+        return Err(Refusal::RestartsInPlace { pod: pod.name.clone(), resource: resource.name() });
+    }
     let steps: Vec<Step> = pods.into_iter().filter_map(|pod| resize(&target.namespace, pod, change)).collect();
     making.advice.push(
         "the running pods are resized without a restart where their nodes can do it; the template is changed with them, so \
@@ -212,7 +217,7 @@ fn in_place(facts: &Facts, change: &ResourceChange, making: &mut Making<'_>) -> 
 
 /// `None` for a pod that does not run, or has the new values already.
 fn resize(namespace: &str, pod: &PodFact, change: &ResourceChange) -> Option<Step> {
-    let container = pod.containers.iter().find(|container| container.name == change.container)?;
+    let container = pod.named(change)?;
     if container.holds(change) {
         return None;
     }

@@ -108,6 +108,23 @@ fn a_pod_that_has_the_values_already_or_does_not_run_is_not_resized() {
 }
 
 #[test]
+fn a_resize_that_would_restart_a_container_is_left_to_the_rollout() {
+    let mut facts = seen(|_| ());
+    facts.pods[1].containers[0].restarts = [Resource::Memory].into();
+    let in_place =
+        |text: &str, facts: &Facts| run(&wish(|wish| (wish.limits, wish.in_place) = (amounts(text).ok(), true)), facts);
+    let refused = in_place("memory=128Mi", &facts).unwrap_err().to_string();
+    assert!(refused.contains("pod/web-b") && refused.contains("leave --in-place out"), "{refused}");
+    assert!(run(&limits("memory=128Mi"), &facts).is_ok(), "the rollout waits for each pod");
+    assert_eq!(in_place("cpu=300m", &facts).unwrap().steps.len(), 3, "it is not restarted for CPU");
+    facts.pods[1].containers[0].limits.insert(Resource::Memory, Quantity::bytes(128 << 20));
+    assert_eq!(in_place("memory=128Mi", &facts).unwrap().steps.len(), 2, "that pod has it already");
+    facts.pods[0].containers[0].restarts = [Resource::Memory].into();
+    facts.can_resize = false;
+    assert_eq!(in_place("memory=128Mi", &facts).unwrap().steps.len(), 1, "nothing is resized in place");
+}
+
+#[test]
 fn without_amounts_limits_are_raised_to_recorded_use_with_headroom() {
     let plan = run(&wish(|_| ()), &seen(|_| ())).unwrap();
     // 190m and 25 % are 237.5m; 90Mi and 25 % are 112.5Mi.
