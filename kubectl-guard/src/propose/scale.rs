@@ -26,7 +26,14 @@ pub(super) fn step(facts: &Facts, making: &mut Making<'_>) -> Result<Step, Refus
     if replicas == now {
         return Err(Refusal::AsItIs { target: target.to_string(), replicas });
     }
-    making.rails.push(autoscaler(&target, &facts.autoscaling, now, replicas)?);
+    let woken = woken(&facts.autoscaling, now, replicas);
+    making.rails.push(match &woken {
+        Some(name) => held("autoscaler", format!("{name} is disabled while there are no replicas")),
+        None => autoscaler(&target, &facts.autoscaling, now, replicas)?,
+    });
+    making
+        .advice
+        .extend(woken.iter().map(|name| format!("from then on {name} sets the replicas within its bounds again")));
     making.rails.push(zero(&target.to_string(), replicas, wish)?);
     stateful::scale(workload, &facts.pods, replicas, making)?;
     growth(&target.to_string(), &facts.growth, making)?;
@@ -40,9 +47,12 @@ pub(super) fn step(facts: &Facts, making: &mut Making<'_>) -> Result<Step, Refus
         before: json!({ "spec": { "replicas": now } }),
         after: json!({ "spec": { "replicas": replicas } }),
         need: Need::patch(&target, "scale"),
-        undo: match stateful::lost(workload, replicas) {
-            Some(why) => Undo::Irreversible { why: format!("the volumes that went with its pods are lost: {why}") },
-            None => Undo::Inverse { action: Action::Scale { replicas: now } },
+        undo: match (stateful::lost(workload, replicas), woken) {
+            (Some(why), _) => {
+                Undo::Irreversible { why: format!("the volumes that went with its pods are lost: {why}") }
+            }
+            (None, Some(name)) => Undo::Irreversible { why: format!("from then on {name} sets the replicas") },
+            (None, None) => Undo::Inverse { action: Action::Scale { replicas: now } },
         },
         target,
     })
@@ -63,6 +73,17 @@ fn command(target: &Target, kind: &str, name: &str, fields: [&str; 2], old: (i32
     }
     let patch = json!({ "spec": spec });
     format!("kubectl -n {} patch {kind} {name} --type=merge -p '{patch}'", target.namespace)
+}
+
+/// The autoscaler that was disabled by scaling to 0, and takes what is wanted now as it is: that lies within its bounds. One
+/// whose lower bound is 0 is never disabled.
+fn woken(autoscaling: &Autoscaling, now: i32, wanted: i32) -> Option<String> {
+    match autoscaling {
+        Autoscaling::Owned { name, min, max } if now == 0 && *min > 0 && (*min..=*max).contains(&wanted) => {
+            Some(format!("HorizontalPodAutoscaler {name}"))
+        }
+        _ => None,
+    }
 }
 
 fn autoscaler(target: &Target, autoscaling: &Autoscaling, now: i32, wanted: i32) -> Result<GuardRail, Refusal> {

@@ -46,6 +46,27 @@ fn an_autoscaler_is_named_with_the_bounds_to_change_instead() {
     insta::assert_snapshot!(table.join("\n"));
 }
 
+/// At 0 replicas an autoscaler is disabled, and nobody but a person can bring its workload back into service.
+#[test]
+fn a_workload_comes_back_from_zero_within_the_bounds_of_its_autoscaler() {
+    let asleep = |autoscaling| {
+        let mut seen = workload(Kind::Deployment);
+        seen.replicas = 0;
+        Facts { autoscaling, ..facts(TargetFacts::Workload(seen)) }
+    };
+    let hpa = |min| Autoscaling::Owned { name: "auto".into(), min, max: 4 };
+    for wanted in [2, 4] {
+        let plan = run(&scale(wanted), &asleep(hpa(2))).unwrap();
+        assert!(plan.advice.iter().any(|line| line.contains("HorizontalPodAutoscaler auto sets")), "{:?}", plan.advice);
+        assert!(matches!(plan.steps[0].undo, Undo::Irreversible { .. }), "it owns the number from then on");
+    }
+    for refused in [run(&scale(1), &asleep(hpa(2))), run(&scale(5), &asleep(hpa(2))), run(&scale(2), &asleep(hpa(0)))] {
+        assert!(matches!(refused, Err(Refusal::Autoscaled { .. })), "{refused:?}");
+    }
+    let keda = Autoscaling::Keda { name: "queue".into(), min: 1, max: 4 };
+    assert!(run(&scale(2), &asleep(keda)).is_err(), "KEDA wakes it by its own triggers");
+}
+
 #[test]
 fn a_quota_is_refused_and_a_full_cluster_too_unless_pending_is_accepted() {
     let quotas = vec!["ResourceQuota team has 10 pods, 9 are used, and the new pods need 2".to_owned()];
