@@ -2,7 +2,7 @@
 //!
 //! [`manifests`] holds the objects of `manifests/` and lays the choices of the person who installs over them (pure);
 //! [`certificates`] makes what the exporters prove themselves with;
-//! [`objects`] applies and deletes them as the user; [`leftovers`] finds what an earlier install made and this one does not;
+//! [`objects`] applies and deletes them as the user; [`strangers`] are what would go with the namespace besides; [`leftovers`] finds what an earlier install made and this one does not;
 //! [`rollout`] waits until the exporters are ready.
 
 pub mod certificates;
@@ -10,6 +10,7 @@ pub mod leftovers;
 pub mod manifests;
 pub mod objects;
 pub mod rollout;
+pub mod strangers;
 
 /// The namespace of the exporter, and of nothing else.
 pub const NAMESPACE: &str = "guard-system";

@@ -1,6 +1,7 @@
 //! `uninstall`: takes away exactly what `install` put into the cluster.
 
 use clap::Args;
+use kube::Client;
 
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
@@ -8,7 +9,8 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::flags::{DryRun, DryRunFlag, KubeFlags};
 use crate::setup::manifests::{self, Choices, Kubelet, Object};
-use crate::setup::{NAMESPACE, certificates, objects};
+use crate::setup::objects::Standing;
+use crate::setup::{NAMESPACE, certificates, objects, strangers};
 
 /// Arguments of `uninstall`.
 #[derive(Args)]
@@ -28,19 +30,33 @@ pub async fn run(args: &UninstallArgs, kube: &KubeFlags, console: &Console) -> R
     let connection = Connection::open(kube, &Environment::of_process())?;
     let how = args.dry_run.dry_run;
     console.note(&format!("context {}, {}", connection.context, connection.server));
-    let strangers = objects::strangers(&connection.client).await?;
+    let strangers = strangers::find(&connection.client).await?;
     if how == DryRun::None && !args.yes {
         agree(console, &connection)?;
     }
     for object in doomed(&strangers) {
-        let gone = how == DryRun::Client || objects::delete(&connection.client, &object, how == DryRun::Server).await?;
-        let outcome = if gone { "deleted" } else { "not found" };
+        let outcome = take_away(&connection.client, &object, how).await?;
         console.line(&format!("{} {outcome}{}", object.title(), how.suffix()))?;
     }
     if !strangers.is_empty() {
         console.warn(&format!("namespace {NAMESPACE} stays, because it holds {}", strangers.join(", ")));
     }
     Ok(Exit::Done)
+}
+
+/// Deletes an object if `install` has applied it; what became of it, in words.
+async fn take_away(client: &Client, object: &Object, how: DryRun) -> Result<&'static str, Error> {
+    let (found, is_there) = match objects::standing(client, object).await? {
+        Standing::Foreign => return Ok("stays: it is not install's alone"),
+        Standing::Ours(found) => (*found, true),
+        // Asked for all the same: what is deleted by its name and not there is said so by the API server.
+        Standing::Missing => (object.clone(), false),
+    };
+    let gone = match how {
+        DryRun::Client => is_there,
+        DryRun::None | DryRun::Server => objects::delete(client, &found, how == DryRun::Server).await?,
+    };
+    Ok(if gone { "deleted" } else { "not found" })
 }
 
 fn agree(console: &Console, connection: &Connection) -> Result<(), Error> {

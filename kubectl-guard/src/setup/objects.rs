@@ -1,14 +1,12 @@
 //! Applying and deleting the objects of an installation, as the user.
 
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions, PropagationPolicy};
+use kube::Client;
+use kube::api::{Api, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::core::Status;
-use kube::{Client, ResourceExt as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::certificates::AUTHORITY;
-use super::manifests::{KUBELET_CA, Object};
-use super::{EXPORTER, NAMESPACE};
+use super::leftovers::{applied_by_install, made_by_install};
+use super::manifests::Object;
 use crate::error::Error;
 use crate::request::Request;
 use crate::sanitise;
@@ -71,31 +69,34 @@ pub async fn delete(client: &Client, object: &Object, dry_run: bool) -> Result<b
     }
 }
 
-/// What lives in the exporter's namespace and did not come with it: such as `configmap/notes`. A namespace that holds
-/// it stays.
+/// What of an object is in the cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Standing {
+    /// Nothing.
+    Missing,
+    /// One of its name that `install` has applied, with the UID by which it can be deleted and no other.
+    Ours(Box<Object>),
+    /// One of its name that came by another way.
+    Foreign,
+}
+
+/// Looks up an object by its name.
 ///
 /// # Errors
-/// If the user may not look, or if the API server does not answer.
-pub async fn strangers(client: &Client) -> Result<Vec<String>, Error> {
-    let request = |resource| Request { verb: "list", resource, group: "", namespace: Some(NAMESPACE) };
-    let params = ListParams::default();
-    let pods = Api::<Pod>::namespaced(client.clone(), NAMESPACE).list(&params).await;
-    let pods = pods.map_err(|error| request("pods").failed(&error))?;
-    let maps = Api::<ConfigMap>::namespaced(client.clone(), NAMESPACE).list(&params).await;
-    let maps = maps.map_err(|error| request("configmaps").failed(&error))?;
-    let foreign_pods = pods.iter().filter(|pod| !is_exporter(pod)).map(|pod| format!("pod/{}", pod.name_any()));
-    let foreign_maps = maps.iter().map(ConfigMap::name_any).filter(|name| !is_our_map(name));
-    let strangers = foreign_pods.chain(foreign_maps.map(|name| format!("configmap/{name}")));
-    Ok(strangers.map(|name| sanitise::line(&name)).collect())
+/// If the user may not, or if the API server does not answer.
+pub async fn standing(client: &Client, object: &Object) -> Result<Standing, Error> {
+    let found = api(client, object).get_metadata_opt(&object.name).await;
+    let found = found.map_err(|error| refused(object, "get", &error))?;
+    Ok(found.map_or(Standing::Missing, |found| stands(object, &found.metadata)))
 }
 
-fn is_exporter(pod: &Pod) -> bool {
-    pod.labels().get("app.kubernetes.io/name").is_some_and(|name| name == EXPORTER)
-}
-
-/// Ours, and those that Kubernetes and service meshes put into each namespace.
-fn is_our_map(name: &str) -> bool {
-    [KUBELET_CA, AUTHORITY, "guard-pause", "guard-mutes", "kube-root-ca.crt", "istio-ca-root-cert"].contains(&name)
+/// A namespace that was there before, or that others have labelled since, is theirs: all that is in it would go with it.
+fn stands(object: &Object, metadata: &ObjectMeta) -> Standing {
+    let ours = if object.resource.kind == "Namespace" { made_by_install } else { applied_by_install };
+    if !ours(metadata) {
+        return Standing::Foreign;
+    }
+    Standing::Ours(Box::new(Object { value: json!({"metadata": {"uid": metadata.uid}}), ..object.clone() }))
 }
 
 fn api(client: &Client, object: &Object) -> Api<DynamicObject> {
@@ -169,6 +170,34 @@ mod tests {
         error: you may not create clusterroles.rbac.authorization.k8s.io in the whole cluster
         hint: ask for this rule: a ClusterRole with apiGroups: ["rbac.authorization.k8s.io"], resources: ["clusterroles"], verbs: ["create"]
         "#);
+    }
+
+    #[test]
+    fn an_object_is_ours_if_install_applied_it_and_the_namespace_if_nobody_else_did() {
+        let managed = |managers: &[(&str, &str)]| -> ObjectMeta {
+            let fields: Vec<Value> =
+                managers.iter().map(|(manager, how)| json!({"manager": manager, "operation": how})).collect();
+            serde_json::from_value(json!({"name": "x", "uid": "7", "managedFields": fields})).unwrap()
+        };
+        let namespace = objects(&Choices::default()).remove(0);
+        let (ours, edited) = ((FIELD_MANAGER, "Apply"), ("kubectl-edit", "Update"));
+        let is_ours = |object: &Object, managers: &[(&str, &str)]| match stands(object, &managed(managers)) {
+            Standing::Ours(found) => {
+                assert_eq!(
+                    found.value,
+                    json!({"metadata": {"uid": "7"}}),
+                    "nobody else's of that name is deleted for it"
+                );
+                true
+            }
+            _ => false,
+        };
+        assert!(is_ours(&role(), &[ours]) && is_ours(&namespace, &[ours]));
+        assert!(is_ours(&role(), &[ours, edited]), "somebody changed it since");
+        assert!(!is_ours(&namespace, &[ours, edited]), "somebody keeps things of their own in it, or made it before");
+        for others in [&[][..], &[("helm", "Apply")], &[edited], &[(FIELD_MANAGER, "Update")]] {
+            assert!(!is_ours(&role(), others) && !is_ours(&namespace, others), "{others:?}");
+        }
     }
 
     #[test]
