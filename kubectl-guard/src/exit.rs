@@ -22,7 +22,7 @@ pub enum Exit {
     Refused = 6,
     /// Some steps were done, others not.
     Partial = 7,
-    /// It was done, and did not help.
+    /// It was done, and did not help; or nothing that can be done would.
     NotRecovered = 8,
     /// There are anomalies, and `--exit-code` asked to be told.
     Anomalies = 10,
@@ -40,5 +40,5 @@ impl From<Exit> for ExitCode {
 pub const HELP: &str = "\
 Exit codes:
   0 done    1 error    2 usage    3 not permitted    4 stale plan    5 declined
-  6 refused by a guard rail    7 partly done    8 not recovered
+  6 refused by a guard rail    7 partly done    8 not recovered, or nothing would help
   10 anomalies found (with --exit-code)    130 interrupted";

@@ -8,7 +8,7 @@ use crate::plan::{Need, Verdict};
 use crate::request::Request;
 use crate::sanitise;
 
-/// Asks for each right in turn; one verdict for each, in that order. The reviews store nothing in the cluster.
+/// One verdict for each right, in that order. The reviews store nothing in the cluster.
 ///
 /// # Errors
 /// The API server does not answer, or refuses even the question.
@@ -22,7 +22,8 @@ pub async fn ask(client: &kube::Client, needs: &[&Need]) -> Result<Vec<Verdict>,
     let api = Api::<SelfSubjectAccessReview>::all(client.clone());
     let mut verdicts: Vec<Verdict> = Vec::with_capacity(needs.len());
     for (index, need) in needs.iter().enumerate() {
-        // The same right for many pods is asked for once.
+        // One right that several steps need is asked for once: that to resize the pods of a namespace. The evictions of a drain
+        // name their pods, and are asked for one by one.
         if let Some(verdict) = needs.iter().position(|same| same == need).filter(|first| *first < index) {
             verdicts.push(verdicts[verdict].clone());
             continue;

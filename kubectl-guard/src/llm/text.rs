@@ -1,6 +1,9 @@
 //! An answer as text, marked as what it is.
 
+use guard_model::workload::Workload;
+
 use super::{Answer, Endpoint, Reply};
+use crate::plan::{Kind, TargetName};
 use crate::rows::Row;
 use crate::sanitise;
 
@@ -24,8 +27,7 @@ pub fn show(answer: &Answer, reply: &Reply, endpoint: &Endpoint, row: &Row, colu
     let sure = format!("{:.0} % sure, by its own account", answer.confidence * 100.0);
     match answer.action {
         Some(action) => {
-            let owner = row.owner();
-            let target = format!("{}/{}", owner.kind.to_lowercase(), owner.name);
+            let target = target(&row.owner(), &row.name);
             say("it would", &format!("{} ({sure})", action.name()));
             say("", &format!("kubectl guard fix {target} -n {} --action {} --dry-run", row.namespace, action.name()));
         }
@@ -33,6 +35,14 @@ pub fn show(answer: &Answer, reply: &Reply, endpoint: &Endpoint, row: &Row, colu
     }
     say("cost", &cost(reply, endpoint));
     out
+}
+
+/// The workload, or the pod itself where nothing rolls those of its controller.
+fn target(owner: &Workload, pod: &str) -> TargetName {
+    match Kind::of(owner) {
+        Some(kind) => TargetName { kind, name: owner.name.clone() },
+        None => TargetName { kind: Kind::Pod, name: pod.to_owned() },
+    }
 }
 
 /// What an answer cost, in words.
@@ -46,4 +56,17 @@ pub fn cost(reply: &Reply, endpoint: &Endpoint) -> String {
         }
     }
     parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_names_what_fix_can_act_on() {
+        let of = |kind| target(&Workload::new(kind, "cart"), "cart-1").to_string();
+        assert_eq!(of("StatefulSet"), "statefulset/cart");
+        assert_eq!(of("ReplicaSet"), "pod/cart-1");
+        assert_eq!(of("Pod"), "pod/cart-1");
+    }
 }

@@ -46,7 +46,10 @@ impl<S: ScoreSource> Session<'_, S> {
                 Ok(StepOutcome::Done { .. }) => resized(&self.connection.client, step).await,
                 Ok(StepOutcome::NotDone { why } | StepOutcome::Unknown { why }) => Resize::Unknown(why),
                 Err(error) if is_answer(&error) => Resize::Failed(error.to_string()),
-                Err(unrecorded) => return Err(unrecorded),
+                Err(unrecorded) => {
+                    self.half_done(done);
+                    return Err(unrecorded);
+                }
             };
             if standing == Resize::Done {
                 done += 1;
