@@ -1,7 +1,7 @@
 //! The table that is collected into: a new one, or one that is gone on with.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use guard_model::table::{COLUMNS, Row, Writer};
@@ -24,20 +24,21 @@ impl TableFile {
     /// line, for whoever wrote it may have been killed within one, or the disk was full.
     ///
     /// # Errors
-    /// If it cannot be written, or what is there has other columns.
+    /// If it cannot be written, or what is there is another file: that one is left as it is.
     pub fn open(path: &Path, own: &[&str]) -> Result<Self, Error> {
+        let titles = [&COLUMNS[..], own].concat().join(",");
+        let begun = look(path, titles.len()).map_err(|source| unwritable(path, source))?;
+        let begun = Begun::of(&begun, &titles);
+        if begun == Begun::Otherwise {
+            let problem = "the file is there already, with other columns".to_owned();
+            let hint = "name another file with --output-file, or move this one away".to_owned();
+            return Err(Error::BadFile { path: path.to_owned(), problem, hint });
+        }
         cut_torn_line(path).map_err(|source| unwritable(path, source))?;
-        let writer = match titles(path).map_err(|source| unwritable(path, source))? {
-            None => Writer::new(BufWriter::new(append(path)?), own)
-                .map_err(|error| unwritable(path, io::Error::other(error)))?,
-            Some(titles) if titles == [&COLUMNS[..], own].concat().join(",") => {
-                Writer::resume(BufWriter::new(append(path)?), own)
-            }
-            Some(_) => {
-                let problem = "the file is there already, with other columns".to_owned();
-                let hint = "name another file with --output-file, or move this one away".to_owned();
-                return Err(Error::BadFile { path: path.to_owned(), problem, hint });
-            }
+        let file = BufWriter::new(append(path)?);
+        let writer = match begun {
+            Begun::AsOurs => Writer::resume(file, own),
+            _ => Writer::new(file, own).map_err(|error| unwritable(path, io::Error::other(error)))?,
         };
         Ok(Self { path: path.to_owned(), writer: Box::new(writer), rows: 0 })
     }
@@ -64,15 +65,36 @@ impl TableFile {
     }
 }
 
-/// The first line of a table that is there; `None` if there is none, or it is empty.
-fn titles(path: &Path) -> io::Result<Option<String>> {
-    let mut line = String::new();
-    match File::open(path) {
-        Ok(file) => BufReader::new(file).read_line(&mut line)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-        Err(error) => return Err(error),
-    };
-    Ok((!line.is_empty()).then(|| line.trim_end().to_owned()))
+/// How what is there begins.
+#[derive(Debug, PartialEq, Eq)]
+enum Begun {
+    /// It does not: there is nothing, or only a piece of our titles.
+    NotYet,
+    /// With the line of our titles.
+    AsOurs,
+    /// With anything else.
+    Otherwise,
+}
+
+impl Begun {
+    /// By the first bytes, which are enough for the titles and the end of their line.
+    fn of(head: &[u8], titles: &str) -> Self {
+        match head.strip_prefix(titles.as_bytes()) {
+            Some(rest) if rest.starts_with(b"\n") || rest.starts_with(b"\r\n") => Begun::AsOurs,
+            _ if titles.as_bytes().starts_with(head) => Begun::NotYet,
+            _ => Begun::Otherwise,
+        }
+    }
+}
+
+/// The first bytes of a file: as many as the titles have, and two for the end of their line.
+fn look(path: &Path, titles: usize) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    // A pipe, a device or a terminal holds nothing, and whoever reads from it waits.
+    if path.is_file() {
+        File::open(path)?.take(titles as u64 + 2).read_to_end(&mut head)?;
+    }
+    Ok(head)
 }
 
 /// Takes away what stands behind the last whole line of a file, if it is there.
@@ -139,6 +161,30 @@ mod tests {
             assert_eq!(text.lines().count(), ends.iter().filter(|end| **end <= cut).count().max(1) + 1, "cut at {cut}");
             let columns = |line: &str| line.matches(',').count();
             assert!(text.lines().all(|line| columns(line) == columns(text.lines().next().unwrap())), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn another_file_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("taken");
+        let titles = COLUMNS.join(",");
+        let other = [
+            "{\"token\": \"geheim\"}".to_owned(),
+            "a,b\n1,2\n3,4".to_owned(),
+            format!("{titles},queue\n1,2"),
+            format!("{titles}x"),
+            format!("{}\n1,2", &titles[..40]),
+        ];
+        for text in other {
+            fs::write(&path, &text).unwrap();
+            assert!(matches!(TableFile::open(&path, &[]), Err(Error::BadFile { .. })), "{text}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        for (text, kept) in [(String::new(), ""), (titles[..40].to_owned(), ""), (format!("{titles}\r\n1,2"), "\r")] {
+            fs::write(&path, &text).unwrap();
+            assert!(TableFile::open(&path, &[]).is_ok(), "{text}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), format!("{titles}{kept}\n"));
         }
     }
 }
