@@ -22,10 +22,12 @@ use crate::version::VERSION;
 mod environment;
 pub(crate) mod foreign;
 mod kubeconfig;
+mod plugin;
 mod proxy;
 mod target;
 
 pub use environment::Environment;
+pub(crate) use plugin::PluginFailed;
 use target::Target;
 
 /// How long the API server may take to accept a connection.
@@ -144,11 +146,19 @@ fn client(config: Config) -> Result<Client, Error> {
     let server = config.cluster_url.to_string();
     let failed = |problem| Error::Connection { server: server.clone(), problem };
     let agent = user_agent(None).map_err(failed)?;
-    let builder = ClientBuilder::try_from(config).map_err(|error| failed(innermost(&error)))?;
+    let plugin = plugin::command(&config.auth_info);
+    let builder = ClientBuilder::try_from(config).map_err(|error| match PluginFailed::behind(&error, &plugin) {
+        Some(failed) => failed.into(),
+        None => failed(innermost(&error)),
+    })?;
     let named = server.trim_end_matches('/').to_owned();
     // What kube itself says of a failure it keeps; a failed transport does not know whom it could not reach.
     let name_the_server = MapErrLayer::new(move |error: BoxError| -> BoxError {
-        if error.is::<kube::Error>() { error } else { Unanswered::new(&named, error).into() }
+        match PluginFailed::behind(&*error, &plugin) {
+            Some(failed) => failed.into(),
+            None if error.is::<kube::Error>() => error,
+            None => Unanswered::new(&named, error).into(),
+        }
     });
     let name_ourselves = MapRequestLayer::new(move |request: http::Request<Body>| signed(request, &agent));
     Ok(builder.with_layer(&name_the_server).with_layer(&name_ourselves).build())

@@ -1,5 +1,6 @@
 //! Requests to the API server, and how their failures are put into words.
 
+use crate::connect::PluginFailed;
 use crate::error::Error;
 use crate::sanitise;
 
@@ -45,6 +46,9 @@ impl Request<'_> {
         match error {
             kube::Error::Api(status) => self.refused(status.code, &status.message),
             other => {
+                if let Some(failed) = PluginFailed::among(other) {
+                    return failed.into();
+                }
                 let server = unanswered(other).map_or("the API server", |unanswered| &unanswered.server);
                 Error::Unreachable { doing: self.doing(), server: sanitise::line(server), problem: innermost(other) }
             }

@@ -107,6 +107,52 @@ fn a_mistake_beside_a_token_does_not_show_the_token() {
     assert!(!error(&flags).shown().contains("s3cret"));
 }
 
+/// A kubeconfig whose user is a credential plugin.
+fn with_plugin(command: &str, arguments: &str, server: &str) -> String {
+    format!(
+        "current-context: x\ncontexts: [{{name: x, context: {{cluster: y, user: z}}}}]\n\
+         clusters: [{{name: y, cluster: {{server: '{server}'}}}}]\n\
+         users: [{{name: z, user: {{exec: {{apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, \
+         command: '{command}', args: {arguments}}}}}}}]\n"
+    )
+}
+
+#[test]
+#[cfg(unix)]
+fn a_credential_plugin_that_fails_is_named_and_nothing_of_what_it_wrote() {
+    for (command, arguments, said) in [
+        ("aws-nope", "[s3cret]", "credential plugin aws-nope is not on the PATH"),
+        ("/no/such/aws", "[s3cret]", "credential plugin /no/such/aws is not there"),
+        ("sh", "['-c', 'echo s3cret; echo s3cret >&2; exit 3']", "credential plugin sh ended with status 3"),
+        ("sh", "['-c', 'echo s3cret; kill -9 $$']", "credential plugin sh was ended by a signal"),
+        ("echo", "['{s3cret: [']", "credential plugin echo wrote what cannot be read"),
+        ("echo", "['{kind: ExecCredential, s3cret: 1}']", "credential plugin echo wrote no credentials"),
+    ] {
+        let (_dir, flags) = flags(&with_plugin(command, arguments, "https://a"));
+        let error = error(&flags);
+        assert_eq!(error.to_string(), said);
+        assert!(!error.shown().contains("s3cret"), "{}", error.shown());
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_credential_plugin_that_fails_later_is_told_in_the_same_words() {
+    let once = tempfile::tempdir().unwrap();
+    let script = format!(
+        r#"["-c", "mkdir {} || {{ echo s3cret; exit 3; }}; echo '{{\"kind\": \"ExecCredential\", \"apiVersion\": \"client.authentication.k8s.io/v1\", \"status\": {{\"token\": \"t\", \"expirationTimestamp\": \"2026-01-01T00:00:00Z\"}}}}'"]"#,
+        once.path().join("was-here").display()
+    );
+    let (_dir, flags) = flags(&with_plugin("sh", &script, "http://127.0.0.1:1"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = runtime.block_on(async {
+        let connection = Connection::open(&flags, &Environment::default()).unwrap();
+        connection.identity().await.unwrap_err()
+    });
+    assert_eq!(error.to_string(), "credential plugin sh ended with status 3");
+    assert!(error.may_pass());
+}
+
 #[test]
 fn missing_and_empty_kubeconfigs_say_so() {
     let missing = KubeFlags { kubeconfig: Some(PathBuf::from("/no/such/config")), ..KubeFlags::default() };
