@@ -194,11 +194,13 @@ fn scored(pod: &PodFacts, report: &PodReport) -> Row {
         State::Anomalous if report.reasons.is_empty() => Some("no reason is told".to_owned()),
         State::Ok | State::Anomalous => None,
     };
+    // Under a silence the exporter still tells how bad it would be; nothing that is shown may take that for an anomaly.
+    let over = report.state == State::Anomalous;
     Row {
         score: report.score,
         state: Some(report.state),
-        severity: report.severity,
-        since: report.since,
+        severity: if over { report.severity } else { Severity::None },
+        since: report.since.filter(|_| over),
         fix: fix(report.state, &report.reasons, pod.workload.as_ref()),
         reasons: report.reasons.clone(),
         began: report.began.clone(),

@@ -162,6 +162,17 @@ fn an_owner_can_silence_a_pod_without_an_exporter() {
 }
 
 #[test]
+fn what_is_muted_is_no_anomaly_of_its_workload_either() {
+    let told = PodReport { state: State::Muted, ..report("cart-1", Some(0.99), State::Anomalous) };
+    assert!(told.severity > Severity::None && told.since.is_some());
+    let scores = Scores { reports: vec![node("node1", vec![told])], ..Scores::default() };
+    let rows = join(&scores, &[pod("cart-1", Some("node1"))], now());
+    assert_eq!((rows[0].severity, rows[0].since, rows[0].score), (Severity::None, None, Some(0.99)));
+    let group = &workloads(&rows)[0];
+    assert_eq!((group.is_anomalous(), group.severity, group.since), (false, Severity::None, None));
+}
+
+#[test]
 fn a_workload_is_as_bad_as_its_worst_pod() {
     let groups = workloads(&shop());
     let cart = groups.iter().find(|group| group.name == "Deployment/cart").unwrap();
