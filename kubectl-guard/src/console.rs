@@ -321,6 +321,14 @@ pub(crate) mod capture {
         };
         (console, captured)
     }
+
+    /// A terminal: both streams on one screen, `out`.
+    pub(crate) fn terminal(columns: usize) -> (Console, Captured) {
+        let (mut console, captured) = console(columns);
+        console.stderr = Mutex::new(Box::new(captured.out.clone()));
+        (console.out.terminal, console.err.terminal) = (true, true);
+        (console, captured)
+    }
 }
 
 #[cfg(test)]

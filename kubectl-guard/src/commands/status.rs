@@ -126,6 +126,8 @@ struct View {
     rows: Vec<Row>,
     groups: Vec<Group>,
     counts: Counted,
+    /// What the reader should know about the scores.
+    warnings: Vec<String>,
     at: Timestamp,
 }
 
@@ -141,27 +143,25 @@ pub async fn run(mut args: StatusArgs, kube: &KubeFlags, console: &Console) -> R
     let connection = Connection::open(kube, &environment)?;
     let source = args.source.open(&connection, &environment)?;
     worst::check(&args, &source)?;
+    // Not so often that looking is all that is done.
+    let pause = args.watch_interval.max(Duration::from_secs(1));
     loop {
-        let looked = look(&args, &connection, &source, console).await;
-        let view = match looked {
-            Ok(view) => view,
-            // A watch outlives an API server, or a Prometheus, that is away for a moment.
-            Err(error) if args.watch && error.may_pass() => {
-                console.error(&error);
-                tokio::time::sleep(args.watch_interval).await;
-                continue;
+        match look(&args, &connection, &source, console).await {
+            Ok(view) => {
+                if args.watch {
+                    console.clear()?;
+                }
+                show(&args, &connection, &view, console)?;
+                if !args.watch {
+                    let found = args.exit_code && view.counts.anomalous() > 0;
+                    return Ok(if found { Exit::Anomalies } else { Exit::Done });
+                }
             }
+            // A watch outlives an API server, or a Prometheus, that is away for a moment.
+            Err(error) if args.watch && error.may_pass() => console.error(&error),
             Err(error) => return Err(error),
-        };
-        if args.watch {
-            console.clear()?;
         }
-        show(&args, &connection, &view, console)?;
-        if !args.watch {
-            let found = args.exit_code && view.counts.anomalous() > 0;
-            return Ok(if found { Exit::Anomalies } else { Exit::Done });
-        }
-        tokio::time::sleep(args.watch_interval.max(Duration::from_secs(1))).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -181,7 +181,7 @@ pub(super) fn threshold_of_environment(get: impl Fn(&str) -> Option<String>) -> 
 async fn look(args: &StatusArgs, connection: &Connection, source: &Source, console: &Console) -> Result<View, Error> {
     let mut view = match (source, args.limit) {
         (Source::Prometheus { prometheus, matchers }, Some(limit)) => {
-            worst::look(args, connection, (prometheus, matchers), limit, console).await?
+            worst::look(args, connection, (prometheus, matchers), limit).await?
         }
         _ => look_at_all(args, connection, source, console).await?,
     };
@@ -205,30 +205,27 @@ async fn look_at_all(
         source.read(connection, pods::scope(connection, &args.selection), console)
     )?;
     let at = Timestamp::now();
-    let rows = joined(&told.of(&pods.facts, at)?, &pods, at, console);
+    let (rows, mut warnings) = joined(&told.of(&pods.facts, at)?, &pods, at);
     let groups = match args.what {
         What::Pods => Vec::new(),
         What::Workloads => rows::workloads(&rows),
-        What::Nodes => rows::nodes(&rows, &node_facts(connection, console).await?),
+        What::Nodes => rows::nodes(&rows, &node_facts(connection, &mut warnings).await?),
     };
-    Ok(View { counts: Counted::All(rows::count(&rows)), rows, groups, at })
+    Ok(View { counts: Counted::All(rows::count(&rows)), rows, groups, warnings, at })
 }
 
-/// The rows of these pods, the worst first; what the reader should know about their scores is said.
-fn joined(scores: &Scores, pods: &Pods, at: Timestamp, console: &Console) -> Vec<Row> {
-    for warning in scores.warnings(at) {
-        console.warn(&warning);
-    }
+/// The rows of these pods, the worst first, and what the reader should know about their scores.
+fn joined(scores: &Scores, pods: &Pods, at: Timestamp) -> (Vec<Row>, Vec<String>) {
     let mut rows = rows::join(scores, &pods.facts, at);
     rows::label(&mut rows, &pods.labels);
-    rows
+    (rows, scores.warnings(at))
 }
 
 /// A user who may not list nodes still sees what the pods tell of them.
-async fn node_facts(connection: &Connection, console: &Console) -> Result<Vec<rows::NodeFacts>, Error> {
+async fn node_facts(connection: &Connection, warnings: &mut Vec<String>) -> Result<Vec<rows::NodeFacts>, Error> {
     match nodes::list(connection).await {
         Err(error @ Error::Forbidden { .. }) => {
-            console.warn(&format!("{error}: readiness and pressure of nodes are not known"));
+            warnings.push(format!("{error}: readiness and pressure of nodes are not known"));
             Ok(Vec::new())
         }
         answer => answer,
@@ -240,7 +237,7 @@ fn show(args: &StatusArgs, connection: &Connection, view: &View, console: &Conso
     let shown = if args.what == What::Pods { rows.len() } else { groups.len() };
     let namespace = pods::scope(connection, &args.selection);
     match &args.output {
-        Format::Machine(machine) => return console.print(&machine.write(&document(args.what, view))),
+        Format::Machine(machine) => console.print(&machine.write(&document(args.what, view)))?,
         Format::CustomColumns(_) | Format::Name | Format::Table | Format::Wide if shown == 0 => {}
         Format::CustomColumns(columns) => {
             let document = document(args.what, view);
@@ -262,7 +259,11 @@ fn show(args: &StatusArgs, connection: &Connection, view: &View, console: &Conso
             })?;
         }
     }
-    console.note(&view.counts.summary(namespace));
+    // Behind the table: a screen that is drawn anew begins with it.
+    view.warnings.iter().for_each(|warning| console.warn(warning));
+    if !matches!(args.output, Format::Machine(_)) {
+        console.note(&view.counts.summary(namespace));
+    }
     Ok(())
 }
 
@@ -304,6 +305,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::console::capture;
     use crate::rows::tests::{now, pod, report};
     use guard_model::report::State;
 
@@ -329,7 +331,7 @@ mod tests {
                 (row.score, row.state) = (told.score, Some(told.state));
             }
             let counts = Counted::All(rows::count(&rows));
-            let mut view = View { rows, groups: Vec::new(), counts, at: now() };
+            let mut view = View { rows, groups: Vec::new(), counts, warnings: Vec::new(), at: now() };
             typed(words).keep(&mut view);
             view.rows.into_iter().map(|row| row.name).collect()
         };
@@ -338,6 +340,32 @@ mod tests {
         assert_eq!(kept("--limit 3 --all"), ["a", "b", "c"]);
         assert_eq!(kept("--limit 9 --threshold 0.3"), ["a", "b", "c"]);
         assert!(Typed::try_parse_from(["status", "--limit", "0"]).is_err());
+    }
+
+    /// What is shown of one pod, about whose scores there is a warning.
+    async fn shown(words: &str, console: &Console) {
+        let kube = KubeFlags { server: Some("http://127.0.0.1:1".into()), ..KubeFlags::default() };
+        let connection = Connection::open(&kube, &Environment::default()).unwrap();
+        let rows = rows::join(&Scores::default(), &[pod("cart-1", Some("node1"))], now());
+        let counts = Counted::All(rows::count(&rows));
+        let view = View { rows, groups: Vec::new(), counts, warnings: vec!["node9 is silent".into()], at: now() };
+        show(&typed(words), &connection, &view, console).unwrap();
+    }
+
+    #[tokio::test]
+    async fn warnings_stand_behind_the_table_whatever_its_format() {
+        for words in ["--all", "--all -o json", "--all -o name", "nodes"] {
+            let (console, captured) = capture::console(100);
+            shown(words, &console).await;
+            assert!(captured.err.text().starts_with("warning: node9 is silent\n"), "{words}: {}", captured.err.text());
+        }
+        let (console, captured) = capture::terminal(100);
+        console.clear().unwrap();
+        shown("--all -w", &console).await;
+        let screen = captured.out.text();
+        let (table, warning) = (screen.find("cart-1").unwrap(), screen.find("node9 is silent").unwrap());
+        assert!(table < warning, "{screen}");
+        assert_eq!(screen.matches("\u{1b}[2J").count(), 1);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 
 use super::{Counted, StatusArgs, View, What, joined};
 use crate::connect::Connection;
-use crate::console::Console;
 use crate::error::Error;
 use crate::pods;
 use crate::prometheus::Prometheus;
@@ -35,7 +34,6 @@ pub(super) async fn look(
     connection: &Connection,
     (prometheus, matchers): (&Prometheus, &[Matcher]),
     limit: NonZeroUsize,
-    console: &Console,
 ) -> Result<View, Error> {
     let among = match (args.threshold, args.all) {
         (Some(least), _) => Among::Scored(least),
@@ -46,9 +44,9 @@ pub(super) async fn look(
     let worst = prometheus::worst(prometheus, matchers, namespace, limit.get(), among).await?;
     let pods = pods::named(connection, &worst.names).await?;
     let at = Timestamp::now();
-    let rows = joined(&worst.scores(&pods.facts, at)?, &pods, at, console);
+    let (rows, warnings) = joined(&worst.scores(&pods.facts, at)?, &pods, at);
     let counts = Counted::Scored { watched: worst.watched, anomalous: worst.anomalous };
-    Ok(View { rows, groups: Vec::new(), counts, at })
+    Ok(View { rows, groups: Vec::new(), counts, warnings, at })
 }
 
 #[cfg(test)]
