@@ -6,7 +6,7 @@ use std::str::FromStr;
 use guard_model::table::{COLUMNS, Row};
 
 use crate::error::Error;
-use crate::prometheus::Prometheus;
+use crate::prometheus::{Prometheus, Series};
 use crate::scores::prometheus::{Matcher, select, within};
 
 /// One of them.
@@ -37,11 +37,19 @@ impl OwnMetric {
         Ok(Self { column: column.to_owned(), expression: expression.map(str::to_owned) })
     }
 
-    /// What Prometheus is asked: one series a pod, with the labels `namespace` and `pod`.
+    /// What Prometheus is asked: one series a pod, with the labels `namespace` and `pod`. An expression is asked as it is:
+    /// what it tells of other namespaces and clusters is left out of the answer.
     fn query(&self, matchers: &[Matcher], namespace: Option<&str>) -> String {
         self.expression.clone().unwrap_or_else(|| {
             format!("sum by (namespace, pod) ({}{})", self.column, select(matchers, &within(namespace)))
         })
+    }
+
+    /// The matcher that cannot be applied to the answer: an expression has neither kept its label nor holds it.
+    fn unmatched<'a>(&self, matchers: &'a [Matcher], series: &[Series]) -> Option<&'a Matcher> {
+        let expression = self.expression.as_ref()?;
+        let lost = |matcher: &Matcher| series.iter().any(|series| matcher.fits(series).is_none());
+        matchers.iter().find(|matcher| lost(matcher) && !expression.contains(&matcher.text()))
     }
 }
 
@@ -85,20 +93,32 @@ impl Own {
         for metric in &self.metrics {
             let answer = self.prometheus.query(&metric.query(&self.matchers, namespace)).await?;
             warnings.extend(answer.warnings);
-            let mut found = false;
-            for series in &answer.series {
+            let (mut found, mut several) = (false, None);
+            if let Some(matcher) = metric.unmatched(&self.matchers, &answer.series) {
+                warnings.push(format!(
+                    "{} has series without the label {}, which --prometheus-matcher cannot choose among: write {} into the expression",
+                    metric.column,
+                    matcher.label(),
+                    matcher.text()
+                ));
+            }
+            let elsewhere = |series: &&Series| self.matchers.iter().any(|matcher| matcher.fits(series) == Some(false));
+            for series in answer.series.iter().filter(|series| !elsewhere(series)) {
                 let (Some(namespace), Some(pod)) = (series.label("namespace"), series.label("pod")) else { continue };
                 let Some(&place) = places.get(&(namespace.to_owned(), pod.to_owned())) else { continue };
                 found = true;
                 // Two series of a pod are one number only if somebody says how.
                 if rows[place].own_number(&metric.column).is_some() {
-                    warnings.push(format!(
-                        "{} has several series of {namespace}/{pod}, and the first is taken: sum by (namespace, pod) makes one of them",
-                        metric.column
-                    ));
-                    break;
+                    several.get_or_insert((namespace, pod));
+                } else {
+                    rows[place].set_own(&metric.column, series.value());
                 }
-                rows[place].set_own(&metric.column, series.value());
+            }
+            if let Some((namespace, pod)) = several {
+                warnings.push(format!(
+                    "{} has several series of pods such as {namespace}/{pod}, and the first of each is taken: sum by (namespace, pod) makes one of them",
+                    metric.column
+                ));
             }
             if !found {
                 warnings.push(format!(
@@ -136,7 +156,10 @@ mod tests {
     fn vector(pods: &[(&str, &str)]) -> (u16, serde_json::Value) {
         let series =
             |(pod, value): &(&str, &str)| json!({"metric": {"namespace": "shop", "pod": pod}, "value": [1, value]});
-        let result: Vec<_> = pods.iter().map(series).collect();
+        vector_of(pods.iter().map(series).collect())
+    }
+
+    fn vector_of(result: Vec<serde_json::Value>) -> (u16, serde_json::Value) {
         (200, json!({"status": "success", "data": {"resultType": "vector", "result": result}}))
     }
 
@@ -162,7 +185,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_metric_becomes_a_column_of_the_pods_that_have_it() {
-        let metrics = ["queue_length", "slow=max by (namespace, pod) (latency_seconds)"];
+        let metrics = ["queue_length", r#"slow=max by (namespace, pod) (latency_seconds{cluster="east"})"#];
         let (rows, warnings, asked) = added(&metrics, |_, n| match n {
             0 => vector(&[("cart", "7"), ("gone", "1")]),
             _ => vector(&[("mail", "0.25")]),
@@ -175,7 +198,7 @@ mod tests {
             asked,
             [
                 "sum%20by%20%28namespace%2C%20pod%29%20%28queue_length%7Bnamespace%3D%22shop%22%2Ccluster%3D%22east%22%7D%29",
-                "max%20by%20%28namespace%2C%20pod%29%20%28latency_seconds%29",
+                "max%20by%20%28namespace%2C%20pod%29%20%28latency_seconds%7Bcluster%3D%22east%22%7D%29",
             ]
         );
     }
@@ -189,6 +212,31 @@ mod tests {
         .await;
         assert_eq!(rows[0].own_number("a"), Some(7.0));
         insta::assert_snapshot!(warnings.join("\n"));
+    }
+
+    #[tokio::test]
+    async fn the_other_pods_of_a_metric_with_several_series_keep_theirs() {
+        let (rows, warnings, _) =
+            added(&["a"], |_, _| vector(&[("cart", "7"), ("cart", "8"), ("cart", "9"), ("mail", "1"), ("mail", "2")]))
+                .await;
+        assert_eq!((own(&rows[0]), own(&rows[1])), (vec![("a", 7.0)], vec![("a", 1.0)]));
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+    }
+
+    #[tokio::test]
+    async fn an_expressions_series_of_another_cluster_are_left_out_where_they_say_so() {
+        fn of(cluster: &str, value: &str) -> serde_json::Value {
+            json!({"metric": {"namespace": "shop", "pod": "cart", "cluster": cluster}, "value": [1, value]})
+        }
+        let (rows, warnings, _) = added(&["q=x"], |_, _| vector_of(vec![of("west", "9"), of("east", "7")])).await;
+        assert_eq!((own(&rows[0]), warnings), (vec![("q", 7.0)], vec![]));
+        let lost = ["q=sum by (namespace, pod) (x)"];
+        let (rows, warnings, _) = added(&lost, |_, _| vector(&[("cart", "7")])).await;
+        assert_eq!(own(&rows[0]), [("q", 7.0)]);
+        insta::assert_snapshot!(warnings.join("\n"), @r#"q has series without the label cluster, which --prometheus-matcher cannot choose among: write cluster="east" into the expression"#);
+        let written = [r#"q=sum by (namespace, pod) (x{cluster="east"})"#];
+        let (_, warnings, _) = added(&written, |_, _| vector(&[("cart", "7")])).await;
+        assert_eq!(warnings, Vec::<String>::new());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::str::FromStr;
 
 use crate::error::Error;
-use crate::prometheus::{Answer, Prometheus, PrometheusError};
+use crate::prometheus::{Answer, Prometheus, PrometheusError, Series};
 use crate::sanitise;
 
 mod history;
@@ -40,8 +40,18 @@ impl Matcher {
         Self { label: label.to_owned(), value: value.to_owned() }
     }
 
+    /// The label that it is about.
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Whether `series` has the label with this value; `None` if it does not have the label at all.
+    pub(crate) fn fits(&self, series: &Series) -> Option<bool> {
+        series.label(&self.label).map(|value| value == self.value)
+    }
+
     /// As PromQL writes it.
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let value = self.value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
         format!("{}=\"{value}\"", self.label)
     }
