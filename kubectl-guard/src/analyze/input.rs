@@ -6,6 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use guard_model::recording::{self, RecordingError};
+use guard_model::table;
+
+use crate::analyze::AnalyzeError;
+
 /// First bytes of a zstd frame, little-endian 0xFD2FB528 (RFC 8878).
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// A line of a table is never longer.
@@ -22,14 +27,76 @@ pub enum Kind {
     Recording,
 }
 
-/// What the file is, by its first bytes.
+/// A table or a recording on its way in. It is opened once: a pipe does not give its first bytes a second time.
+pub struct Input {
+    /// What it is.
+    pub kind: Kind,
+    /// Its length in bytes; 0 if that is not known.
+    pub length: u64,
+    bytes: io::Chain<io::Cursor<Vec<u8>>, Box<dyn Read>>,
+}
+
+/// Opens the file, or stdin if it is called `-`, and sees by its first bytes what it is.
 ///
 /// # Errors
 /// If it cannot be read.
-pub fn kind(path: &Path) -> io::Result<Kind> {
+pub fn open(path: &Path) -> io::Result<Input> {
+    let (mut rest, length): (Box<dyn Read>, u64) = if is_stdin(path) {
+        (Box::new(io::stdin()), 0)
+    } else {
+        let file = File::open(path)?;
+        let length = file.metadata().map_or(0, |metadata| metadata.len());
+        (Box::new(file), length)
+    };
     let mut first = Vec::new();
-    File::open(path)?.take(ZSTD.len() as u64).read_to_end(&mut first)?;
-    Ok(if first == ZSTD { Kind::Recording } else { Kind::Table })
+    (&mut rest).take(ZSTD.len() as u64).read_to_end(&mut first)?;
+    let kind = if first == ZSTD { Kind::Recording } else { Kind::Table };
+    Ok(Input { kind, length, bytes: io::Cursor::new(first).chain(rest) })
+}
+
+/// True if nothing can be added to it that would be seen: it is stdin, a pipe or a device. What is not there may still come.
+pub fn cannot_grow(path: &Path) -> bool {
+    is_stdin(path) || fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.bytes.read(buffer)
+    }
+}
+
+impl Input {
+    /// Reads as much as shows that the rest can be read: the titles and a row of a table, a tick of a recording. False if
+    /// there is none.
+    ///
+    /// # Errors
+    /// If that is not what it should be.
+    pub fn has_metrics(self) -> Result<bool, AnalyzeError> {
+        match self.kind {
+            Kind::Table => Ok(table::Reader::new(self)?.next().transpose()?.is_some()),
+            Kind::Recording => match recording::read(self, |_| Err(Begun::Tick)) {
+                Ok(()) => Ok(false),
+                Err(Begun::Tick) => Ok(true),
+                Err(Begun::Failed(error)) => Err(error.into()),
+            },
+        }
+    }
+}
+
+/// Why the reading of a recording ended at its first tick.
+enum Begun {
+    Tick,
+    Failed(RecordingError),
+}
+
+impl From<RecordingError> for Begun {
+    fn from(error: RecordingError) -> Self {
+        Begun::Failed(error)
+    }
 }
 
 /// Counts the bytes that are read through it.
@@ -225,14 +292,42 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_is_known_by_its_first_bytes() {
+    fn a_recording_is_known_by_its_first_bytes_which_are_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        fs::write(&path, [0x28, 0xb5, 0x2f, 0xfd, 0]).unwrap();
-        assert_eq!(kind(&path).unwrap(), Kind::Recording);
-        fs::write(&path, "timestamp,namespace,pod\n").unwrap();
-        assert_eq!(kind(&path).unwrap(), Kind::Table);
-        fs::write(&path, "").unwrap();
-        assert_eq!(kind(&path).unwrap(), Kind::Table);
+        let recording = [0x28, 0xb5, 0x2f, 0xfd, 0];
+        for (bytes, kind) in [
+            (&recording[..], Kind::Recording),
+            (b"timestamp,namespace,pod\n", Kind::Table),
+            (b"a", Kind::Table),
+            (b"", Kind::Table),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let mut input = open(&path).unwrap();
+            assert_eq!((input.kind, input.length), (kind, bytes.len() as u64));
+            let mut read = Vec::new();
+            input.read_to_end(&mut read).unwrap();
+            assert_eq!(read, bytes);
+        }
+        assert!(open(folder.path()).is_err() && open(&folder.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn a_test_reads_titles_and_a_row_or_a_tick() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let tested = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            open(&path).unwrap().has_metrics().map_err(|error| error.to_string())
+        };
+        assert_eq!(tested(b"timestamp,namespace,pod\n2026-11-22T13:00:00Z,shop,cart\n"), Ok(true));
+        assert_eq!(tested(b"timestamp,namespace,pod\n"), Ok(false));
+        assert!(tested(b"a,b\n1,2\n").unwrap_err().contains("timestamp"));
+        assert!(tested(b"timestamp,namespace,pod\nyesterday,shop,cart\n").unwrap_err().contains("yesterday"));
+        assert!(tested(b"").is_err());
+        assert_eq!(tested(include_bytes!("../../demo/incident.tar.zst")), Ok(true));
+        assert!(tested(&[0x28, 0xb5, 0x2f, 0xfd, 0]).is_err());
+        assert!(cannot_grow(Path::new("-")) && cannot_grow(folder.path()));
+        assert!(!cannot_grow(&path) && !cannot_grow(&folder.path().join("none")));
     }
 }

@@ -41,7 +41,17 @@ struct Pod {
     highest_score: f64,
     insights: Vec<Insight>,
     more: u64,
-    open: bool,
+    now: Now,
+}
+
+/// Whether a pod misbehaves at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Now {
+    Calm,
+    /// It does, and the last of its insights tells of it.
+    Told,
+    /// It does, and there were too many before: it was counted when it began.
+    Counted,
 }
 
 /// The whole document.
@@ -174,24 +184,28 @@ impl Insights {
         (pod.state, pod.score, pod.severity) = (report.state, report.score, report.severity);
         let score = report.score.unwrap_or(0.0);
         pod.highest_score = pod.highest_score.max(score);
-        match (pod.open, report.state == State::Anomalous) {
-            (false, true) if pod.insights.len() >= MOST_INSIGHTS => pod.more += 1,
-            (false, true) => {
-                pod.insights.push(insight(report.since.unwrap_or(at), report));
-                pod.open = true;
+        match (pod.now, report.state == State::Anomalous) {
+            (Now::Calm, true) if pod.insights.len() >= MOST_INSIGHTS => {
+                pod.more += 1;
+                pod.now = Now::Counted;
             }
-            (true, true) => {
+            (Now::Calm, true) => {
+                pod.insights.push(insight(report.since.unwrap_or(at), report));
+                pod.now = Now::Told;
+            }
+            (Now::Told, true) => {
                 let Some(open) = pod.insights.last_mut() else { return };
                 if score > open.highest_score {
                     *open = insight(open.from, report);
                 }
                 open.severity = name(report.severity);
             }
-            (true, false) => {
+            (Now::Told, false) => {
                 pod.insights.last_mut().into_iter().for_each(|open| open.to = Some(at));
-                pod.open = false;
+                pod.now = Now::Calm;
             }
-            (false, false) => {}
+            (Now::Counted, false) => pod.now = Now::Calm,
+            (Now::Counted, true) | (Now::Calm, false) => {}
         }
     }
 
@@ -215,12 +229,18 @@ impl Insights {
         }
     }
 
+    /// The time of the last row, if there was one.
+    pub fn last(&self) -> Option<Timestamp> {
+        self.span.map(|(_, last)| last)
+    }
+
     /// Pods that were seen.
     pub fn watched(&self) -> usize {
         self.pods.len()
     }
 
-    /// The pods that misbehaved, the worst first: namespace, name, highest score, how often, the latest likely cause.
+    /// The pods that misbehaved, the worst first: namespace, name, highest score, how often,
+    /// and of the worst of these times since when it was and its likeliest cause.
     pub fn worst(&self) -> Vec<[String; 6]> {
         let mut pods: Vec<_> = self.pods.iter().filter(|(_, pod)| !pod.insights.is_empty()).collect();
         pods.sort_by(|a, b| b.1.highest_score.total_cmp(&a.1.highest_score).then(a.0.cmp(b.0)));
@@ -288,7 +308,7 @@ impl Pod {
             highest_score: 0.0,
             insights: Vec::new(),
             more: 0,
-            open: false,
+            now: Now::Calm,
         }
     }
 }
@@ -344,6 +364,23 @@ mod tests {
             std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/insights.schema.json"), &made).unwrap();
         }
         assert_eq!(made, SCHEMA, "kubectl-guard/insights.schema.json is out of date");
+    }
+
+    #[test]
+    fn a_time_counts_once_however_long_it_is_and_however_many_there_were() {
+        let mut insights = Insights::default();
+        let mut second = 0;
+        for _ in 0..MOST_INSIGHTS + 3 {
+            for state in [State::Anomalous, State::Anomalous, State::Anomalous, State::Ok] {
+                let report = PodReport { state, score: Some(0.9), ..PodReport::default() };
+                insights.take(Timestamp::from_second(second).unwrap(), &report);
+                second += 1;
+            }
+        }
+        let pod = insights.pods.values().next().unwrap();
+        assert_eq!((pod.insights.len(), pod.more), (MOST_INSIGHTS, 3));
+        assert_eq!(insights.worst()[0][3], (MOST_INSIGHTS + 3).to_string());
+        assert_eq!(insights.last(), Timestamp::from_second(second - 1).ok());
     }
 
     #[test]

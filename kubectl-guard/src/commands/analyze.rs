@@ -14,7 +14,7 @@ use guard_model::scorer::Settings;
 use jiff::Timestamp;
 
 use super::status;
-use crate::analyze::input::{Counted, Kind, Tail, kind};
+use crate::analyze::input::{self, Counted, Input, Kind, Tail};
 use crate::analyze::insights::Insights;
 use crate::analyze::lines::Lines;
 use crate::analyze::{self, AnalyzeError, Counts, Sink, Table};
@@ -39,7 +39,7 @@ const PERCENT: u64 = 100;
 #[derive(Args, Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct AnalyzeArgs {
-    /// Table of metrics (CSV), or recording (.tar.zst)
+    /// Table of metrics (CSV), or recording (.tar.zst); - for stdin
     #[arg(value_name = "FILE", default_value = "pod_metrics.csv")]
     file: PathBuf,
     /// The same as FILE
@@ -105,33 +105,57 @@ pub async fn run(args: &AnalyzeArgs, console: &Console) -> Result<Exit, Error> {
         None => status::threshold_of_environment(|name| std::env::var(name).ok())?.unwrap_or(0.7),
     };
     let path = args.input_file.clone().unwrap_or_else(|| args.file.clone());
-    let kind = kind(&path).map_err(|source| unreadable(&path, source))?;
+    if args.follow && input::cannot_grow(&path) {
+        return Err(Error::Usage {
+            message: sanitise::line(&format!("{} is no file that grows: it cannot be followed", path.display())),
+            hint: "leave --follow out: it is read to its end".to_owned(),
+        });
+    }
+    let input = input::open(&path).map_err(|source| unreadable(&path, source))?;
     let settings = Settings { threshold, interval_seconds: INTERVAL_SECONDS };
     let detector = args.detector.load()?;
     let info = detector.info();
     if args.test {
-        let what = if kind == Kind::Table { "a table" } else { "a recording" };
-        console.line(&format!("{} can be read: {what}", path.display()))?;
-        console.line(&sanitise::line(&format!("the model can be used: {} {}", info.name, info.version)))?;
-        return Ok(Exit::Done);
+        return test(&path, input, &info, console);
     }
     let run = Run { args, path, model: info, settings, console, insights: Insights::default() };
-    match kind {
+    match input.kind {
         Kind::Table if args.follow => run.follow(detector).await,
         Kind::Recording if args.follow => Err(Error::Usage {
             message: "a recording does not grow: it cannot be followed".to_owned(),
             hint: "leave --follow out".to_owned(),
         }),
-        Kind::Table => run.once(|run, sink, input| {
+        Kind::Table => run.once(input, |run, sink, input| {
             let mut table = Table::new(run, Some(detector));
             let read = table.read(input, sink).map_err(Failure::from);
             read.map(|()| table.counts())
         }),
-        Kind::Recording => run.once(|run, sink, input| {
+        Kind::Recording => run.once(input, |run, sink, input| {
             // Every node needs one of its own.
             Ok(analyze::recording(input, run, || Some(detector.again()), sink)?)
         }),
     }
+}
+
+/// Sees whether there is something to score, and says what would score it.
+fn test(path: &Path, input: Input, model: &ModelInfo, console: &Console) -> Result<Exit, Error> {
+    let what = if input.kind == Kind::Table { "a table" } else { "a recording" };
+    let has_metrics = input.has_metrics().map_err(|error| Error::BadFile {
+        path: path.to_owned(),
+        problem: sanitise::line(&error.to_string()),
+        hint: "correct the line, or have the file written anew".to_owned(),
+    })?;
+    if !has_metrics {
+        return Err(no_metrics(path));
+    }
+    console.line(&format!("{} can be read: {what}", path.display()))?;
+    console.line(&sanitise::line(&format!("the model can be used: {} {}", model.name, model.version)))?;
+    Ok(Exit::Done)
+}
+
+fn no_metrics(path: &Path) -> Error {
+    let hint = "does the collector run, and may it read metrics? kubectl guard doctor tells".to_owned();
+    Error::BadFile { path: path.to_owned(), problem: "no metrics found".to_owned(), hint }
 }
 
 /// What may go wrong while reading.
@@ -156,14 +180,14 @@ impl Run<'_> {
     /// Reads the file to its end, once.
     fn once(
         mut self,
+        input: Input,
         read: impl FnOnce(Settings, &mut Sink<'_, Rows>, Watched) -> Result<Counts, Failure>,
     ) -> Result<Exit, Error> {
-        let file = File::open(&self.path).map_err(|source| unreadable(&self.path, source))?;
-        let length = file.metadata().map_or(0, |metadata| metadata.len());
+        let length = input.length;
         let bytes = Arc::new(AtomicU64::new(0));
         let what = format!("reading {}, percent", self.path.display());
         let bar = self.console.progress(PERCENT as usize, &sanitise::line(&what), PATIENCE);
-        let input = Watched { input: Counted::new(file, Arc::clone(&bytes)), bytes, length, shown: 0, bar };
+        let input = Watched { input: Counted::new(input, Arc::clone(&bytes)), bytes, length, shown: 0, bar };
         let lines = self.lines()?;
         let mut sink = Sink { lines, insights: &mut self.insights, latest: None, tracker: None };
         let read = read(self.settings, &mut sink, input);
@@ -187,7 +211,7 @@ impl Run<'_> {
         let mut table = Table::new(self.settings, Some(detector));
         let mut lines = self.lines()?;
         self.console.note(&format!("following {}; ^C ends it", sanitise::line(&self.path.display().to_string())));
-        loop {
+        let end = loop {
             let mut new = false;
             while let Some(input) = tail.more().map_err(|source| unreadable(&self.path, source))? {
                 let mut sink = Sink { lines: lines.take(), insights: &mut self.insights, latest: None, tracker: None };
@@ -203,12 +227,13 @@ impl Run<'_> {
             }
             tokio::select! {
                 () = tokio::time::sleep(self.args.watch_interval) => {}
-                end = ends.next() => {
-                    let exit = self.finish(table.counts())?;
-                    return Ok(if end == Exit::Done { exit } else { end });
-                }
+                end = ends.next() => break end,
             }
-        }
+        };
+        let flushed = lines.as_mut().map_or(Ok(()), Lines::flush);
+        flushed.map_err(|source| self.unwritable(self.args.scores.as_deref(), source))?;
+        let exit = self.finish(table.counts())?;
+        Ok(if end == Exit::Done { exit } else { end })
     }
 
     fn lines(&self) -> Result<Option<Lines<Rows>>, Error> {
@@ -234,8 +259,7 @@ impl Run<'_> {
     fn finish(self, counts: Counts) -> Result<Exit, Error> {
         self.write()?;
         if counts.rows == 0 {
-            let hint = "does the collector run, and may it read metrics? kubectl guard doctor tells".to_owned();
-            return Err(Error::BadFile { path: self.path, problem: "no metrics found".to_owned(), hint });
+            return Err(no_metrics(&self.path));
         }
         if counts.skipped > 0 {
             self.console.warn(&format!(
@@ -291,7 +315,7 @@ impl Run<'_> {
 
 /// The file, with a bar that shows how much of it was read.
 struct Watched {
-    input: Counted<File>,
+    input: Counted<Input>,
     bytes: Arc<AtomicU64>,
     length: u64,
     shown: u64,
@@ -301,7 +325,7 @@ struct Watched {
 impl io::Read for Watched {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.input.read(buffer)?;
-        let percent = (self.bytes.load(Ordering::Relaxed) * PERCENT).checked_div(self.length).unwrap_or(PERCENT);
+        let percent = (self.bytes.load(Ordering::Relaxed) * PERCENT).checked_div(self.length).unwrap_or(0);
         while self.shown < percent.min(PERCENT) {
             self.bar.step();
             self.shown += 1;

@@ -1,11 +1,11 @@
 //! `doctor`: looks for what keeps guard from working, and says what to do.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use guard_model::table;
 
+use crate::analyze::input;
 use crate::connect::{Connection, Environment};
 use crate::console::{Console, Paint};
 use crate::doctor::{self, Check, Level, rights};
@@ -131,7 +131,7 @@ fn judge(name: &'static str, result: Result<String, (String, &str)>) -> Check {
 fn metrics(file: &Path) -> Result<String, (String, &'static str)> {
     let shown = file.display();
     let collect = "does the collector run, and may it read metrics? the other checks tell";
-    let input = File::open(file).map_err(|error| (format!("cannot read {shown}: {error}"), collect))?;
+    let input = input::open(file).map_err(|error| (format!("cannot read {shown}: {error}"), collect))?;
     let broken = |error: table::TableError| {
         (sanitise::line(&format!("{shown}: {error}")), "correct the line, or have the file written anew")
     };

@@ -2,7 +2,6 @@
 //!
 //! Of a cluster it shows what is over its line now; of a table or a recording all that there was.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +13,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::analyze::input::{Kind, kind};
+use crate::analyze::input::{self, Kind};
 use crate::analyze::insights::Insights;
 use crate::analyze::{self, Sink, Table};
 use crate::audit::Journal;
@@ -42,7 +41,7 @@ pub struct IncidentsArgs {
     selection: Selection,
     #[command(flatten)]
     source: SourceFlags,
-    /// Read a table of metrics (CSV) or a recording (.tar.zst) instead of a cluster
+    /// Read a table of metrics (CSV) or a recording (.tar.zst) instead of a cluster; - for stdin
     #[arg(long, value_name = "FILE")]
     input_file: Option<PathBuf>,
     #[command(flatten)]
@@ -55,18 +54,45 @@ pub struct IncidentsArgs {
     exit_code: bool,
 }
 
+impl IncidentsArgs {
+    /// Refuses what can be said of a cluster only.
+    fn refuse_beside_a_file(&self) -> Result<(), Error> {
+        let typed = if self.selection.selector.is_some() {
+            Some("--selector")
+        } else if self.selection.field_selector.is_some() {
+            Some("--field-selector")
+        } else {
+            self.source.first()
+        };
+        match typed {
+            None => Ok(()),
+            Some(flag) => Err(Error::Usage {
+                message: format!("{flag} is for a cluster, and --input-file reads none"),
+                hint: "leave one of them out; -n can be had with a file".to_owned(),
+            }),
+        }
+    }
+}
+
 /// Shows the incidents, the latest first.
 ///
 /// # Errors
 /// If the cluster or the file cannot be read, or the journal cannot.
 pub async fn run(args: &IncidentsArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
-    let anomalies = match &args.input_file {
-        Some(path) => of_file(path, &args.detector)?,
-        None => of_cluster(args, kube, console).await?,
+    let (anomalies, now) = match &args.input_file {
+        Some(path) => {
+            args.refuse_beside_a_file()?;
+            let namespace = kube.namespace.as_deref().filter(|_| !args.selection.all_namespaces);
+            let (mut anomalies, last) = of_file(path, &args.detector)?;
+            anomalies.retain(|anomaly| namespace.is_none_or(|namespace| anomaly.namespace == namespace));
+            // What is open at the end of a file has lasted until then, whenever the file is read.
+            (anomalies, last.unwrap_or_else(Timestamp::now))
+        }
+        None => (of_cluster(args, kube, console).await?, Timestamp::now()),
     };
     let journal = Journal::of_user(|name| std::env::var_os(name))?;
     let incidents = known(group(anomalies), &fixes(&journal.read()?));
-    show(&incidents, &args.output, console)?;
+    show(&incidents, &args.output, now, console)?;
     Ok(if args.exit_code && !incidents.is_empty() { Exit::Anomalies } else { Exit::Done })
 }
 
@@ -93,18 +119,17 @@ async fn of_cluster(args: &IncidentsArgs, kube: &KubeFlags, console: &Console) -
     Ok(rows.iter().filter_map(|row| row.anomaly(deploys.contains(&row.uid.as_str()))).collect())
 }
 
-/// What was ever over its line in a file.
-fn of_file(path: &Path, detector: &DetectorFlags) -> Result<Vec<Anomaly>, Error> {
-    let kind = kind(path).map_err(|source| unreadable(path, source))?;
+/// What was ever over its line in a file, and the time of its last row.
+fn of_file(path: &Path, detector: &DetectorFlags) -> Result<(Vec<Anomaly>, Option<Timestamp>), Error> {
+    let input = input::open(path).map_err(|source| unreadable(path, source))?;
     let detector = detector.load()?;
     let settings = Settings { threshold: DEFAULT_THRESHOLD, interval_seconds: INTERVAL_SECONDS };
-    let file = File::open(path).map_err(|source| unreadable(path, source))?;
     let (mut insights, mut tracker) = (Insights::default(), Tracker::default());
     let mut sink: Sink<'_, io::Sink> =
         Sink { lines: None, insights: &mut insights, latest: None, tracker: Some(&mut tracker) };
-    let read = match kind {
-        Kind::Table => Table::new(settings, Some(detector)).read(file, &mut sink),
-        Kind::Recording => analyze::recording(file, settings, || Some(detector.again()), &mut sink).map(drop),
+    let read = match input.kind {
+        Kind::Table => Table::new(settings, Some(detector)).read(input, &mut sink),
+        Kind::Recording => analyze::recording(input, settings, || Some(detector.again()), &mut sink).map(drop),
     };
     read.map_err(|error| Error::BadFile {
         path: path.to_owned(),
@@ -113,7 +138,7 @@ fn of_file(path: &Path, detector: &DetectorFlags) -> Result<Vec<Anomaly>, Error>
     })?;
     let mut anomalies = tracker.anomalies();
     anomalies.iter_mut().for_each(sanitised);
-    Ok(anomalies)
+    Ok((anomalies, insights.last()))
 }
 
 /// Cleans what a file says.
@@ -136,7 +161,7 @@ struct Document<'a> {
     items: &'a [Known],
 }
 
-fn show(incidents: &[Known], format: &Format, console: &Console) -> Result<(), Error> {
+fn show(incidents: &[Known], format: &Format, now: Timestamp, console: &Console) -> Result<(), Error> {
     match format {
         Format::Machine(machine) => {
             let document = Document { api_version: "guard.kubectl.io/v1", kind: "IncidentList", items: incidents };
@@ -148,8 +173,7 @@ fn show(incidents: &[Known], format: &Format, console: &Console) -> Result<(), E
         }
         _ if incidents.is_empty() => {}
         Format::Table | Format::Wide | Format::Name => {
-            let style =
-                Style { columns: console.columns(), colour: console.colour(), headless: false, now: Timestamp::now() };
+            let style = Style { columns: console.columns(), colour: console.colour(), headless: false, now };
             console.print(&table(incidents, matches!(format, Format::Wide), style))?;
         }
     }
@@ -221,13 +245,17 @@ fn line(known: &Known, shown: Shown, now: Timestamp) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::{self, Cli};
+    use crate::console::capture;
 
     const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/incident.tar.zst");
 
     #[test]
     fn a_recorded_incident_is_found_with_the_pod_that_began_it() {
-        let found = known(group(of_file(Path::new(DEMO), &DetectorFlags::default()).unwrap()), &fixes(&[]));
+        let found = known(group(of_file(Path::new(DEMO), &DetectorFlags::default()).unwrap().0), &fixes(&[]));
         let style =
             Style { columns: 200, colour: false, headless: false, now: "2026-11-22T14:39:22Z".parse().unwrap() };
         insta::assert_snapshot!(table(&found, true, style));
@@ -238,7 +266,7 @@ mod tests {
     #[test]
     fn of_the_labelled_faults_eleven_are_incidents_of_their_own_that_the_right_pod_began() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/data/recording");
-        let incidents = group(of_file(&folder.join("shop.tar.zst"), &DetectorFlags::default()).unwrap());
+        let incidents = group(of_file(&folder.join("shop.tar.zst"), &DetectorFlags::default()).unwrap().0);
         let labels = std::fs::read_to_string(folder.join("labels.csv")).unwrap();
         let began = |label: &str| {
             let cells: Vec<&str> = label.split(',').collect();
@@ -250,6 +278,40 @@ mod tests {
         };
         assert_eq!(labels.lines().skip(1).filter(|label| began(label)).count(), 11);
         assert_eq!(incidents.len(), 12, "one more than the faults that are found: an idle pod during the surge");
+    }
+
+    /// What `incidents` prints with these words behind it.
+    async fn printed(words: &[&str]) -> Result<String, Error> {
+        let typed = Cli::try_parse_from([&["g", "incidents"], words].concat()).unwrap();
+        let cli::Command::Incidents(args) = typed.command else { unreachable!("that is what was typed") };
+        let (console, captured) = capture::console(200);
+        run(&args, &typed.kube, &console).await?;
+        Ok(captured.out.text())
+    }
+
+    #[tokio::test]
+    async fn what_is_open_at_the_end_of_a_file_has_lasted_until_then() {
+        let all = printed(&["--input-file", DEMO]).await.unwrap();
+        assert!(all.contains("s and on") || all.contains("m and on"), "{all}");
+        assert!(!all.contains("d and on") && !all.contains("h and on"), "{all}");
+    }
+
+    #[tokio::test]
+    async fn of_a_file_a_namespace_can_be_chosen_and_nothing_that_needs_a_cluster() {
+        let all = printed(&["--input-file", DEMO]).await.unwrap();
+        assert_eq!(printed(&["--input-file", DEMO, "-n", "shop"]).await.unwrap(), all);
+        assert_eq!(printed(&["--input-file", DEMO, "-n", "other"]).await.unwrap(), "");
+        assert_eq!(printed(&["--input-file", DEMO, "-n", "other", "-A"]).await.unwrap(), all);
+        for words in [
+            &["-l", "app=cart"][..],
+            &["--field-selector", "spec.nodeName=a"],
+            &["--source", "prometheus"],
+            &["--guard-namespace", "elsewhere"],
+            &["--prometheus-matcher", "cluster=east"],
+        ] {
+            let refused = printed(&[&["--input-file", DEMO], words].concat()).await.unwrap_err();
+            assert_eq!(refused.process_exit_code(), Exit::Usage, "{words:?}");
+        }
     }
 
     #[test]

@@ -102,6 +102,17 @@ impl SourceFlags {
     }
 }
 
+impl SourceFlags {
+    /// The first of these flags that was typed to say something else than what is usual.
+    pub fn first(&self) -> Option<&'static str> {
+        if self.source != Asked::default() {
+            return Some("--source");
+        }
+        let elsewhere = self.exporters.guard_namespace != NAMESPACE;
+        self.prometheus.first().or(elsewhere.then_some("--guard-namespace"))
+    }
+}
+
 impl PrometheusFlags {
     /// The Prometheus that the flags name, or the one at `usual`, and which of its series count. Nothing is asked yet.
     ///

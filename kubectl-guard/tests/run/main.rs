@@ -16,6 +16,7 @@ mod agents;
 mod api;
 mod ends;
 mod explain;
+mod input;
 mod names;
 mod notices;
 mod tui;
