@@ -5,6 +5,7 @@ pub mod duration;
 pub mod kube_flags;
 pub mod sink_flags;
 pub mod source_flags;
+pub mod variables;
 
 pub use dry_run::{DryRun, DryRunFlag};
 pub use kube_flags::{KubeFlags, Selection};

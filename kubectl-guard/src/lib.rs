@@ -64,6 +64,7 @@ use cli::Cli;
 use console::Console;
 use error::Error;
 use exit::Exit;
+use flags::variables;
 
 /// Runs the command line `args` (with the program's name first) and says how it ended. Never panics, never exits.
 pub fn main_impl(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -78,17 +79,19 @@ pub fn main_impl(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(args: Vec<OsString>, console: &Console) -> Result<Exit, Error> {
-    let command = Cli::command().bin_name(cli::shown_name(args.first()));
+    let command = variables::without_empty(Cli::command(), variables::is_empty);
+    let command = command.bin_name(cli::shown_name(args.first()));
     let parsed = command
         .try_get_matches_from(args)
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, flags::dry_run::warning(&matches))));
-    let (cli, warning) = match parsed {
+    let (mut cli, warning) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return console.clap(&error),
     };
     if let Some(warning) = warning {
         console.warn(&warning);
     }
+    cli.kube = cli.kube.without_empty();
     if cli.kube.verbosity >= console::TRACE_REQUESTS_FROM {
         console::trace_requests();
     }

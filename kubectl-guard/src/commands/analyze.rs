@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::files::{self, unreadable};
 use crate::flags::duration;
+use crate::flags::variables::variable;
 use crate::model::DetectorFlags;
 use crate::render::{self, Style};
 use crate::sanitise;
@@ -102,7 +103,7 @@ pub async fn run(args: &AnalyzeArgs, console: &Console) -> Result<Exit, Error> {
     }
     let threshold = match args.alert_threshold {
         Some(threshold) => threshold,
-        None => status::threshold_of_environment(|name| std::env::var(name).ok())?.unwrap_or(0.7),
+        None => status::threshold_of_environment(variable)?.unwrap_or(0.7),
     };
     let path = args.input_file.clone().unwrap_or_else(|| args.file.clone());
     if args.follow && input::cannot_grow(&path) {

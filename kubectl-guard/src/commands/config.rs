@@ -8,6 +8,7 @@ use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::flags::KubeFlags;
+use crate::flags::variables::variable;
 
 /// Arguments of `config`.
 #[derive(Args, Clone, Debug)]
@@ -46,7 +47,7 @@ enum Format {
 /// If it cannot be meant, or cannot be printed.
 pub fn run(args: &ConfigArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
     let ConfigCommand::Print(args) = &args.command;
-    let merged = args.flags.load(kube, |name| std::env::var(name).ok())?;
+    let merged = args.flags.load(kube, variable)?;
     match args.output {
         Format::Yaml => console.print(&print::yaml(&merged))?,
         Format::Json => console.line(&format!("{:#}", print::json(&merged)))?,

@@ -14,6 +14,7 @@ use crate::console::Console;
 use crate::desk::GRACE;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::flags::variables::variable;
 use crate::flags::{KubeFlags, SinkFlags};
 use crate::run::log::Log;
 use crate::run::steer::Steering;
@@ -75,7 +76,7 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
     if args.tui {
         screen::check(kube)?;
     }
-    let load = || args.flags.load(kube, |name| std::env::var(name).ok());
+    let load = || args.flags.load(kube, variable);
     let merged = load()?;
     let config = Config::of(&merged)?;
     let mut parts = parts(&config);

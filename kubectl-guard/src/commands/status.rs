@@ -12,6 +12,7 @@ use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::flags::variables::variable;
 use crate::flags::{KubeFlags, Selection, SourceFlags, duration};
 use crate::output::{self, Format, Formats};
 use crate::pods::Pods;
@@ -137,7 +138,7 @@ struct View {
 /// If the cluster cannot be reached, the user may not see it, or no exporter answers.
 pub async fn run(mut args: StatusArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
     if args.threshold.is_none() {
-        args.threshold = threshold_of_environment(|name| std::env::var(name).ok())?;
+        args.threshold = threshold_of_environment(variable)?;
     }
     let environment = Environment::of_process();
     let connection = Connection::open(kube, &environment)?;

@@ -73,6 +73,23 @@ pub struct KubeFlags {
     pub verbosity: u8,
 }
 
+impl KubeFlags {
+    /// The same without what was given and left empty, such as `-n "$NAMESPACE"` of a script: as in kubectl, it says nothing.
+    /// Whom to act as is left for the API server to refuse: an empty name must not mean oneself.
+    #[must_use]
+    pub fn without_empty(self) -> Self {
+        let said = |text: Option<String>| text.filter(|text| !text.is_empty());
+        Self {
+            namespace: said(self.namespace),
+            context: said(self.context),
+            cluster: said(self.cluster),
+            user: said(self.user),
+            server: said(self.server),
+            ..self
+        }
+    }
+}
+
 /// Which pods; for commands that show many.
 #[derive(Args, Clone, Debug)]
 pub struct Selection {
@@ -93,5 +110,20 @@ pub struct Selection {
 impl Default for Selection {
     fn default() -> Self {
         Self { all_namespaces: false, selector: None, field_selector: None, chunk_size: CHUNK }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use crate::cli::Cli;
+
+    #[test]
+    fn what_is_given_and_empty_says_nothing() {
+        let words = ["g", "version", "-n", "", "--context=", "--server=", "--as="];
+        let kube = Cli::try_parse_from(words).unwrap().kube.without_empty();
+        assert_eq!((kube.namespace, kube.context, kube.server), (None, None, None));
+        assert_eq!(kube.impersonate.as_deref(), Some(""), "nobody is not oneself");
     }
 }

@@ -28,3 +28,18 @@ fn a_pipe_is_read_from_its_first_byte() {
         assert_eq!(fed(&["analyze", "--follow", file], &table).status.code(), Some(2), "{file} does not grow");
     }
 }
+
+#[test]
+fn a_variable_that_is_empty_says_nothing() {
+    let folder = folder_with_table(&rows(0..4, 3));
+    for words in [&["analyze"][..], &["incidents", "--input-file=pod_metrics.csv"], &["config", "print"]] {
+        let mut command = guard(folder.path(), words);
+        let names =
+            ["K8S_NAMESPACE", "MODEL_PATH", "ANOMALY_THRESHOLD", "THRESHOLD", "OPENAI_BASE_URL", "OPENAI_MODEL"];
+        command.envs(names.map(|name| (name, "")));
+        let answer = command.output().unwrap();
+        let told = String::from_utf8(answer.stderr).unwrap();
+        assert_eq!(answer.status.code(), Some(0), "{words:?}: {told}");
+        assert!(words[0] == "config" || told.starts_with("1 "), "{words:?}: {told}");
+    }
+}
