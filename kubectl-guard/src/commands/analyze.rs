@@ -212,7 +212,7 @@ impl Run<'_> {
         let mut table = Table::new(self.settings, Some(detector));
         let mut lines = self.lines()?;
         self.console.note(&format!("following {}; ^C ends it", sanitise::line(&self.path.display().to_string())));
-        let end = loop {
+        let end = 'follow: loop {
             let mut new = false;
             while let Some(input) = tail.more().map_err(|source| unreadable(&self.path, source))? {
                 let mut sink = Sink { lines: lines.take(), insights: &mut self.insights, latest: None, tracker: None };
@@ -220,6 +220,10 @@ impl Run<'_> {
                 lines = sink.lines;
                 read.map_err(|error| self.failed(error))?;
                 new = true;
+                // A table of days is read in pieces: ^C is heard between them.
+                if let Some(end) = heard(&mut ends).await {
+                    break 'follow end;
+                }
             }
             if new {
                 let flushed = lines.as_mut().map_or(Ok(()), Lines::flush);
@@ -311,6 +315,15 @@ impl Run<'_> {
             return Error::OutputClosed;
         }
         Error::Io { doing: sanitise::line(&format!("write {}", path.display())), source }
+    }
+}
+
+/// How it is to end, if that was said already; everybody else has a turn meanwhile.
+async fn heard(ends: &mut Ends) -> Option<Exit> {
+    tokio::select! {
+        biased;
+        end = ends.next() => Some(end),
+        () = tokio::task::yield_now() => None,
     }
 }
 

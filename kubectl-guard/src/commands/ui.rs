@@ -71,7 +71,11 @@ pub async fn run(args: &UiArgs, kube: &KubeFlags, console: &Console) -> Result<E
     let door = Door::open(args.address, args.port).await?;
     let cluster = if args.demo { None } else { Some(Cluster::open(args, kube)?) };
     let first = match &cluster {
-        Some(cluster) => cluster.look(console).await?,
+        // An API server that does not answer is waited for no longer than somebody wants to.
+        Some(cluster) => tokio::select! {
+            look = cluster.look(console) => look?,
+            end = ends.next() => return Ok(end),
+        },
         None => recorded(console)?,
     };
     let (queue, turns) = (Queue::default(), Turns::default());

@@ -28,3 +28,30 @@ fn a_dashboard_ends_when_a_signal_comes() {
         assert_eq!(run.ended().code(), Some(0), "{}", run.stderr());
     }
 }
+
+#[test]
+fn a_long_table_that_is_followed_is_left_before_its_end() {
+    let folder = folder_with_table(&rows(0..200_000, -1));
+    let mut run = Run::start(&folder, &["analyze", "--follow"]);
+    run.until_logged("^C ends it");
+    run.send(Signal::SIGINT);
+    assert_eq!(run.ended().code(), Some(130), "{}", run.stderr());
+    let told = run.stderr();
+    let read = told.trim_end().strip_suffix(" rows").and_then(|told| told.rsplit(' ').next()?.parse::<u64>().ok());
+    assert!(read.is_some_and(|rows| rows < 200_000), "{told}");
+}
+
+#[test]
+fn a_dashboard_that_waits_for_its_first_look_ends_when_a_signal_comes() {
+    for (signal, code) in [(Signal::SIGTERM, 0), (Signal::SIGINT, 130)] {
+        // It takes connections and says nothing.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = format!("--server=http://{}", silent.local_addr().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = Run::start(&folder, &["ui", "--port=0", &server]);
+        let asked = silent.accept().unwrap();
+        run.send(signal);
+        assert_eq!(run.ended().code(), Some(code), "{}", run.stderr());
+        drop(asked);
+    }
+}
