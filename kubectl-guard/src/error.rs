@@ -125,6 +125,12 @@ pub enum Error {
         /// Kind, name and namespace.
         what: String,
     },
+    /// No `run` listens where it was looked for.
+    #[error("no run listens at {socket}")]
+    NoRun {
+        /// The socket.
+        socket: String,
+    },
     /// There is nowhere to keep mutes.
     #[error("namespace {namespace} has no ConfigMap {name}")]
     NoMutes {
@@ -247,6 +253,7 @@ impl Error {
             | Error::Unreachable { .. }
             | Error::Api { .. }
             | Error::NotFound { .. }
+            | Error::NoRun { .. }
             | Error::ManagedByAnother { .. }
             | Error::NoExporter { .. }
             | Error::NoMutes { .. }
@@ -301,6 +308,10 @@ impl Error {
             Error::NoSink { namespace, name } => format!("make it: kubectl create configmap {name} -n {namespace}"),
             Error::NotShared(error) => return error.hint(),
             Error::NoMutes { .. } => "`kubectl guard install` of this version makes it".into(),
+            Error::NotFound { what } if what.starts_with("node/") => "`kubectl get nodes` names those there are".into(),
+            Error::NoRun { .. } => {
+                "does `kubectl guard run` run here, started by you? --socket names the socket of another one".into()
+            }
             Error::NotFound { .. } => "is the namespace right? choose it with -n".into(),
             Error::NoExporter { .. } => {
                 "`kubectl guard install` sets it up; --guard-namespace names another namespace".into()
@@ -345,6 +356,18 @@ fn rule(verb: &str, resource: &str, namespace: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_in_no_namespace_is_not_looked_for_in_another() {
+        let hint = |what: &str| Error::NotFound { what: what.into() }.hint().unwrap();
+        assert!(hint("deployment/cart in namespace shop").contains("-n"));
+        assert_eq!(hint("node/node9"), "`kubectl get nodes` names those there are");
+        let no_run = Error::NoRun { socket: "/run/user/7/kubectl-guard/run.sock".into() };
+        insta::assert_snapshot!(no_run.shown(), @r"
+        error: no run listens at /run/user/7/kubectl-guard/run.sock
+        hint: does `kubectl guard run` run here, started by you? --socket names the socket of another one
+        ");
+    }
 
     #[test]
     fn a_wrong_context_lists_those_there_are() {

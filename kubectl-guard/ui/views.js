@@ -128,10 +128,17 @@ export function pod(data, ui) {
   return parts;
 }
 
+/** What `fix` acts on for a pod: its workload, or the pod alone where nothing rolls it; null where it would refuse. */
+function targetOf(row) {
+  const [kind, name] = (row.workload ?? "").split("/");
+  if (["Deployment", "StatefulSet", "DaemonSet"].includes(kind)) return `${kind.toLowerCase()}/${name}`;
+  return ["ReplicaSet", "ReplicationController"].includes(kind) ? `pod/${row.name}` : null;
+}
+
 /** Where its plan is, and what to type instead. A recording has no plans. */
 function help(row, ui) {
-  const [kind, name] = (row.workload ?? `Pod/${row.name}`).split("/");
-  const target = `${kind.toLowerCase()}/${name}`;
+  const target = targetOf(row);
+  if (!target) return [];
   const command = el("code", {}, `kubectl guard fix ${target} -n ${row.namespace}`);
   return ui.recorded ? [command] : [el("a", { href: planLink(row.namespace, target) }, "Look at the plan"), ", or: ", command];
 }

@@ -6,9 +6,11 @@ use guard_model::words;
 use jiff::Timestamp;
 
 use crate::logs::Tail;
+use crate::plan::Kind;
 use crate::render::{self, Style, sparkline};
 use crate::rows::Row;
 use crate::sanitise;
+use crate::suggest::suggest;
 
 /// Events shown; the latest say the most.
 const EVENTS: usize = 10;
@@ -95,10 +97,8 @@ pub fn pod(row: &Row, detail: &Detail, style: Style) -> String {
     }
     out.push_str(&events(detail, style));
     out.push_str(&detail.logs.as_ref().map(tail).unwrap_or_default());
-    if row.is_anomalous() {
-        out.push('\n');
-        out.push_str(&advice(row));
-        out.push('\n');
+    if let Some(advice) = advice(row).filter(|_| row.is_anomalous()) {
+        out.push_str(&format!("\n{advice}\n"));
     }
     out
 }
@@ -206,17 +206,21 @@ fn tail(tail: &Tail) -> String {
     }
 }
 
-/// The command to type next.
-pub fn advice(row: &Row) -> String {
-    let target = row.owner();
-    let name = format!("{}/{}", target.kind.to_lowercase(), target.name);
-    format!("see what could be done:  kubectl guard fix {name} -n {} --dry-run", row.namespace)
+/// The command to type next, or what to do where `fix` would refuse.
+fn advice(row: &Row) -> Option<String> {
+    let target = row.target()?;
+    let suggestion = suggest(&row.reasons, row.workload.as_ref());
+    Some(match suggestion.filter(|suggestion| target.kind == Kind::Pod && suggestion.action.is_none()) {
+        Some(suggestion) => format!("what to do:  {}", suggestion.advice),
+        None => format!("see what could be done:  kubectl guard fix {target} -n {} --dry-run", row.namespace),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use guard_model::report::{HistoryPoint, State};
     use guard_model::sample::Termination;
+    use guard_model::workload::Workload;
 
     use super::*;
     use crate::rows::tests::{now, report, shop};
@@ -279,6 +283,29 @@ mod tests {
 
     fn row(name: &str) -> Row {
         shop().into_iter().find(|row| row.name == name).unwrap()
+    }
+
+    #[test]
+    fn what_fix_would_refuse_is_not_suggested() {
+        let advised = |workload: Option<&str>| {
+            let workload =
+                workload.map(|text| text.split_once('/').unwrap()).map(|(kind, name)| Workload::new(kind, name));
+            advice(&Row { workload, ..row("cart-1") }).unwrap()
+        };
+        let owners = [
+            Some("Deployment/cart"),
+            Some("DaemonSet/cart"),
+            Some("Job/nightly"),
+            Some("ReplicaSet/cart-5d4"),
+            Some("Rollout/cart"),
+            None,
+        ];
+        insta::assert_snapshot!(owners.map(advised).join("\n"));
+        let unknown = Row { reasons: Vec::new(), workload: Some(Workload::new("Rollout", "cart")), ..row("cart-1") };
+        assert_eq!(
+            advice(&unknown).unwrap(),
+            "see what could be done:  kubectl guard fix pod/cart-1 -n shop --dry-run"
+        );
     }
 
     fn style() -> Style {

@@ -159,9 +159,7 @@ async fn answer(mut stream: UnixStream, obey: impl Fn(Order) -> Answer) -> io::R
 pub async fn order(path: &Path, order: Order) -> Result<Answer, Error> {
     let shown = sanitise::line(&path.display().to_string());
     let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            Error::NotFound { what: format!("a run that listens at {shown}") }
-        }
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::NoRun { socket: shown.clone() },
         _ => Error::Io { doing: format!("ask the run at {shown}"), source },
     };
     let exchange = async {
@@ -221,7 +219,7 @@ mod tests {
         }
         drop(control);
         assert!(!path.exists());
-        assert!(matches!(order(&path, Order::Stop).await, Err(Error::NotFound { .. })));
+        assert!(matches!(order(&path, Order::Stop).await, Err(Error::NoRun { .. })));
     }
 
     #[tokio::test]

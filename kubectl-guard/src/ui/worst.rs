@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::desk::{Key, Proposer, Waiting};
-use crate::plan::{Kind, TargetName, is_name};
+use crate::plan::TargetName;
 use crate::rows::Row;
 use crate::suggest::suggest;
 use crate::ui::look::Look;
@@ -30,9 +30,7 @@ fn key(row: &Row, target: &TargetName) -> Key {
 
 /// What would be acted on for this pod, if it is over its line.
 fn target(row: &Row) -> Option<TargetName> {
-    let of_workload = row.workload.as_ref().and_then(|workload| Some((Kind::of(workload)?, &workload.name)));
-    let (kind, name) = of_workload.unwrap_or((Kind::Pod, &row.name));
-    (row.is_anomalous() && is_name(name)).then(|| TargetName { kind, name: name.clone() })
+    row.target().filter(|_| row.is_anomalous())
 }
 
 fn proposal(row: &Row, target: &TargetName, look: &Look) -> Option<Waiting> {
