@@ -30,6 +30,10 @@ pub use range::Range;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What Prometheus is told to take at most.
 const THEIR_PATIENCE: &str = "25s";
+/// What is longer is sent as a form: proxies refuse a long address.
+const MOST_BY_ADDRESS: usize = 2048;
+/// The longest address that can be asked for; through the API server there is no other way.
+const LONGEST: usize = 65_000;
 /// The scores of 150,000 pods are a third of this.
 const MAX_ANSWER: usize = 128 << 20;
 
@@ -100,14 +104,15 @@ impl Prometheus {
     }
 
     async fn ask(&self, what: &str, parameters: &[(&str, &str)]) -> Result<Answer, Error> {
-        let mut uri = format!("{}/api/v1/{what}?timeout={THEIR_PATIENCE}", self.prefix);
+        let mut form = format!("timeout={THEIR_PATIENCE}");
         for (name, value) in parameters {
-            uri.push('&');
-            uri.push_str(name);
-            uri.push('=');
-            uri.push_str(&encoded(value));
+            form.push('&');
+            form.push_str(name);
+            form.push('=');
+            form.push_str(&encoded(value));
         }
-        let answered = tokio::time::timeout(PATIENCE, self.fetch(&uri)).await;
+        let request = self.request(&format!("{}/api/v1/{what}", self.prefix), form)?;
+        let answered = tokio::time::timeout(PATIENCE, self.fetch(request)).await;
         let (status, body) = answered.unwrap_or_else(|_| {
             Err(PrometheusError::Unreachable {
                 server: self.name.clone(),
@@ -120,15 +125,34 @@ impl Prometheus {
         Err(self.refused(status, &body))
     }
 
-    async fn fetch(&self, uri: &str) -> Result<(StatusCode, Vec<u8>), PrometheusError> {
-        let unreachable = |problem| PrometheusError::Unreachable { server: self.name.clone(), problem };
-        let mut request = http::Request::new(Body::empty());
-        *request.method_mut() = Method::GET;
-        *request.uri_mut() = uri.parse().map_err(|error: http::uri::InvalidUri| unreachable(error.to_string()))?;
+    /// The request: what is long goes as a form, but through the API server, where `create` on `services/proxy` would be
+    /// needed for it.
+    fn request(&self, path: &str, form: String) -> Result<http::Request<Body>, PrometheusError> {
+        let by_form = self.service_namespace.is_none() && form.len() > MOST_BY_ADDRESS;
+        let mut request =
+            http::Request::new(if by_form { Body::from(form.clone().into_bytes()) } else { Body::empty() });
+        let uri = if by_form { path.to_owned() } else { format!("{path}?{form}") };
+        if uri.len() > LONGEST {
+            return Err(PrometheusError::TooLong { server: self.name.clone() });
+        }
+        *request.uri_mut() = uri.parse().map_err(|error: http::uri::InvalidUri| PrometheusError::Unreachable {
+            server: self.name.clone(),
+            problem: error.to_string(),
+        })?;
         request.headers_mut().clone_from(&self.headers);
+        if by_form {
+            *request.method_mut() = Method::POST;
+            let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+            request.headers_mut().insert(header::CONTENT_TYPE, form);
+        }
         if let Some(token) = self.credentials.bearer()? {
             request.headers_mut().insert(header::AUTHORIZATION, token);
         }
+        Ok(request)
+    }
+
+    async fn fetch(&self, request: http::Request<Body>) -> Result<(StatusCode, Vec<u8>), PrometheusError> {
+        let unreachable = |problem| PrometheusError::Unreachable { server: self.name.clone(), problem };
         let response = self.client.send(request).await.map_err(|error| unreachable(innermost(&error)))?;
         let status = response.status();
         match Limited::new(response.into_body(), MAX_ANSWER).collect().await {

@@ -49,8 +49,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Adds the next page.
-    pub(super) fn append(&mut self, page: Answer) {
+    /// Adds the next page, or the answer to the next piece of a query.
+    pub(crate) fn append(&mut self, page: Answer) {
         let mut places: BTreeMap<BTreeMap<String, String>, usize> =
             self.series.iter().enumerate().map(|(place, series)| (series.labels.clone(), place)).collect();
         for series in page.series {

@@ -59,6 +59,12 @@ pub enum PrometheusError {
         /// What it says.
         message: String,
     },
+    /// The API server's proxy takes no query that long.
+    #[error("the query is too long to reach {server}")]
+    TooLong {
+        /// Who was to be asked.
+        server: String,
+    },
     /// It says more than is believed.
     #[error("the answer of {server} is over {mebibytes} MiB")]
     TooLarge {
@@ -130,6 +136,7 @@ impl Failure for PrometheusError {
                 "see --prometheus-token-file, --prometheus-basic-auth-file, --prometheus-client-certificate and --prometheus-header"
             }
             Self::Failed { .. } => "the same query can be tried in its own web page",
+            Self::TooLong { .. } => "--prometheus-url asks at its own address, which takes long queries",
             Self::TooLarge { .. } => "ask for one namespace with -n, or with status for the worst alone with --limit",
             Self::NotPrometheus { .. } => {
                 "the address must be that of the HTTP API; for Mimir it ends with /prometheus"

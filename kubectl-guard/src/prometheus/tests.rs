@@ -190,3 +190,48 @@ async fn credentials_out_of_files_and_the_tenant_arrive() {
     let head = heard(basic, "THANOS-TENANT=b").await;
     assert!(head.contains("\r\nauthorization: Basic YW5uOmdlaGVpbQ==\r\n"), "{head}");
 }
+
+/// What a server gets of a query that is this long: the first line, and what stands behind the head.
+async fn sent(length: usize) -> (String, String) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint::at(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap().to_lowercase();
+        let told = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+        let mut body = vec![0; told.unwrap_or(0)];
+        stream.read_exact(&mut body).await.unwrap();
+        assert_eq!(head.contains("application/x-www-form-urlencoded"), told.is_some(), "{head}");
+        let answer = vector().to_string();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{answer}", answer.len());
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        (head.lines().next().unwrap().to_owned(), String::from_utf8(body).unwrap())
+    });
+    let prometheus = Prometheus::open(&endpoint, &nowhere(), &Environment::default()).unwrap();
+    prometheus.query(&"x".repeat(length)).await.unwrap();
+    server.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_long_query_is_sent_as_a_form_and_a_short_one_is_not() {
+    assert_eq!(sent(3).await, ("get /api/v1/query?timeout=25s&query=xxx http/1.1".to_owned(), String::new()));
+    let (line, form) = sent(100_000).await;
+    assert_eq!(line, "post /api/v1/query http/1.1");
+    assert_eq!(form, format!("timeout=25s&query={}", "x".repeat(100_000)));
+}
+
+#[tokio::test]
+async fn what_is_too_long_for_the_api_server_is_said_and_not_sent() {
+    let (connection, seen) = wire::server(|_, _| (200, vector())).await;
+    let prometheus = through_the_api_server(&connection);
+    assert!(prometheus.query(&"x".repeat(60_000)).await.is_ok());
+    let error = prometheus.query(&"x".repeat(70_000)).await.unwrap_err();
+    assert_eq!(error.to_string(), "the query is too long to reach Prometheus behind service monitoring/prometheus");
+    assert!(error.hint().unwrap().contains("--prometheus-url") && !error.may_pass());
+    assert_eq!(seen.lock().unwrap().len(), 1);
+}

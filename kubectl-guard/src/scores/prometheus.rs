@@ -7,7 +7,7 @@
 use std::str::FromStr;
 
 use crate::error::Error;
-use crate::prometheus::{Answer, Prometheus, PrometheusError, Series};
+use crate::prometheus::{Answer, Prometheus, PrometheusError, Series, encoded};
 use crate::sanitise;
 
 mod history;
@@ -27,6 +27,9 @@ const OF_PODS: &str = "guard_pod_anomaly_score|guard_pod_anomaly_since_timestamp
 const OF_NODES: &str = "guard_exporter_build_info|guard_score_threshold|guard_tick_interval_seconds|\
     guard_model_info|guard_model_loaded|guard_kubelet_up|guard_kubelet_tls_verified|guard_kubelet_error_info|\
     guard_last_sample_timestamp_seconds";
+
+/// So much of an address may be names; what the API server passes on has to fit into one, with names of pods and of nodes.
+const MOST_OF_NAMES: usize = 20_000;
 
 /// A label that series must have with this value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +109,22 @@ pub struct About<'a> {
 }
 
 impl About<'_> {
+    /// The same in pieces, the names of each short enough for one query.
+    fn pieces(&self) -> Vec<Self> {
+        match &self.pods {
+            Some(pods) if !pods.is_empty() => {
+                pieces(pods).into_iter().map(|pods| Self { pods: Some(pods), ..self.clone() }).collect()
+            }
+            _ => vec![self.clone()],
+        }
+    }
+
+    /// The same, about all nodes if the names of these are too long for a query.
+    fn of_few_nodes(&self) -> Self {
+        let nodes = self.nodes.clone().filter(|nodes| pieces(nodes).len() < 2);
+        Self { nodes, ..self.clone() }
+    }
+
     fn of_nodes(&self) -> Vec<String> {
         self.nodes.iter().map(|nodes| one_of("node", nodes)).collect()
     }
@@ -121,15 +140,25 @@ impl About<'_> {
 /// # Errors
 /// If Prometheus does not answer, or refuses, or is none.
 pub async fn read(prometheus: &Prometheus, matchers: &[Matcher], about: &About<'_>) -> Result<Answers, Error> {
-    let [states, pods, nodes, scraped, down] = queries(matchers, about);
-    let (states, pods, nodes, scraped, down) = tokio::try_join!(
-        prometheus.query(&states),
-        prometheus.query(&pods),
-        prometheus.query(&nodes),
-        prometheus.query(&scraped),
-        prometheus.query(&down),
-    )?;
+    let about = about.of_few_nodes();
+    let [.., nodes, _, down] = queries(matchers, &about);
+    let ([states, pods, scraped], nodes, down) =
+        tokio::try_join!(read_pods(prometheus, matchers, &about), prometheus.query(&nodes), prometheus.query(&down),)?;
     Ok(Answers { server: prometheus.name().to_owned(), states, pods, nodes, scraped, down })
+}
+
+/// Asks for states, pods and scrapes, of as many pods at once as a query can name.
+async fn read_pods(prometheus: &Prometheus, matchers: &[Matcher], about: &About<'_>) -> Result<[Answer; 3], Error> {
+    let mut whole: [Answer; 3] = Default::default();
+    for piece in about.pieces() {
+        let [states, pods, _, scraped, _] = queries(matchers, &piece);
+        let (states, pods, scraped) =
+            tokio::try_join!(prometheus.query(&states), prometheus.query(&pods), prometheus.query(&scraped))?;
+        for (whole, part) in whole.iter_mut().zip([states, pods, scraped]) {
+            whole.append(part);
+        }
+    }
+    Ok(whole)
 }
 
 /// Only what is of this namespace, if there is one.
@@ -150,6 +179,24 @@ pub(crate) fn one_of(label: &str, values: &[&str]) -> String {
         |value: &&&str| value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':'));
     let values: Vec<String> = values.iter().filter(is_name).map(|value| value.replace('.', r"\\.")).collect();
     format!("{label}=~\"{}\"", values.join("|"))
+}
+
+/// `names` in pieces, each of which an address can hold beside the rest of a query.
+pub(crate) fn pieces<'a>(names: &[&'a str]) -> Vec<Vec<&'a str>> {
+    let mut pieces: Vec<Vec<&str>> = Vec::new();
+    let mut left = 0;
+    for name in names {
+        let length = encoded(&one_of("", &[name])).len();
+        match pieces.last_mut().filter(|_| length <= left) {
+            Some(piece) => piece.push(name),
+            None => {
+                pieces.push(vec![name]);
+                left = MOST_OF_NAMES;
+            }
+        }
+        left = left.saturating_sub(length);
+    }
+    pieces
 }
 
 /// The queries for states, pods, nodes, scrapes and exporters that are down.

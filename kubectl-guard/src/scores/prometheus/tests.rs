@@ -203,6 +203,42 @@ async fn a_query_that_fails_fails_the_whole() {
 }
 
 #[test]
+fn names_are_asked_for_in_pieces_that_an_address_holds() {
+    let names: Vec<String> = (0..3000).map(|n| format!("a-name.of-usual-length-{n:04}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let cut = pieces(&names);
+    assert!(cut.len() > 3, "{}", cut.len());
+    assert_eq!(cut.concat(), names);
+    assert!(cut.iter().all(|piece| encoded(&one_of("pod", piece)).len() <= MOST_OF_NAMES + 100));
+    assert_eq!(pieces(&names[..9]), [names[..9].to_vec()]);
+    assert_eq!(pieces(&[]), Vec::<Vec<&str>>::new());
+}
+
+#[tokio::test]
+async fn a_long_list_of_pods_is_read_through_the_api_server_and_put_together() {
+    let (connection, asked) = wire::server(|path, n| {
+        assert!(path.len() < 60_000, "{}", path.len());
+        let metric = if path.contains("guard_pod_state%7B") {
+            serde_json::json!({"pod": n.to_string()})
+        } else {
+            serde_json::json!({})
+        };
+        let result = serde_json::json!([{"metric": metric, "value": [1, "1"]}]);
+        (200, serde_json::json!({"status": "success", "data": {"resultType": "vector", "result": result}}))
+    })
+    .await;
+    let endpoint = Endpoint::behind("monitoring/prometheus:9090").unwrap();
+    let prometheus = Prometheus::open(&endpoint, &connection, &crate::connect::Environment::default()).unwrap();
+    let names: Vec<String> = (0..3000).map(|n| format!("a-name-of-usual-length-{n:04}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let about = About { namespace: Some("shop"), pods: Some(names.clone()), nodes: Some(names.clone()) };
+    let answers = read(&prometheus, &[], &about).await.unwrap();
+    assert_eq!(answers.states.series.len(), pieces(&names).len());
+    assert_eq!(asked.lock().unwrap().len(), 3 * pieces(&names).len() + 2);
+    assert!(asked.lock().unwrap().iter().all(|path| !path.contains("node%3D~")), "all nodes are asked for instead");
+}
+
+#[test]
 fn what_is_typed_cannot_leave_its_quotes() {
     let matcher: Matcher = "cluster=a\",pod=~\".*\\\n".parse().unwrap();
     assert_eq!(matcher.text(), r#"cluster="a\",pod=~\".*\\\n""#);

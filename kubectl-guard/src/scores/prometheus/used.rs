@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Matcher, one_of, select};
+use super::{Matcher, one_of, pieces, select};
 use crate::error::Error;
 use crate::plan::Resource;
 use crate::prometheus::{Answer, Prometheus, Range};
@@ -38,17 +38,37 @@ pub async fn used(
         return Ok(BTreeMap::new());
     }
     let range = Range::last(POINTS, STEP, now.as_second());
-    let [cpu, memory] = queries(matchers, namespace, pods);
-    let (cpu, memory) = tokio::try_join!(prometheus.query_range(&cpu, range), prometheus.query_range(&memory, range))?;
-    Ok(by_container(&cpu, &memory))
+    let names: Vec<&str> = pods.iter().map(String::as_str).collect();
+    let (mut cpu, mut memory) = (Vec::new(), Vec::new());
+    for names in pieces(&names) {
+        let [of_cpu, of_memory] = queries(matchers, namespace, &names);
+        let (of_cpu, of_memory) =
+            tokio::try_join!(prometheus.query_range(&of_cpu, range), prometheus.query_range(&of_memory, range))?;
+        cpu.push(of_cpu);
+        memory.push(of_memory);
+    }
+    Ok(by_container(&highest(&cpu), &highest(&memory)))
+}
+
+/// The highest of the pieces' answers, container by container and moment by moment: what one query about all of them says.
+fn highest(pieces: &[Answer]) -> BTreeMap<String, Vec<f64>> {
+    let mut all: BTreeMap<String, BTreeMap<i64, f64>> = BTreeMap::new();
+    for series in pieces.iter().flat_map(|answer| &answer.series) {
+        let Some(container) = series.label("container") else { continue };
+        let course = all.entry(container.to_owned()).or_default();
+        for point in &series.points {
+            let highest = course.entry(point.at.round() as i64).or_insert(point.value);
+            *highest = highest.max(point.value);
+        }
+    }
+    all.into_iter().map(|(container, course)| (container, course.into_values().collect())).collect()
 }
 
 /// The highest of the pods, for CPU and memory.
-fn queries(matchers: &[Matcher], namespace: &str, pods: &[String]) -> [String; 2] {
-    let names: Vec<&str> = pods.iter().map(String::as_str).collect();
+fn queries(matchers: &[Matcher], namespace: &str, pods: &[&str]) -> [String; 2] {
     let own = [
         Matcher::new("namespace", namespace).text(),
-        one_of("pod", &names),
+        one_of("pod", pods),
         // The sandbox, and the pod as a whole.
         "container!=\"\"".to_owned(),
         "container!=\"POD\"".to_owned(),
@@ -60,15 +80,14 @@ fn queries(matchers: &[Matcher], namespace: &str, pods: &[String]) -> [String; 2
     ]
 }
 
-fn by_container(cpu: &Answer, memory: &Answer) -> BTreeMap<String, Used> {
+fn by_container(cpu: &BTreeMap<String, Vec<f64>>, memory: &BTreeMap<String, Vec<f64>>) -> BTreeMap<String, Used> {
     let mut all: BTreeMap<String, Used> = BTreeMap::new();
     let mut lengths: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for (resource, answer) in [(Resource::Cpu, cpu), (Resource::Memory, memory)] {
-        for series in &answer.series {
-            let Some(container) = series.label("container") else { continue };
-            let Some(peak) = series.points.iter().map(|point| point.value).reduce(f64::max) else { continue };
-            all.entry(container.to_owned()).or_default().peak.insert(resource, peak);
-            lengths.entry(container.to_owned()).or_default().push(series.points.len());
+    for (resource, courses) in [(Resource::Cpu, cpu), (Resource::Memory, memory)] {
+        for (container, course) in courses {
+            let Some(peak) = course.iter().copied().reduce(f64::max) else { continue };
+            all.entry(container.clone()).or_default().peak.insert(resource, peak);
+            lengths.entry(container.clone()).or_default().push(course.len());
         }
     }
     for (container, used) in &mut all {
@@ -86,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_queries_name_the_pods_and_no_sandbox() {
-        let pods = ["web-5d4-a".to_owned(), "web.x-0".to_owned()];
+        let pods = ["web-5d4-a", "web.x-0"];
         let cluster: Matcher = "cluster=east".parse().unwrap();
         insta::assert_snapshot!(queries(&[cluster], "shop", &pods).join("\n"));
     }
@@ -105,11 +124,17 @@ mod tests {
     fn the_most_counts_and_the_shorter_record() {
         let cpu = answer(vec![series("web", &[0.1, 0.4, 0.2]), series("side", &[0.1])]);
         let memory = answer(vec![series("web", &[1e6, 3e6]), series("", &[9e9])]);
-        let all = by_container(&cpu, &memory);
+        let all = by_container(&highest(&[cpu]), &highest(&[memory]));
         assert_eq!(all["web"].peak, [(Resource::Cpu, 0.4), (Resource::Memory, 3e6)].into());
         assert_eq!(all["web"].recorded, SignedDuration::from_mins(2));
         assert_eq!(all["side"].recorded, SignedDuration::ZERO, "nothing is known of its memory");
         assert_eq!(all.len(), 2);
+    }
+
+    #[test]
+    fn pieces_of_a_long_list_come_to_what_the_whole_would() {
+        let pieces = [answer(vec![series("web", &[0.1, 0.4])]), answer(vec![series("web", &[0.3, 0.2, 0.1])])];
+        assert_eq!(highest(&pieces)["web"], [0.3, 0.4, 0.1]);
     }
 
     #[test]
