@@ -129,9 +129,12 @@ impl Prometheus {
     /// needed for it.
     fn request(&self, path: &str, form: String) -> Result<http::Request<Body>, PrometheusError> {
         let by_form = self.service_namespace.is_none() && form.len() > MOST_BY_ADDRESS;
-        let mut request =
-            http::Request::new(if by_form { Body::from(form.clone().into_bytes()) } else { Body::empty() });
-        let uri = if by_form { path.to_owned() } else { format!("{path}?{form}") };
+        let (uri, body) = if by_form {
+            (path.to_owned(), Body::from(form.into_bytes()))
+        } else {
+            (format!("{path}?{form}"), Body::empty())
+        };
+        let mut request = http::Request::new(body);
         if uri.len() > LONGEST {
             return Err(PrometheusError::TooLong { server: self.name.clone() });
         }

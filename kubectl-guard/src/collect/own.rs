@@ -156,10 +156,10 @@ mod tests {
     fn vector(pods: &[(&str, &str)]) -> (u16, serde_json::Value) {
         let series =
             |(pod, value): &(&str, &str)| json!({"metric": {"namespace": "shop", "pod": pod}, "value": [1, value]});
-        vector_of(pods.iter().map(series).collect())
+        vector_of(&pods.iter().map(series).collect::<Vec<_>>())
     }
 
-    fn vector_of(result: Vec<serde_json::Value>) -> (u16, serde_json::Value) {
+    fn vector_of(result: &[serde_json::Value]) -> (u16, serde_json::Value) {
         (200, json!({"status": "success", "data": {"resultType": "vector", "result": result}}))
     }
 
@@ -228,7 +228,7 @@ mod tests {
         fn of(cluster: &str, value: &str) -> serde_json::Value {
             json!({"metric": {"namespace": "shop", "pod": "cart", "cluster": cluster}, "value": [1, value]})
         }
-        let (rows, warnings, _) = added(&["q=x"], |_, _| vector_of(vec![of("west", "9"), of("east", "7")])).await;
+        let (rows, warnings, _) = added(&["q=x"], |_, _| vector_of(&[of("west", "9"), of("east", "7")])).await;
         assert_eq!((own(&rows[0]), warnings), (vec![("q", 7.0)], vec![]));
         let lost = ["q=sum by (namespace, pod) (x)"];
         let (rows, warnings, _) = added(&lost, |_, _| vector(&[("cart", "7")])).await;

@@ -98,7 +98,9 @@ pub fn pod(row: &Row, detail: &Detail, style: Style) -> String {
     out.push_str(&events(detail, style));
     out.push_str(&detail.logs.as_ref().map(tail).unwrap_or_default());
     if let Some(advice) = advice(row).filter(|_| row.is_anomalous()) {
-        out.push_str(&format!("\n{advice}\n"));
+        for part in ["\n", &advice, "\n"] {
+            out.push_str(part);
+        }
     }
     out
 }

@@ -187,12 +187,11 @@ pub(crate) fn pieces<'a>(names: &[&'a str]) -> Vec<Vec<&'a str>> {
     let mut left = 0;
     for name in names {
         let length = encoded(&one_of("", &[name])).len();
-        match pieces.last_mut().filter(|_| length <= left) {
-            Some(piece) => piece.push(name),
-            None => {
-                pieces.push(vec![name]);
-                left = MOST_OF_NAMES;
-            }
+        if let Some(piece) = pieces.last_mut().filter(|_| length <= left) {
+            piece.push(name);
+        } else {
+            pieces.push(vec![name]);
+            left = MOST_OF_NAMES;
         }
         left = left.saturating_sub(length);
     }
