@@ -1,6 +1,6 @@
 //! Where scores come from: every source gives [`NodeReport`]s, and the rest of the plugin does not care which.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use guard_model::report::{HistoryPoint, NodeReport};
 use guard_model::sample::PodFacts;
@@ -164,6 +164,12 @@ impl Scores {
         }
         warnings.extend(self.skew());
         warnings
+    }
+
+    /// The UIDs of pods that a rollout made a short while ago.
+    pub fn deployed(&self) -> HashSet<&str> {
+        let pods = self.reports.iter().flat_map(|report| &report.pods);
+        pods.filter(|pod| pod.deploy).map(|pod| pod.uid.as_str()).collect()
     }
 
     /// Nodes that gave no scores, and why, one line each.

@@ -108,15 +108,9 @@ async fn of_cluster(args: &IncidentsArgs, kube: &KubeFlags, console: &Console) -
     let now = Timestamp::now();
     let scores = told.of(&found.facts, now)?;
     scores.warnings(now).iter().for_each(|warning| console.warn(warning));
-    let deploys: Vec<&str> = scores
-        .reports
-        .iter()
-        .flat_map(|report| &report.pods)
-        .filter(|pod| pod.deploy)
-        .map(|pod| pod.uid.as_str())
-        .collect();
+    let deployed = scores.deployed();
     let rows = rows::join(&scores, &found.facts, now);
-    Ok(rows.iter().filter_map(|row| row.anomaly(deploys.contains(&row.uid.as_str()))).collect())
+    Ok(rows.iter().filter_map(|row| row.anomaly(deployed.contains(row.uid.as_str()))).collect())
 }
 
 /// What was ever over its line in a file, and the time of its last row.

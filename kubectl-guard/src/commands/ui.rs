@@ -142,7 +142,7 @@ impl<'a> Cluster<'a> {
         let scores = told.of(&pods.facts, at)?;
         let mut rows = rows::join(&scores, &pods.facts, at);
         rows::label(&mut rows, &pods.labels);
-        Ok(Look { at, recorded: false, warnings: scores.warnings(at), scores, rows })
+        Ok(Look { at, warnings: scores.warnings(at), scores, rows, ..Look::default() })
     }
 }
 
@@ -172,7 +172,7 @@ async fn refresh(cluster: Option<&Cluster<'_>>, console: &Console, shown: &Shown
 pub(crate) fn recorded(console: &Console) -> Result<Look, Error> {
     let recorded = demo::incident(console)?;
     let rows = rows::join(&recorded.scores, &recorded.facts, recorded.at);
-    Ok(Look { at: recorded.at, recorded: true, scores: recorded.scores, rows, warnings: Vec::new() })
+    Ok(Look { at: recorded.at, recorded: true, scores: recorded.scores, rows, ..Look::default() })
 }
 
 #[cfg(test)]

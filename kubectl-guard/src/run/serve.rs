@@ -103,5 +103,5 @@ async fn look(connection: &Connection, selection: &Selection, reports: &[NodeRep
     let scores = Scores { reports: reports.to_vec(), ..Scores::default() };
     let mut rows = rows::join(&scores, &pods.facts, at);
     rows::label(&mut rows, &pods.labels);
-    Ok(Look { at, recorded: false, warnings: scores.warnings(at), scores, rows })
+    Ok(Look { at, warnings: scores.warnings(at), scores, rows, ..Look::default() })
 }

@@ -3,11 +3,14 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
+use guard_model::report::{PodReport, State};
+
 use crate::connect::{Connection, Environment};
 use crate::console::capture;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::flags::KubeFlags;
+use crate::rows::tests::{node, report};
 use crate::scores::{Scores, portforward};
 
 const ONE_EXPORTER: &str = r#"{"apiVersion":"v1","kind":"PodList","metadata":{},"items":[
@@ -74,4 +77,11 @@ fn no_exporter_and_no_answer_are_errors_with_a_next_step() {
     let error = read((200, ONE_EXPORTER.to_owned()), (500, "{}".to_owned())).unwrap_err();
     assert!(matches!(error, Error::NoScores { exporters: 1, .. }), "{error}");
     assert_eq!(error.process_exit_code(), Exit::Error);
+}
+
+#[test]
+fn what_a_rollout_made_is_known_by_its_uid() {
+    let deployed = PodReport { deploy: true, ..report("cart-1", None, State::Ok) };
+    let reports = vec![node("node1", vec![deployed, report("cart-2", None, State::Ok)])];
+    assert_eq!(Scores { reports, ..Scores::default() }.deployed(), ["uid-cart-1"].into());
 }

@@ -1,5 +1,7 @@
 //! What the dashboard shows at one moment: scores and rows in, the JSON of `/api/...` out. Pure.
 
+use std::sync::OnceLock;
+
 use guard_model::incident::{Incident, group};
 use guard_model::report::PodReport;
 use http::StatusCode;
@@ -48,6 +50,8 @@ pub struct Look {
     pub rows: Vec<Row>,
     /// What there is to say about how it was read, such as why the last attempt failed.
     pub warnings: Vec<String>,
+    /// The document of the fleet, once somebody has asked for it.
+    pub fleet: OnceLock<Result<Json, StatusCode>>,
 }
 
 /// What every document begins with.
@@ -83,16 +87,22 @@ struct Pod<'a> {
 }
 
 impl Look {
-    /// All pods, and what they are together.
+    /// All pods, and what they are together; made once, for every page that asks.
     ///
     /// # Errors
     /// 500 if it cannot be written as JSON.
     pub fn fleet(&self) -> Result<Json, StatusCode> {
+        self.fleet.get_or_init(|| self.make_fleet()).clone()
+    }
+
+    fn make_fleet(&self) -> Result<Json, StatusCode> {
+        let deployed = self.scores.deployed();
+        let anomalies = self.rows.iter().filter_map(|row| row.anomaly(deployed.contains(row.uid.as_str())));
         Json::of(&Fleet {
             head: self.head("Fleet"),
             workloads: rows::workloads(&self.rows),
             nodes: rows::nodes(&self.rows, &[]),
-            incidents: group(self.rows.iter().filter_map(|row| row.anomaly(self.is_deployed(row))).collect()),
+            incidents: group(anomalies.collect()),
             items: &self.rows,
         })
     }
@@ -101,11 +111,6 @@ impl Look {
         let counts = rows::count(&self.rows);
         let Self { at, recorded, warnings, .. } = self;
         Head { api_version: VERSION, kind, at: *at, recorded: *recorded, counts, warnings }
-    }
-
-    /// It was made by a rollout a short while ago.
-    fn is_deployed(&self, row: &Row) -> bool {
-        self.scores.reports.iter().flat_map(|report| &report.pods).any(|pod| pod.deploy && pod.uid == row.uid)
     }
 
     /// One pod in depth.
@@ -131,7 +136,8 @@ impl Look {
     #[must_use]
     pub fn outdated(&self, why: &str) -> Self {
         let (scores, rows) = (self.scores.clone(), self.rows.clone());
-        Self { at: self.at, recorded: self.recorded, scores, rows, warnings: vec![why.to_owned()] }
+        let warnings = vec![why.to_owned()];
+        Self { at: self.at, recorded: self.recorded, scores, rows, warnings, fleet: OnceLock::new() }
     }
 }
 
@@ -145,6 +151,14 @@ mod tests {
     fn incident() -> Look {
         let (console, _) = capture::console(120);
         crate::commands::ui::recorded(&console).unwrap()
+    }
+
+    #[test]
+    fn the_fleet_is_made_once_for_a_look() {
+        let look = incident();
+        let (first, second) = (look.fleet().unwrap(), look.fleet().unwrap());
+        assert_eq!(first.body.as_ptr(), second.body.as_ptr());
+        assert_ne!(look.outdated("why").fleet().unwrap().etag, first.etag);
     }
 
     fn value(json: &Json) -> Value {
