@@ -27,6 +27,7 @@ mod proxy;
 mod target;
 
 pub use environment::Environment;
+pub(crate) use kubeconfig::{Named, names};
 pub(crate) use plugin::PluginFailed;
 use target::Target;
 

@@ -2,16 +2,20 @@
 //! plugins by calling `kubectl_complete-NAME` with the words typed so far; `completion install` puts that there.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Command, ValueEnum};
 use clap_complete::Shell;
 
+use crate::connect::{self, Environment, Named};
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
 
 mod shim;
+mod words;
+
+use words::Typed;
 
 /// Arguments of `completion`.
 #[derive(Args)]
@@ -50,6 +54,11 @@ enum Place {
     Install,
 }
 
+/// What kubectl's completion understands as: complete file names, if nothing else fits.
+const FILES: &str = ":0\n";
+/// And as: do not.
+const NO_FILES: &str = ":4\n";
+
 const INSTALL: &str = "\
 How to install it:
   kubectl guard completion install                      for `kubectl guard`
@@ -84,45 +93,32 @@ pub fn run(args: &CompletionArgs, root: &mut Command, console: &Console) -> Resu
     Ok(Exit::Done)
 }
 
-/// Answers kubectl: one choice a line with its description, and a last line that says not to complete file names.
+/// Answers kubectl: one choice a line with its description, and a last line that says whether to complete file names.
 ///
 /// # Errors
 /// If stdout cannot be written.
 pub fn complete(args: &CompleteArgs, root: &Command, console: &Console) -> Result<Exit, Error> {
-    console.print(&choices(root, &args.words))?;
+    let environment = Environment::of_process();
+    console.print(&answer(root, &args.words, |kind, kubeconfig| connect::names(kind, kubeconfig, &environment)))?;
     Ok(Exit::Done)
 }
 
-fn choices(root: &Command, words: &[String]) -> String {
-    let (typed, before) = words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
-    let mut command = root;
-    for word in before {
-        command = command.find_subcommand(word).unwrap_or(command);
-    }
-    let mut found: Vec<(String, String)> = Vec::new();
-    if typed.starts_with('-') {
-        let global = root.get_arguments().filter(|arg| arg.is_global_set());
-        for arg in command.get_arguments().chain(global).filter(|arg| !arg.is_hide_set()) {
-            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-            found.extend(arg.get_long().map(|long| (format!("--{long}"), help)));
-        }
-    } else {
-        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
-            found.push((sub.get_name().to_owned(), sub.get_about().map(ToString::to_string).unwrap_or_default()));
-        }
-        for value in command.get_positionals().flat_map(clap::Arg::get_possible_values) {
-            found.push((value.get_name().to_owned(), value.get_help().map(ToString::to_string).unwrap_or_default()));
-        }
-    }
-    found.retain(|(choice, _)| choice.starts_with(typed));
-    found.sort();
-    found.dedup();
+/// The answer; `names` are those that a kubeconfig has of a kind.
+fn answer(root: &Command, words: &[String], names: impl Fn(Named, Option<&Path>) -> Vec<String>) -> String {
+    let typed = Typed::of(root, words);
+    let kind = typed.flag.and_then(|flag| match flag.get_id().as_str() {
+        "context" => Some(Named::Context),
+        "cluster" => Some(Named::Cluster),
+        "user" => Some(Named::User),
+        _ => None,
+    });
+    let known = kind.map(|kind| names(kind, typed.kubeconfig.map(Path::new))).unwrap_or_default();
     let mut text = String::new();
-    for (choice, help) in found {
+    for (choice, help) in typed.choices(known) {
         let line = if help.is_empty() { writeln!(text, "{choice}") } else { writeln!(text, "{choice}\t{help}") };
         debug_assert!(line.is_ok(), "a String takes every text");
     }
-    text + ":4\n"
+    text + if typed.is_file() { FILES } else { NO_FILES }
 }
 
 #[cfg(test)]
@@ -132,8 +128,57 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
 
+    /// The answer where a kubeconfig has two names of each kind.
     fn answer(words: &[&str]) -> String {
-        choices(&Cli::command(), &words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+        let names = |kind: Named, file: Option<&Path>| {
+            let of = file.map(|file| file.display().to_string()).unwrap_or_default();
+            vec![format!("{kind:?}-one{of}"), format!("{kind:?}-two{of}")]
+        };
+        super::answer(&Cli::command(), &words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(), names)
+    }
+
+    /// The words that are offered.
+    fn offered(words: &[&str]) -> Vec<String> {
+        let answer = answer(words);
+        let lines = answer.lines().filter(|line| !line.starts_with(':'));
+        lines.map(|line| line.split('\t').next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn behind_a_flag_its_values_are_offered_and_nothing_else() {
+        let table: [(&[&str], &[&str]); 14] = [
+            (&["status", "-n", ""], &[]),
+            (&["-n", ""], &[]),
+            (&["status", "--sort-by", ""], &["name", "score", "since"]),
+            (&["status", "--sort-by", "s"], &["score", "since"]),
+            (&["status", "--sort-by=s"], &["score", "since"]),
+            (&["status", "--source", ""], &["exporters", "prometheus"]),
+            (&["analyze", "--detector", ""], &["lstm", "robust"]),
+            (&["--context", ""], &["Context-one", "Context-two"]),
+            (&["status", "--context", "Context-t"], &["Context-two"]),
+            (&["status", "--kubeconfig", "/k", "--cluster", ""], &["Cluster-one/k", "Cluster-two/k"]),
+            (&["status", "--kubeconfig=/k", "--user="], &["User-one/k", "User-two/k"]),
+            (&["-n", "status", "sta"], &["status"]),
+            (&["status", "-n", "ui", "wo"], &["workloads"]),
+            (&["status", "--sort-by=name", "wo"], &["workloads"]),
+        ];
+        for (words, fit) in table {
+            assert_eq!(offered(words), fit, "{words:?}");
+        }
+        assert!(offered(&["fix", "--action", ""]).iter().any(|word| word == "rollout-undo"));
+        assert!(
+            offered(&["status", "-o", ""]).iter().any(|word| word == "json"),
+            "{:?}",
+            offered(&["status", "-o", ""])
+        );
+        assert!(offered(&["fix", "--dry-run", "--yes", "--act"]).contains(&"--action".to_owned()), "it needs its =");
+    }
+
+    #[test]
+    fn files_are_completed_where_a_flag_names_one() {
+        for words in [&["analyze", "--scores", ""][..], &["--kubeconfig", "x"], &["run", "--log-folder="]] {
+            assert_eq!(answer(words), ":0\n", "{words:?}");
+        }
     }
 
     #[test]
@@ -145,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_never_completed() {
+    fn files_are_not_completed_elsewhere() {
         for words in [&[][..], &["nonsense"], &["status", "-"], &["status", "x", "y"]] {
             assert!(answer(words).ends_with(":4\n"));
         }

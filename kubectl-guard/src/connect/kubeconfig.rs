@@ -32,6 +32,26 @@ pub(super) fn read(flags: &KubeFlags, environment: &Environment) -> Result<(Kube
     Ok((merged, shown(&present)))
 }
 
+/// What a kubeconfig has names of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Named {
+    Context,
+    Cluster,
+    User,
+}
+
+/// The names of this kind in `file`, else in the kubeconfig that would be used; none if it cannot be read.
+pub(crate) fn names(kind: Named, file: Option<&Path>, environment: &Environment) -> Vec<String> {
+    let flags = KubeFlags { kubeconfig: file.map(Path::to_owned), ..KubeFlags::default() };
+    let Ok((found, _)) = read(&flags, environment) else { return Vec::new() };
+    let names: Vec<String> = match kind {
+        Named::Context => found.contexts.into_iter().map(|context| context.name).collect(),
+        Named::Cluster => found.clusters.into_iter().map(|cluster| cluster.name).collect(),
+        Named::User => found.auth_infos.into_iter().map(|user| user.name).collect(),
+    };
+    names.iter().map(|name| sanitise::line(name)).collect()
+}
+
 fn candidates(flags: &KubeFlags, environment: &Environment) -> (Vec<PathBuf>, bool) {
     if let Some(path) = &flags.kubeconfig {
         return (vec![path.clone()], true);

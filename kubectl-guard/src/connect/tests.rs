@@ -154,6 +154,15 @@ fn a_credential_plugin_that_fails_later_is_told_in_the_same_words() {
 }
 
 #[test]
+fn the_names_of_a_kubeconfig_can_be_had_for_completion() {
+    let (_dir, flags) = flags(KUBECONFIG);
+    let of = |kind| names(kind, flags.kubeconfig.as_deref(), &Environment::default());
+    assert_eq!((of(Named::Context), of(Named::User)), (vec!["kind".into(), "far".into()], vec!["ann".into()]));
+    assert_eq!(of(Named::Cluster), ["kind", "far"]);
+    assert!(names(Named::Context, None, &Environment::default()).is_empty());
+}
+
+#[test]
 fn missing_and_empty_kubeconfigs_say_so() {
     let missing = KubeFlags { kubeconfig: Some(PathBuf::from("/no/such/config")), ..KubeFlags::default() };
     assert!(matches!(error(&missing), Error::NoKubeconfig { .. }));
