@@ -112,6 +112,33 @@ pub fn accept_old_spellings(args: impl IntoIterator<Item = OsString>) -> Vec<OsS
     args.into_iter().map(spelt).collect()
 }
 
+/// Switches that kubectl has too, which takes a value behind them: `--watch=true`, `-A=false`.
+const SWITCHES: [&str; 8] = [
+    "--all-namespaces",
+    "-A",
+    "--watch",
+    "-w",
+    "--no-headers",
+    "--show-labels",
+    "--insecure-skip-tls-verify",
+    "--disable-compression",
+];
+
+/// Takes kubectl's switches with a value for what they mean: on, or left out. Any other value stays, to be refused.
+pub fn accept_valued_switches(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut all_are_words = false;
+    let meant = |arg: OsString| {
+        all_are_words |= arg == "--";
+        let switch = arg.to_str().and_then(|text| text.split_once('=')).filter(|(name, _)| SWITCHES.contains(name));
+        match switch.filter(|_| !all_are_words) {
+            Some((name, "1" | "t" | "T" | "true" | "TRUE" | "True")) => Some(name.into()),
+            Some((_, "0" | "f" | "F" | "false" | "FALSE" | "False")) => None,
+            _ => Some(arg),
+        }
+    };
+    args.into_iter().filter_map(meant).collect()
+}
+
 /// The name to use in usage lines: `kubectl guard` if kubectl may have started us, else the name of the executable.
 pub fn shown_name(program: Option<&OsString>) -> String {
     let stem = program.and_then(|p| Path::new(p).file_stem()).and_then(|s| s.to_str()).unwrap_or("kubectl-guard");
@@ -167,6 +194,19 @@ mod tests {
         assert!(Cli::try_parse_from(args).is_ok());
         let refused = accept_old_spellings(["g", "analyze", "-fetch", "-agent"].map(OsString::from));
         assert!(Cli::try_parse_from(refused).is_err());
+    }
+
+    #[test]
+    fn kubectls_switches_take_a_value_as_they_do_there() {
+        let read = |line: &str| accept_valued_switches(line.split(' ').map(OsString::from));
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(read("g status -A=true --watch=false --no-headers=1 -w=F"), words("g status -A --no-headers"));
+        assert_eq!(read("g complete -- -A=true"), words("g complete -- -A=true"), "what is being typed stays");
+        let long = SWITCHES.iter().filter(|switch| switch.starts_with("--"));
+        let all: Vec<String> = long.map(|switch| format!("{switch}=true")).collect();
+        let status = Cli::try_parse_from(read(&format!("g status {}", all.join(" ")))).unwrap();
+        assert!(status.kube.insecure_skip_tls_verify && status.kube.disable_compression);
+        assert!(Cli::try_parse_from(read("g status -A=perhaps")).is_err());
     }
 
     #[test]

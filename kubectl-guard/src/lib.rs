@@ -69,7 +69,7 @@ use flags::variables;
 /// Runs the command line `args` (with the program's name first) and says how it ended. Never panics, never exits.
 pub fn main_impl(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let console = Console::of_process();
-    match run(cli::accept_old_spellings(args), &console) {
+    match run(cli::accept_valued_switches(cli::accept_old_spellings(args)), &console) {
         Ok(exit) => exit.into(),
         Err(error) => {
             console.error(&error);

@@ -28,6 +28,8 @@ const USUAL: &str = "http://localhost:9090";
 
 /// Arguments of `collect`.
 #[derive(Args, Clone, Debug)]
+// The list of pods goes into a recording as it came, which is in one piece.
+#[command(mut_arg("chunk_size", |arg| arg.hide(true)))]
 pub struct CollectArgs {
     #[command(flatten)]
     selection: Selection,
@@ -67,6 +69,9 @@ pub async fn run(args: &CollectArgs, kube: &KubeFlags, console: &Console) -> Res
             message: "a recording holds the kubelets' readings, not those of the metrics API".to_owned(),
             hint: "leave --raw or --source out".to_owned(),
         });
+    }
+    if args.selection.chunk_size != Selection::default().chunk_size {
+        console.warn("--chunk-size is not for collect: it reads the list of pods with one request");
     }
     let connection = Connection::open(kube, &Environment::of_process())?;
     let warn = |text: &str| console.warn(text);

@@ -187,12 +187,25 @@ async fn look(args: &StatusArgs, connection: &Connection, source: &Source, conso
         _ => look_at_all(args, connection, source, console).await?,
     };
     args.keep(&mut view);
-    match args.sort_by {
-        Order::Score => {}
-        Order::Name => view.rows.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name))),
-        Order::Since => view.rows.sort_by_key(|row| (row.since.is_none(), row.since)),
-    }
+    view.sort(args.sort_by);
     Ok(view)
+}
+
+impl View {
+    /// Puts what comes the worst first into this order.
+    fn sort(&mut self, order: Order) {
+        match order {
+            Order::Score => {}
+            Order::Name => {
+                self.rows.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+                self.groups.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+            }
+            Order::Since => {
+                self.rows.sort_by_key(|row| (row.since.is_none(), row.since));
+                self.groups.sort_by_key(|group| (group.since.is_none(), group.since));
+            }
+        }
+    }
 }
 
 async fn look_at_all(
@@ -343,8 +356,22 @@ mod tests {
         assert!(Typed::try_parse_from(["status", "--limit", "0"]).is_err());
     }
 
+    #[test]
+    fn workloads_are_sorted_as_pods_are() {
+        let rows = crate::rows::tests::shop();
+        let (groups, counts) = (rows::workloads(&rows), Counted::All(rows::count(&rows)));
+        let mut view = View { rows, groups, counts, warnings: Vec::new(), at: now() };
+        view.sort(Order::Name);
+        assert!(view.groups.is_sorted_by_key(|group| (group.namespace.clone(), group.name.clone())));
+        assert!(view.rows.is_sorted_by_key(|row| (row.namespace.clone(), row.name.clone())));
+        view.sort(Order::Since);
+        let since: Vec<_> = view.groups.iter().map(|group| group.since).collect();
+        let known = since.iter().flatten().count();
+        assert!(known > 1 && since[..known].is_sorted() && since[known..].iter().all(Option::is_none), "{since:?}");
+    }
+
     /// What is shown of one pod, about whose scores there is a warning.
-    async fn shown(words: &str, console: &Console) {
+    fn shown(words: &str, console: &Console) {
         let kube = KubeFlags { server: Some("http://127.0.0.1:1".into()), ..KubeFlags::default() };
         let connection = Connection::open(&kube, &Environment::default()).unwrap();
         let rows = rows::join(&Scores::default(), &[pod("cart-1", Some("node1"))], now());
@@ -357,12 +384,12 @@ mod tests {
     async fn warnings_stand_behind_the_table_whatever_its_format() {
         for words in ["--all", "--all -o json", "--all -o name", "nodes"] {
             let (console, captured) = capture::console(100);
-            shown(words, &console).await;
+            shown(words, &console);
             assert!(captured.err.text().starts_with("warning: node9 is silent\n"), "{words}: {}", captured.err.text());
         }
         let (console, captured) = capture::terminal(100);
         console.clear().unwrap();
-        shown("--all -w", &console).await;
+        shown("--all -w", &console);
         let screen = captured.out.text();
         let (table, warning) = (screen.find("cart-1").unwrap(), screen.find("node9 is silent").unwrap());
         assert!(table < warning, "{screen}");
