@@ -237,20 +237,19 @@ fn interval(text: &str) -> Result<String, String> {
 /// The end of the wait, as an error unless every exporter is ready that could be.
 fn judge(progress: Option<Progress>, away: &[String], patience: Duration) -> Result<(), Error> {
     let seconds = patience.as_secs();
-    let mut state = match progress {
+    let state = match progress {
         Some(progress) if progress.is_done(away.len()) => return Ok(()),
         Some(Progress { ready, wanted }) => format!("{ready} of {wanted} nodes are ready after {seconds} s"),
         None => format!("no controller has looked at its DaemonSet for {seconds} s"),
     };
     let again = "run the same install again then: it also removes what an earlier version left";
-    let hint = if away.is_empty() {
-        format!("`kubectl guard doctor` looks for the cause; {again}")
+    let (state, hint) = if away.is_empty() {
+        (state, format!("`kubectl guard doctor` looks for the cause; {again}"))
     } else {
-        state += &format!("; not Ready: {}", away.join(", "));
         // By the DaemonSet's maxUnavailable.
-        format!(
-            "a node that is not Ready can hold up the new exporters of the others: bring it back or delete it; {again}"
-        )
+        let held_up =
+            "a node that is not Ready can hold up the new exporters of the others: bring it back or delete it";
+        (format!("{state}; not Ready: {}", away.join(", ")), format!("{held_up}; {again}"))
     };
     Err(Error::NotReady { state, hint })
 }

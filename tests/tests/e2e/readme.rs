@@ -52,12 +52,12 @@ pub(crate) fn the_readmes_installation_works_to_the_letter(cluster: &mut Cluster
     let admin = cluster.admin();
     let blocks = commands()?;
     let [build, plugin, chart, roles] = blocks.as_slice() else { bail!("the README has other blocks: {blocks:?}") };
-    let built = [
+    let lines_of_the_build = [
         "cargo build --profile dist -p kubectl-guard".to_owned(),
         format!("docker build -f guard-exporter/Dockerfile -t {} .", readme::IMAGE),
         format!("docker push {}", readme::IMAGE),
     ];
-    ensure!(*build == built, "they are built already, and not so: {build:?}");
+    ensure!(*build == lines_of_the_build, "they are built already, and not so: {build:?}");
     clear(&admin)?;
     for line in plugin {
         typed(&admin, line)?;
