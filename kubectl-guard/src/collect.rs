@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-use guard_model::recording::Tick;
+use futures::AsyncReadExt as _;
+use guard_model::recording::{MAX_TICK, Tick};
 use guard_model::rules;
 use guard_model::sample::{Measures, PodFacts, PodSample};
 use guard_model::table::{Number, Row};
@@ -24,6 +25,9 @@ pub mod file;
 mod kubelets;
 mod metrics_api;
 pub mod own;
+
+/// A list of the API server is as long as the cluster is large: it may have what all of a recording's tick may.
+const LARGEST_LIST: usize = MAX_TICK;
 
 /// Where metrics come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -146,7 +150,7 @@ async fn list(connection: &Connection, selection: &Selection) -> Result<(String,
     let request = Request { verb: "list", resource: "pods", group: "", namespace };
     let labels = ("labelSelector", selection.selector.as_deref());
     let fields = ("fieldSelector", selection.field_selector.as_deref());
-    let body = get(connection, request, &format!("{}/pods", core(namespace)), &[labels, fields]).await?;
+    let body = get(connection, request, &format!("{}/pods", core(namespace)), &[labels, fields], LARGEST_LIST).await?;
     let facts = guard_model::pod::pods(body.as_bytes()).map_err(|error| request.unreadable(&error))?;
     Ok((body, facts.into_iter().map(pods::sanitised).collect()))
 }
@@ -163,7 +167,7 @@ async fn warning_events(
     let namespace = pods::scope(connection, selection);
     let request = Request { verb: "list", resource: "events", group: "", namespace };
     let fields = [("fieldSelector", Some("involvedObject.kind=Pod,type=Warning"))];
-    let body = get(connection, request, &format!("{}/events", core(namespace)), &fields).await?;
+    let body = get(connection, request, &format!("{}/events", core(namespace)), &fields, LARGEST_LIST).await?;
     let list: List = serde_json::from_str(&body).map_err(|error| request.unreadable(&error))?;
     let mut counts = HashMap::new();
     for event in list.items {
@@ -180,18 +184,26 @@ fn core(namespace: Option<&str>) -> String {
     namespace.map_or_else(|| "/api/v1".to_owned(), |name| format!("/api/v1/namespaces/{}", encoded(name)))
 }
 
-/// A body as it came.
+/// A body as it came; one of more than `largest` bytes is not read to its end.
 async fn get(
     connection: &Connection,
     request: Request<'_>,
     path: &str,
     parameters: &[(&str, Option<&str>)],
+    largest: usize,
 ) -> Result<String, Error> {
     let given = parameters.iter().filter_map(|(name, value)| Some(format!("{name}={}", encoded((*value)?))));
     let query: Vec<String> = given.collect();
     let uri = if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) };
     let wanted = HttpRequest::get(uri).body(Vec::new()).map_err(|error| request.unreadable(&error))?;
-    connection.client.request_text(wanted).await.map_err(|error| request.failed(&error))
+    let answer = connection.client.request_stream(wanted).await.map_err(|error| request.failed(&error))?;
+    let mut body = Vec::new();
+    let read = answer.take(largest as u64 + 1).read_to_end(&mut body).await;
+    read.map_err(|error| request.failed(&kube::Error::ReadEvents(error)))?;
+    if body.len() > largest {
+        return Err(request.unreadable(&format!("it has more than {largest} bytes")));
+    }
+    String::from_utf8(body).map_err(|error| request.unreadable(&error))
 }
 
 /// What stands for itself in a URI (RFC 3986, unreserved); everything else by its bytes.

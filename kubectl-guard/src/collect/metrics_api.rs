@@ -9,7 +9,7 @@ use guard_model::table::Row;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Look, encoded, get, row};
+use super::{LARGEST_LIST, Look, encoded, get, row};
 use crate::connect::Connection;
 use crate::error::Error;
 use crate::flags::Selection;
@@ -56,7 +56,8 @@ pub(super) async fn look(
     let request = Request { verb: "list", resource: "pods", group: "metrics.k8s.io", namespace };
     let place = namespace.map(|name| format!("/namespaces/{}", encoded(name))).unwrap_or_default();
     let labels = [("labelSelector", selection.selector.as_deref())];
-    let body = get(connection, request, &format!("/apis/metrics.k8s.io/v1beta1{place}/pods"), &labels).await?;
+    let body =
+        get(connection, request, &format!("/apis/metrics.k8s.io/v1beta1{place}/pods"), &labels, LARGEST_LIST).await?;
     let list: List = serde_json::from_str(&body).map_err(|error| request.unreadable(&error))?;
     let metrics: HashMap<(&str, &str), &PodMetrics> =
         list.items.iter().map(|pod| ((pod.metadata.namespace.as_str(), pod.metadata.name.as_str()), pod)).collect();
