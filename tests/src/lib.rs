@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod customers;
 pub mod dashboards;
 pub mod figures;
+pub mod files;
 pub mod fuzzing;
 pub mod hear;
 pub mod http;

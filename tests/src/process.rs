@@ -29,8 +29,20 @@ pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
 /// # Errors
 /// If there is no such process.
 pub fn resident(pid: u32) -> Result<u64> {
+    status(pid, "VmRSS:")
+}
+
+/// The most that was ever of a process in RAM, in bytes.
+///
+/// # Errors
+/// If there is no such process.
+pub fn peak(pid: u32) -> Result<u64> {
+    status(pid, "VmHWM:")
+}
+
+fn status(pid: u32, name: &str) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid}"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }
 
@@ -66,12 +78,20 @@ impl Service {
         Ok(self.child.try_wait()?.is_some())
     }
 
+    /// Sends it this signal. It is a child of ours that nobody has waited for: also one that has ended has its number still.
+    ///
+    /// # Errors
+    /// If somebody has.
+    pub fn tell(&self, signal: Signal) -> Result<()> {
+        Ok(kill(Pid::from_raw(i32::try_from(self.pid())?), signal)?)
+    }
+
     /// Sends it this signal, and waits until it has ended.
     ///
     /// # Errors
     /// If it has not within this time.
     pub fn end(&mut self, signal: Signal, limit: Duration) -> Result<()> {
-        kill(Pid::from_raw(i32::try_from(self.pid())?), signal)?;
+        self.tell(signal)?;
         wait::until(&format!("the end of what writes {}", self.log.display()), limit, || {
             Ok(self.ended()?.then_some(()))
         })

@@ -49,6 +49,8 @@ pub enum Mood {
 #[derive(Debug)]
 struct World {
     mood: Mood,
+    /// That of the kubelets behind an API server.
+    kubelets: Mood,
     pods: Vec<String>,
     version: u64,
     begun: Instant,
@@ -85,8 +87,9 @@ impl StandIn {
     fn start(tls: Option<Arc<ServerConfig>>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
-        let (mood, begun, ahead) = (Mood::Well, Instant::now(), SignedDuration::ZERO);
-        let world = World { mood, pods: Vec::new(), version: 1, begun, ahead, token: None, tls };
+        let (mood, kubelets) = (Mood::Well, Mood::Well);
+        let (begun, ahead) = (Instant::now(), SignedDuration::ZERO);
+        let world = World { mood, kubelets, pods: Vec::new(), version: 1, begun, ahead, token: None, tls };
         let stand_in = Self { address, world: Arc::new(Mutex::new(world)) };
         let to_serve = stand_in.clone();
         std::thread::spawn(move || {
@@ -107,6 +110,11 @@ impl StandIn {
     /// From now on it answers so.
     pub fn be(&self, mood: Mood) {
         self.lock().mood = mood;
+    }
+
+    /// From now on whoever asks a kubelet through this API server is answered so.
+    pub fn kubelets_be(&self, mood: Mood) {
+        self.lock().kubelets = mood;
     }
 
     /// From now on these are the pods.
@@ -186,11 +194,12 @@ impl StandIn {
                 token = Some(bearer.to_owned());
             }
         }
+        let target = first.split(' ').nth(1).unwrap_or_default().to_owned();
         let (mood, wanted) = {
             let world = self.lock();
-            (world.mood, world.token.clone())
+            let is_passed_on = world.mood == Mood::Well && target.contains("/proxy/");
+            (if is_passed_on { world.kubelets } else { world.mood }, world.token.clone())
         };
-        let target = first.split(' ').nth(1).unwrap_or_default().to_owned();
         if wanted.is_some() && wanted != token {
             return say(stream, 401, b"who are you");
         }

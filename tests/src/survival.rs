@@ -15,13 +15,23 @@ pub const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/records/faults.cs
 const TITLES: &str = "date,commit,fault,where,tried,survived,lost,seconds,what must hold";
 
 /// Every fault that is counted: where it is made, and its name.
-const FAULTS: [(&str, &str); 29] = [
+const FAULTS: [(&str, &str); 39] = [
     ("process", "exporter killed"),
     ("process", "model of garbage"),
     ("process", "disk full under the exporter"),
     ("process", "run killed"),
     ("process", "disk full under run"),
     ("process", "disk full under the journal"),
+    ("process", "run: kubelet answers 429"),
+    ("process", "run: kubelet breaks off"),
+    ("process", "run: kubelet talks nonsense"),
+    ("process", "run: kubelet says 50 MB"),
+    ("process", "run: kubelet takes longer than a request may"),
+    ("process", "run: api server answers 429"),
+    ("process", "run: api server breaks off"),
+    ("process", "run: api server talks nonsense"),
+    ("process", "run: api server says 50 MB"),
+    ("process", "run: api server takes longer than a request may"),
     ("process", "api server hangs up"),
     ("process", "api server answers 429"),
     ("process", "api server answers 500"),

@@ -16,6 +16,8 @@ mod clock;
 mod files;
 #[path = "faults/kubelet.rs"]
 mod kubelet;
+#[path = "faults/run.rs"]
+mod run;
 #[path = "faults/scene.rs"]
 mod scene;
 
@@ -25,8 +27,18 @@ const TESTS: &[Test<Rounds>] = &[
     ("an_exporter_that_is_killed_goes_on_from_what_it_had_learnt", Own, files::an_exporter_that_is_killed),
     ("a_model_of_garbage_changes_nothing", Own, files::a_model_of_garbage),
     ("a_full_disk_costs_what_was_learnt_at_most", Own, files::a_full_disk_of_the_exporter),
-    ("a_run_that_is_killed_leaves_whole_files", Own, files::a_run_that_is_killed),
-    ("a_run_on_a_full_disk_goes_on_when_there_is_room", Own, files::a_full_disk_of_run),
+    ("a_run_that_is_killed_leaves_whole_files", Own, run::is_killed),
+    ("a_run_on_a_full_disk_goes_on_when_there_is_room", Own, run::is_on_a_full_disk),
+    ("a_run_whose_kubelet_has_too_much_to_do", Own, run::kubelet_has_too_much_to_do),
+    ("a_run_whose_kubelet_breaks_off", Own, run::kubelet_breaks_off),
+    ("a_run_whose_kubelet_talks_nonsense", Own, run::kubelet_talks_nonsense),
+    ("a_run_whose_kubelet_says_50_megabytes", Own, run::kubelet_says_too_much),
+    ("a_run_whose_kubelet_dawdles", Own, run::kubelet_dawdles),
+    ("a_run_whose_api_server_has_too_much_to_do", Own, run::api_has_too_much_to_do),
+    ("a_run_whose_api_server_breaks_off", Own, run::api_breaks_off),
+    ("a_run_whose_api_server_talks_nonsense", Own, run::api_talks_nonsense),
+    ("a_run_whose_api_server_says_50_megabytes", Own, run::api_says_too_much),
+    ("a_run_whose_api_server_dawdles", Own, run::api_dawdles),
     ("a_journal_on_a_full_disk_is_whole", Own, files::a_full_disk_of_the_journal),
     ("an_api_server_that_hangs_up", Own, api::hangs_up),
     ("an_api_server_that_has_too_much_to_do", Own, api::too_much),

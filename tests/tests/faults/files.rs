@@ -1,27 +1,26 @@
-//! Files that are torn, full or garbage: what an exporter had learnt, the model, and the files of `run`.
+//! Files that are torn, full or garbage: what an exporter had learnt, the model, and the journal.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use guard_tests::cluster::guard_binary;
-use guard_tests::process::Service;
+use anyhow::{Result, ensure};
+use guard_tests::suite::note;
 use guard_tests::wait;
 use jiff::Timestamp;
 use kubectl_guard::audit::{self, Event, Journal};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::scene::{Exporter, Rounds, Scene, SmallDisk};
+use crate::scene::{ENDED_WITHIN, Exporter, Rounds, Scene, SmallDisk};
 
-const ENDED_WITHIN: Duration = Duration::from_secs(10);
-
-/// So many that a look at all of them is written in several pieces.
+/// So many that what is learnt of them takes a while to write.
 const MANY: usize = 200;
-/// A part of `run` that fails again and again is started again later each time: after five minutes at the latest.
-const GROWS: Duration = Duration::from_mins(6);
+/// An exporter of so many pods has ended by itself, or is at it, so long after it was told to; milliseconds.
+const AT_THE_END: (u64, u64) = (0, 30);
+/// What an exporter says when it cannot save.
+const UNSAVED: &str = "cannot save what was learnt";
 /// What an exporter says of a model file that is another one.
 const TAKEN: &str = "the model has changed";
 const REFUSED: &str = "the model has changed and cannot be used";
@@ -32,23 +31,51 @@ pub(crate) fn learnt(report: &Value) -> bool {
 }
 
 pub(crate) fn an_exporter_that_is_killed(rounds: &mut Rounds) -> Result<()> {
-    let scene = Scene::new(5)?;
-    let state = scene.file("state").display().to_string();
+    let scene = Scene::new(MANY)?;
+    let (file, beside) = (scene.file("state"), scene.file("state.tmp"));
+    let state = file.display().to_string();
     let flags = ["--state-file", state.as_str()];
     let first = scene.exporter(&flags)?;
     first.wait("all pods to be learnt", learnt)?;
     first.end(Signal::SIGTERM)?;
-    rounds.survive("exporter killed", "nothing is learnt anew", |_, dice| {
+    let mut cut = 0;
+    let claim = "also while it saves what it has learnt: nothing is learnt anew";
+    rounds.survive("exporter killed", claim, |number, dice| {
         let exporter = scene.exporter(&flags)?;
         std::thread::sleep(Rounds::moment(dice, (0, 1500)));
+        // It saves when it is told to end: killed at that, or at any moment around it.
+        exporter.tell(Signal::SIGTERM)?;
+        if number % 2 == 0 {
+            until_saving(&file, &beside)?;
+        } else {
+            std::thread::sleep(Rounds::moment(dice, AT_THE_END));
+        }
         exporter.end(Signal::SIGKILL)?;
+        cut += usize::from(fs::remove_file(&beside).is_ok());
         let next = scene.exporter(&flags)?;
         ensure!(learnt(&next.report()?), "pods are learnt anew: {}", next.log());
         next.end(Signal::SIGKILL)
-    })
+    })?;
+    note(&format!("{cut} of {} saves were cut off", rounds.times()));
+    ensure!(cut > 0 || !rounds.is_whole(), "no save was cut off");
+    Ok(())
+}
+
+/// Waits until what was learnt is written beside the file, which takes about a millisecond, or is the file already.
+fn until_saving(file: &Path, beside: &Path) -> Result<()> {
+    let place = || Ok::<u64, std::io::Error>(fs::metadata(file)?.ino());
+    let (told, before) = (Instant::now(), place()?);
+    while !beside.exists() && place()? == before {
+        ensure!(told.elapsed() < ENDED_WITHIN, "it does not save");
+    }
+    Ok(())
 }
 
 impl Exporter {
+    fn tell(&self, signal: Signal) -> Result<()> {
+        self.service.borrow().tell(signal)
+    }
+
     fn end(&self, signal: Signal) -> Result<()> {
         self.service.borrow_mut().end(signal, ENDED_WITHIN)
     }
@@ -111,7 +138,9 @@ pub(crate) fn a_full_disk_of_the_exporter(rounds: &mut Rounds) -> Result<()> {
         disk.fill()?;
         std::thread::sleep(Rounds::moment(dice, (0, 500)));
         // It saves when it is told to end, and cannot.
+        let unsaved = said(&exporter, UNSAVED);
         exporter.end(Signal::SIGTERM)?;
+        ensure!(said(&exporter, UNSAVED) > unsaved, "it could save on a full disk: {}", exporter.log());
         disk.relieve()?;
         let next = scene.exporter(&flags)?;
         ensure!(learnt(&next.report()?), "pods are learnt anew: {}", next.log());
@@ -145,77 +174,4 @@ pub(crate) fn a_full_disk_of_the_journal(rounds: &mut Rounds) -> Result<()> {
         ensure!(journal.read()?.len() == lines && chain.flaw.is_none() && !chain.torn, "{:?}", chain.flaw);
         Ok(())
     })
-}
-
-/// `run` beside the stand-ins, in a folder.
-fn run(scene: &Scene, folder: &Path) -> Result<Service> {
-    let mut command = Command::new(guard_binary("kubectl-guard")?);
-    command
-        .env_clear()
-        .env("HOME", folder)
-        .env("KUBECONFIG", scene.api.kubeconfig(scene.folder.path())?)
-        .args(["run", "-A", "--interval=1s", "--watch-interval=1s", "--agent-mode=monitoring"])
-        .current_dir(folder);
-    Service::start(command, &scene.file("run.log"))
-}
-
-/// Every line has all columns, but for the last one, which a kill may have torn; how many lines are whole.
-fn whole_lines(folder: &Path) -> Result<usize> {
-    let table = fs::read_to_string(folder.join("pod_metrics.csv"))?;
-    let end = table.rfind('\n').map_or(0, |at| at + 1);
-    let columns = table.lines().next().context("an empty table")?.matches(',').count();
-    let torn = table[..end].lines().find(|line| line.matches(',').count() != columns);
-    ensure!(torn.is_none(), "a line within the table is torn: {torn:?}");
-    if let Ok(text) = fs::read_to_string(folder.join("pod_insights.json")) {
-        serde_json::from_str::<Value>(&text).with_context(|| format!("pod_insights.json: {text}"))?;
-    }
-    Ok(table[..end].lines().count())
-}
-
-fn grows(run: &mut Service, folder: &Path, beyond: usize) -> Result<usize> {
-    wait::until("the table to grow", GROWS, || {
-        run.check()?;
-        let lines = whole_lines(folder)?;
-        Ok((lines > beyond).then_some(lines))
-    })
-}
-
-pub(crate) fn a_run_that_is_killed(rounds: &mut Rounds) -> Result<()> {
-    let scene = Scene::new(MANY)?;
-    let folder = scene.file("work");
-    fs::create_dir(&folder)?;
-    let mut lines = 0;
-    rounds.survive("run killed", "no row is torn or lost; the next one goes on with the files", |_, dice| {
-        let mut service = run(&scene, &folder)?;
-        lines = grows(&mut service, &folder, lines)?;
-        std::thread::sleep(Rounds::moment(dice, (0, 1100)));
-        service.end(Signal::SIGKILL, ENDED_WITHIN)?;
-        let now = whole_lines(&folder)?;
-        ensure!(now >= lines, "{lines} lines before, {now} after");
-        lines = now;
-        Ok(())
-    })?;
-    let log = fs::read_to_string(scene.file("run.log"))?;
-    ensure!(!log.contains("ERROR"), "{log}");
-    Ok(())
-}
-
-pub(crate) fn a_full_disk_of_run(rounds: &mut Rounds) -> Result<()> {
-    let scene = Scene::new(MANY)?;
-    let folder = scene.file("disk");
-    let disk = SmallDisk::mount(&folder, 24 << 20)?;
-    let mut service = run(&scene, &folder)?;
-    let mut lines = grows(&mut service, &folder, 1)?;
-    let claim = "the same process; no row is torn; it goes on when there is room";
-    rounds.survive("disk full under run", claim, |_, dice| {
-        disk.fill()?;
-        std::thread::sleep(Rounds::moment(dice, (500, 2500)));
-        service.check()?;
-        whole_lines(&folder)?;
-        disk.relieve()?;
-        lines = grows(&mut service, &folder, lines)?;
-        Ok(())
-    })?;
-    service.end(Signal::SIGTERM, ENDED_WITHIN)?;
-    Ok(())
 }

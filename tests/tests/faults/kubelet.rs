@@ -10,7 +10,7 @@ use guard_tests::pki::Authority;
 use guard_tests::stand_in::Mood;
 use guard_tests::survival::{MANY_PODS, survive};
 
-use crate::scene::{Rounds, Scene, exporter_program, names, pods};
+use crate::scene::{Rounds, Scene, TIDY, exporter_program, names, pods};
 
 const CLAIM: &str = "it is told and not guessed at; read again right after; same process";
 /// What any of this may cost for good.
@@ -18,14 +18,15 @@ const MORE_MEMORY: u64 = 4 << 20;
 /// What was once held whole (8 MiB of a summary at most) may stay with the allocator.
 const MORE_ONCE_HELD: u64 = 12 << 20;
 const SCRAPERS: usize = 1000;
+/// As many of them are held at once.
+const HELD: usize = 40;
+/// What an exporter has open at a moment beside them: its kubelet, a file that it reads.
+const OWN: usize = 3;
 /// A quarter of a minute's 500: what goes and comes between two readings that are 15 s apart.
 const REPLACED: usize = 125;
 const ALL_PODS: usize = 250;
 /// An hour of readings.
 const READINGS: usize = 240;
-/// What malloc keeps for later is no leak, and comes and goes by as much again as what is held: so one arena, and large blocks
-/// are given back at once.
-const TIDY: &str = "glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=131072:glibc.malloc.trim_threshold=131072";
 
 fn survives(rounds: &mut Rounds, fault: &str, mood: Mood, more: u64) -> Result<()> {
     let scene = Scene::new(3)?;
@@ -90,8 +91,8 @@ pub(crate) fn dawdling_scrapers(rounds: &mut Rounds) -> Result<()> {
     let before = exporter.rss()?;
     let descriptors = || -> Result<usize> { Ok(std::fs::read_dir(format!("/proc/{}/fd", exporter.pid()))?.count()) };
     let open = descriptors()?;
-    let claim = "health answers; no more than 40 connections are held; memory and files as before";
-    rounds.survive("1000 scrapers dawdle", claim, |_, _| {
+    let claim = format!("health answers; no more than {HELD} connections are held; memory and files as before");
+    rounds.survive("1000 scrapers dawdle", &claim, |_, _| {
         let mut scrapers: Vec<TcpStream> = Vec::new();
         for _ in 0..SCRAPERS {
             let mut scraper = TcpStream::connect(&exporter.network)?;
@@ -102,7 +103,7 @@ pub(crate) fn dawdling_scrapers(rounds: &mut Rounds) -> Result<()> {
         }
         guard_tests::wait::until("most to be turned away", Duration::from_secs(5), || {
             let held = descriptors()?;
-            ensure!(held <= open + 60, "{held} files are open, {open} before");
+            ensure!(held <= open + HELD + OWN, "{held} files are open, {open} before");
             Ok(Some(()))
         })?;
         let asked = std::time::Instant::now();
@@ -113,14 +114,15 @@ pub(crate) fn dawdling_scrapers(rounds: &mut Rounds) -> Result<()> {
             http::get(&exporter.network, "/healthz").map(Some)
         })?;
         ensure!(asked.elapsed() < Duration::from_secs(10), "health took {:?}", asked.elapsed());
-        ensure!(exporter.report()?["kubelet"]["up"] == true, "it no longer reads its kubelet");
+        exporter.wait("its kubelet to be read on", |report| report["kubelet"]["up"] == true)?;
         guard_tests::wait::until("the dawdlers to be cut off", Duration::from_secs(20), || {
             let held = scrapers.iter().filter(|scraper| is_held(scraper)).count();
-            Ok((held <= 60).then_some(()))
+            ensure!(held == 0, "{held} are held");
+            Ok(Some(()))
         })?;
         drop(scrapers);
         guard_tests::wait::until("the files to be closed", Duration::from_secs(10), || {
-            Ok((descriptors()? <= open + 3).then_some(()))
+            Ok((descriptors()? <= open + OWN).then_some(()))
         })?;
         let now = exporter.rss()?;
         ensure!(now < before + MORE_MEMORY, "memory grew from {before} to {now}");
@@ -137,7 +139,7 @@ fn is_held(mut scraper: &TcpStream) -> bool {
 pub(crate) fn replaced_pods(rounds: &mut Rounds) -> Result<()> {
     let scene = Scene::new(ALL_PODS)?;
     let mut program = exporter_program()?;
-    program.env("GLIBC_TUNABLES", TIDY);
+    program.envs([TIDY]);
     let exporter = scene.exporter_of(program, &[])?;
     let readings = READINGS * rounds.times().min(20) / 20;
     let mut pods_now = names("first", ALL_PODS);

@@ -18,6 +18,14 @@ use tempfile::TempDir;
 
 /// What is told of a process is to be told within this time.
 pub(crate) const SOON: Duration = Duration::from_secs(40);
+/// Whatever is told to end has ended within this time.
+pub(crate) const ENDED_WITHIN: Duration = Duration::from_secs(10);
+/// What malloc keeps for later is no leak, and comes and goes by as much again as what is held: so one arena, and large blocks
+/// are given back at once.
+pub(crate) const TIDY: (&str, &str) = (
+    "GLIBC_TUNABLES",
+    "glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=131072:glibc.malloc.trim_threshold=131072",
+);
 /// So often each fault is made when all is to be shown.
 const ALL: usize = 20;
 

@@ -4,14 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use guard_tests::cluster::Cluster;
+use guard_tests::files::{TABLE, all_lines, whole_lines};
 use guard_tests::process::Service;
 use guard_tests::wait;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-
-const TABLE: &str = "pod_metrics.csv";
 
 /// A `run`, and the folder that it works in.
 pub(super) struct Running<'a> {
@@ -57,7 +56,7 @@ impl<'a> Running<'a> {
     /// SIGKILL; its files must be whole, and the next one goes on with them.
     pub(super) fn kill_and_start_again(&mut self) -> Result<()> {
         self.service.end(Signal::SIGKILL, Duration::from_secs(5))?;
-        whole(&self.folder)?;
+        whole_lines(&self.folder)?;
         self.service = begin(self.cluster, &self.folder)?;
         Ok(())
     }
@@ -91,7 +90,7 @@ impl<'a> Running<'a> {
     /// Ends it as a service is ended; its files must be whole.
     pub(super) fn stop(&mut self) -> Result<()> {
         self.service.end(Signal::SIGTERM, Duration::from_secs(6))?;
-        whole(&self.folder)
+        all_lines(&self.folder).map(drop)
     }
 }
 
@@ -118,20 +117,4 @@ fn begin(cluster: &Cluster, folder: &Path) -> Result<Service> {
     let mut command = cluster.admin().command("kubectl");
     command.args(["guard", "run", "--config-file=guard.yaml"]).current_dir(folder);
     Service::start(command, &folder.join("log"))
-}
-
-/// The table has whole lines, and the documents are JSON.
-fn whole(folder: &Path) -> Result<()> {
-    let table = fs::read_to_string(folder.join(TABLE))?;
-    ensure!(table.ends_with('\n'), "the table ends within a line: {:?}", table.lines().last());
-    let columns = table.lines().next().unwrap_or_default().matches(',').count();
-    let torn = table.lines().find(|line| line.matches(',').count() != columns);
-    ensure!(torn.is_none(), "a line of the table is torn: {torn:?}");
-    for name in ["pod_insights.json", "remediation_history.json"] {
-        // Neither is there before there was something to say.
-        if let Ok(text) = fs::read_to_string(folder.join(name)) {
-            serde_json::from_str::<Value>(&text).with_context(|| format!("{name}: {text}"))?;
-        }
-    }
-    Ok(())
 }
