@@ -1,13 +1,15 @@
 //! What a soak came to, by its record: which faults became incidents and who led them, what was told without a reason, and
 //! whether anything grew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use super::record::{Alert, Calm, Label, Record, Sample, Told};
 use super::schedule::felt_for;
 
+/// The subject that is no exporter: it is killed on purpose.
+const RUN: &str = "run";
 /// Samples and clocks differ by so much: what begins so long before a fault may still be of it.
 const BEFORE: i64 = 15;
 /// Somebody else's trouble within this time after a fault may still be its consequence; seconds.
@@ -93,6 +95,10 @@ pub struct Verdict {
     pub drift: (f64, f64),
     /// The highest score of any calm pod.
     pub highest: f64,
+    /// How many exporters each node has had.
+    pub exporters: BTreeMap<String, usize>,
+    /// How often the soak was begun, each time in a cluster of its own.
+    pub begun: usize,
     /// How often `run` was killed, and how often its files were found whole afterwards.
     pub kills: (usize, usize),
     /// How often it took a new configuration.
@@ -144,6 +150,8 @@ pub fn judge(record: &Record) -> Verdict {
         lives: lives(&record.samples),
         drift: thirds(&record.calm.iter().map(|calm| calm.mean).collect::<Vec<_>>(), median),
         highest: record.calm.iter().map(|calm| calm.highest).fold(0.0, f64::max),
+        exporters: exporters(&record.samples),
+        begun: count("start"),
         kills: (count("kill"), count("files")),
         reloads: count("reload"),
         troubles: troubles.map(|event| event.what.clone()).collect(),
@@ -189,6 +197,14 @@ fn calm_hours(calm: &[Calm]) -> f64 {
     let spans = calm.windows(2).map(|two| (two[0].pods as f64, seconds(two[0].at, two[1].at)));
     // A soak that was gone on with has a gap.
     spans.filter(|(_, span)| *span <= 120).map(|(pods, span)| pods * span as f64 / 3600.0).sum()
+}
+
+fn exporters(samples: &[Sample]) -> BTreeMap<String, usize> {
+    let mut of: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+    for sample in samples.iter().filter(|sample| sample.subject != RUN) {
+        of.entry(sample.subject.clone()).or_default().insert(sample.pid);
+    }
+    of.into_iter().map(|(node, pids)| (node, pids.len())).collect()
 }
 
 fn lives(samples: &[Sample]) -> Vec<Life> {
@@ -286,6 +302,10 @@ impl Verdict {
                 broken.push(format!("{subject} had {} series at first and {} at last", series.0, series.1));
             }
         }
+        for (node, exporters) in self.exporters.iter().filter(|(_, exporters)| **exporters > self.begun) {
+            let begun = self.begun;
+            broken.push(format!("an exporter restarted: {node} had {exporters}, and the soak was begun {begun} times"));
+        }
         if (self.drift.1 - self.drift.0).abs() > DRIFT {
             broken.push(format!("calm scores drift from {:.3} to {:.3}", self.drift.0, self.drift.1));
         }
@@ -345,6 +365,10 @@ mod tests {
         (0..240).map(sample).collect()
     }
 
+    fn event(name: &str) -> super::super::record::Event {
+        super::super::record::Event { at: at(0), event: name.to_owned(), what: String::new() }
+    }
+
     #[test]
     fn faults_are_found_by_their_own_pod_and_the_rest_is_told_apart() {
         let record = Record {
@@ -374,7 +398,9 @@ mod tests {
     #[test]
     fn a_leak_is_told_from_spikes_and_from_filling() {
         let mib = 1_048_576;
-        let grows = |rss: &dyn Fn(i64) -> u64| judge(&Record { samples: samples(rss), ..Record::default() }).broken();
+        let grows = |rss: &dyn Fn(i64) -> u64| {
+            judge(&Record { samples: samples(rss), events: vec![event("start")], ..Record::default() }).broken()
+        };
         assert_eq!(grows(&|n| 16 * mib + if n % 10 == 0 { 4 * mib } else { 0 }), [""; 0]);
         assert_eq!(grows(&|n| (10 + n.min(10) as u64) * mib), [""; 0], "the first minutes fill it");
         let leak = grows(&|n| 16 * mib + n as u64 * 8192);
@@ -382,9 +408,22 @@ mod tests {
     }
 
     #[test]
+    fn an_exporter_that_restarts_is_told_unless_the_soak_was_begun_again() {
+        let mut samples = samples(|_| 16 << 20);
+        samples.last_mut().unwrap().pid += 1;
+        let run = Sample { subject: RUN.to_owned(), pid: 1, ..samples[0].clone() };
+        samples.extend([run.clone(), Sample { pid: 2, ..run }]);
+        let broken = |starts| {
+            judge(&Record { samples: samples.clone(), events: vec![event("start"); starts], ..Record::default() })
+                .broken()
+        };
+        assert_eq!(broken(1), ["an exporter restarted: node1 had 2, and the soak was begun 1 times"]);
+        assert_eq!(broken(2), [""; 0]);
+    }
+
+    #[test]
     fn what_must_hold_is_told_where_it_does_not() {
         let calm = |n: i64| Calm { at: at(15 * n), pods: 10, mean: 0.001 * n as f64, highest: 0.5 };
-        let event = |name: &str| super::super::record::Event { at: at(0), event: name.to_owned(), what: String::new() };
         let record = Record {
             calm: (0..60).map(calm).collect(),
             events: vec![event("kill"), event("kill"), event("files"), event("trouble")],
