@@ -104,13 +104,64 @@ pub fn table(bytes: &[u8]) {
     }
 }
 
-/// A recording.
+/// A recording: as it is, and one of the entries that the bytes describe, whose checksums and compression are right. Ticks come
+/// in the order of time, the names of nodes are plain, and nothing is there that was not read.
+///
+/// # Panics
+/// If memory cannot be written to.
 pub fn recording(bytes: &[u8]) {
-    let mut ticks = 0;
-    let _ended = guard_model::recording::read(bytes, |_| {
+    read_recording(bytes, usize::MAX);
+    let archive = entries(bytes);
+    read_recording(&zstd::encode_all(archive.as_slice(), 1).expect("memory takes every write"), archive.len());
+}
+
+fn read_recording(bytes: &[u8], most: usize) {
+    let (mut ticks, mut held, mut last) = (0, 0, None);
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let _ended = guard_model::recording::read(bytes, |tick| {
+        assert!(last.is_none_or(|last| last < tick.at), "{last:?}, and then {}", tick.at);
+        last = Some(tick.at);
+        assert!(tick.nodes.iter().all(|node| node.node.chars().all(plain)), "{:?}", tick.nodes);
+        let lists = [&tick.pods, &tick.events, &tick.cluster_nodes, &tick.deployments, &tick.replicasets];
+        let of_nodes = tick.nodes.iter().flat_map(|node| [&node.summary, &node.cadvisor]);
+        held += lists.into_iter().chain(of_nodes).flatten().map(Vec::len).sum::<usize>();
+        assert!(held <= most, "{held} bytes of {most}");
         ticks += 1;
         if ticks > TICKS { Err(RecordingError::from(io::Error::other("enough"))) } else { Ok(()) }
     });
+}
+
+/// What an entry's name may begin with, besides what the bytes say.
+const FOLDERS: [&str; 4] = ["", "20261122T131211Z/", "./20261122T131221Z/", "20261122T131231Z/../"];
+/// The names of files that are known.
+const FILES: [&str; 4] = ["", "pods.json", "node1.summary.json", "node1.cadvisor.txt"];
+
+/// An archive of the entries that bytes describe. Of each the first byte says how its name begins and ends, whether it is a plain
+/// file and whether it is as large as it claims; then come the length of the rest of its name, its kind, how much more it claims
+/// to have, and the length of what it has.
+fn entries(mut bytes: &[u8]) -> Vec<u8> {
+    let mut archive = Vec::new();
+    while let [how, name, kind, more, body, rest @ ..] = bytes {
+        let (name, rest) = rest.split_at(rest.len().min(usize::from(*name) % 100));
+        let (body, rest) = rest.split_at(rest.len().min(usize::from(*body)));
+        bytes = rest;
+        let of = |all: [&'static str; 4], bits: u8| all[usize::from(*how >> bits & 3)].as_bytes();
+        let name = [of(FOLDERS, 0), name, of(FILES, 2)].concat();
+        let mut header = tar::Header::new_gnu();
+        let room = &mut header.as_old_mut().name;
+        let length = name.len().min(room.len());
+        room[..length].copy_from_slice(&name[..length]);
+        header.set_entry_type(if how & 16 == 0 { tar::EntryType::Regular } else { tar::EntryType::new(*kind) });
+        let claimed = if how & 32 == 0 { 0 } else { u64::from(*more) << (*more % 40) };
+        header.set_size(body.len() as u64 + claimed);
+        header.set_cksum();
+        archive.extend(header.as_bytes());
+        archive.extend(body);
+        archive.resize(archive.len().next_multiple_of(512), 0);
+    }
+    // Two empty blocks are the end of a tar.
+    archive.resize(archive.len() + 1024, 0);
+    archive
 }
 
 /// A model file.

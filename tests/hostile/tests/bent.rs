@@ -143,6 +143,23 @@ fn a_table_of_metrics() {
 fn a_recording() {
     const INCIDENT: &[u8] = include_bytes!("../../../kubectl-guard/demo/incident.tar.zst");
     each(&[INCIDENT], 20, guard_hostile::recording);
+    // Entries as `guard_hostile::recording` takes them: two ticks, a link, a path that leaves its place, a size that is a lie.
+    let described = [
+        &[4 | 1, 0, 0, 0, 2][..],
+        b"{}",
+        &[8 | 1, 0, 0, 0, 2],
+        b"{}",
+        &[12 | 2, 0, 0, 0, 6],
+        b"# HELP",
+        &[16 | 4 | 2, 0, b'2', 0, 0],
+        &[8 | 1, 6, 0, 0, 0],
+        b"../../",
+        &[32 | 4 | 2, 0, 0, 200, 1],
+        b"[",
+    ];
+    let (first, second, path) = (described[..2].concat(), described[4..6].concat(), described[7..9].concat());
+    let seeds = [described.concat(), [&second[..], &first].concat(), [&first[..], &path].concat()];
+    each(&seeds.each_ref().map(Vec::as_slice), BENT, guard_hostile::recording);
 }
 
 #[test]
