@@ -9,7 +9,6 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, WORK_IMAGE};
-use crate::wait;
 
 /// Where the load runs.
 pub const NAMESPACE: &str = "shop";
@@ -43,11 +42,7 @@ pub fn start(cluster: &Cluster) -> Result<()> {
             "spec": {"clusterIP": CATALOG, "selector": {"app": "catalog"}, "ports": [{"port": 8080}]}}),
     ];
     admin.apply(&json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string())?;
-    for name in SERVICES {
-        let deployment = format!("deployment/{name}");
-        admin.kubectl(&["-n", NAMESPACE, "rollout", "status", "--timeout=90s", &deployment])?;
-    }
-    Ok(())
+    SERVICES.iter().try_for_each(|name| admin.wait_for_rollout(NAMESPACE, &format!("deployment/{name}")))
 }
 
 /// The first pod of a service by name.
@@ -76,20 +71,6 @@ pub fn fault(cluster: &Cluster, pod: &str, kind: &str, lasting: Duration) -> Res
 /// If it is not there.
 pub fn describe(cluster: &Cluster, pod: &str) -> Result<Value> {
     Ok(serde_json::from_str(&cluster.admin().kubectl(&["-n", NAMESPACE, "get", "pod", pod, "-o", "json"])?)?)
-}
-
-/// Waits until something holds of a pod's only container's status.
-///
-/// # Errors
-/// If it does not hold in time.
-pub fn wait_for_status(
-    cluster: &Cluster,
-    pod: &str,
-    what: &str,
-    limit: Duration,
-    holds: impl Fn(&Value) -> bool,
-) -> Result<()> {
-    wait::until(what, limit, || Ok(holds(&describe(cluster, pod)?["status"]["containerStatuses"][0]).then_some(())))
 }
 
 /// What a container may take.

@@ -135,15 +135,6 @@ impl Node {
         self.kubelet.as_mut().map_or(Ok(()), Service::check)
     }
 
-    /// Sends the first process of a container the signal, as the kernel or an operator on the node would.
-    ///
-    /// # Errors
-    /// If the container is unknown.
-    pub fn signal_container(&self, id: &str, signal: &str) -> Result<()> {
-        let script = format!("ctr -n k8s.io tasks kill --signal {signal} {id}");
-        run_command(inside(self.namespaces.pid(), "sh", &["-ec", &script])).map(drop)
-    }
-
     fn number(&self) -> u8 {
         self.name.trim_start_matches("node").parse().unwrap_or(0)
     }

@@ -84,6 +84,14 @@ impl Person {
         Ok(answer.out)
     }
 
+    /// Waits until the rollout of a workload (`deployment/web`) is complete.
+    ///
+    /// # Errors
+    /// If it is not within 90 s.
+    pub fn wait_for_rollout(&self, namespace: &str, target: &str) -> Result<()> {
+        self.kubectl(&["-n", namespace, "rollout", "status", target, "--timeout=90s"]).map(drop)
+    }
+
     /// Types `helm ...` and gives what it printed.
     ///
     /// # Errors

@@ -14,6 +14,8 @@ use crate::status::{leading_cause, rows};
 const NAMESPACE: &str = "guard-demo";
 /// The image that the manifests name.
 const IMAGE: &str = "docker.io/library/busybox:1.36.1";
+/// How the specification of its CronJob begins its line.
+const SCHEDULE: &str = "\n  schedule: ";
 const DEPLOYMENTS: [&str; 5] = ["web", "visitors", "worker", "cache", "mail"];
 
 /// The demo's rows.
@@ -40,10 +42,12 @@ pub(crate) fn the_demo_runs_restricted_and_its_faults_are_found(cluster: &mut Cl
     let admin = cluster.admin();
     let made = admin.kubectl(&["kustomize", &folder().join("demo").to_string_lossy()])?;
     assert_eq!(made.matches(IMAGE).count(), DEPLOYMENTS.len() + 1, "{made}");
+    assert_eq!(made.matches(SCHEDULE).count(), 1, "{made}");
+    // A job of the schedule's own would be a pod more, every ten minutes.
+    let made = made.replace(SCHEDULE, &format!("\n  suspend: true{SCHEDULE}"));
     admin.apply(&made.replace(IMAGE, BUSYBOX_IMAGE))?;
     for name in DEPLOYMENTS {
-        let deployment = format!("deployment/{name}");
-        admin.kubectl(&["-n", NAMESPACE, "rollout", "status", "--timeout=90s", &deployment])?;
+        admin.wait_for_rollout(NAMESPACE, &format!("deployment/{name}"))?;
     }
     // The job is made at once instead of at its time.
     admin.kubectl(&["-n", NAMESPACE, "create", "job", "report-now", "--from=cronjob/report"])?;

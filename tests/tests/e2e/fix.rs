@@ -111,7 +111,7 @@ pub(crate) fn the_journal_can_be_verified(cluster: &mut Cluster) -> Result<()> {
         "metadata": {"name": "logbook", "namespace": load::NAMESPACE},
         "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": pod}});
     admin.apply(&deployment.to_string())?;
-    admin.kubectl(&["-n", load::NAMESPACE, "rollout", "status", "deployment/logbook", "--timeout=60s"])?;
+    admin.wait_for_rollout(load::NAMESPACE, "deployment/logbook")?;
     let fix = ["fix", "deployment/logbook", "-n", load::NAMESPACE, "--action=restart", "--timeout=0"];
     let (_, done) = operator.approve(&fix)?;
     assert_eq!(done.code, Some(0), "{done:?}");

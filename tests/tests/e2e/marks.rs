@@ -86,8 +86,7 @@ fn start(cluster: &Cluster) -> Result<()> {
 }
 
 fn is_ready(admin: &Person) -> Result<()> {
-    let words = ["-n", load::NAMESPACE, "rollout", "status", "statefulset/clerk", "--timeout=90s"];
-    admin.kubectl(&words).map(drop)
+    admin.wait_for_rollout(load::NAMESPACE, "statefulset/clerk")
 }
 
 fn uid(admin: &Person) -> Result<String> {

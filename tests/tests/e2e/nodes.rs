@@ -135,7 +135,7 @@ pub(crate) fn drill(cluster: &Cluster, environment: &Value, replicas: usize, bud
             "spec": {"minAvailable": least, "selector": {"matchLabels": labels}}})
     }));
     admin.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())?;
-    admin.kubectl(&["-n", DRILL, "rollout", "status", "--timeout=90s", "deployment/drill"])?;
+    admin.wait_for_rollout(DRILL, "deployment/drill")?;
     wait::until("the budgets to be observed", Duration::from_secs(30), || {
         let seen = admin.kubectl(&["-n", DRILL, "get", "pdb", "-o", "json"])?;
         let seen: Value = serde_json::from_str(&seen)?;

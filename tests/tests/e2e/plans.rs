@@ -35,7 +35,7 @@ struct File {
 impl File {
     fn made(by: &Person, folder: &Path) -> Result<Self> {
         // Its status settles within seconds; a plan holds the resourceVersion.
-        by.kubectl(&["rollout", "status", "deployment/planned", "-n", load::NAMESPACE, "--timeout=60s"])?;
+        by.wait_for_rollout(load::NAMESPACE, "deployment/planned")?;
         let fix = [
             "fix",
             "deploy/planned",

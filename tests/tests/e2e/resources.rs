@@ -29,8 +29,7 @@ fn start(cluster: &Cluster) -> Result<()> {
 }
 
 fn rolled_out(cluster: &Cluster) -> Result<()> {
-    let admin = cluster.admin();
-    admin.kubectl(&["-n", load::NAMESPACE, "rollout", "status", TARGET, "--timeout=60s"]).map(drop)
+    cluster.admin().wait_for_rollout(load::NAMESPACE, TARGET)
 }
 
 fn fix<'a>(rest: &[&'a str]) -> Vec<&'a str> {

@@ -30,17 +30,12 @@ fn template(cluster: &Cluster) -> Result<Value> {
     Ok(object["spec"]["template"].clone())
 }
 
-fn rolled_out(cluster: &Cluster) -> Result<()> {
-    let admin = cluster.admin();
-    admin.kubectl(&["-n", load::NAMESPACE, "rollout", "status", TARGET, "--timeout=60s"]).map(drop)
-}
-
 pub(crate) fn a_bad_rollout_is_rolled_back_and_the_rollback_too(cluster: &mut Cluster) -> Result<()> {
     crate::rights::bind(cluster)?;
     let operator = cluster.person("operator");
     let fix = ["fix", TARGET, "-n", load::NAMESPACE, "--action=rollout-undo", "--timeout=0"];
     deploy(cluster, WORK_IMAGE, &json!([{"name": "SHELF", "value": "1"}]))?;
-    rolled_out(cluster)?;
+    cluster.admin().wait_for_rollout(load::NAMESPACE, TARGET)?;
     let first = template(cluster)?;
     let alone = operator.guard(&fix)?;
     assert_eq!(alone.code, Some(6), "{alone:?}");
@@ -65,7 +60,7 @@ pub(crate) fn a_bad_rollout_is_rolled_back_and_the_rollback_too(cluster: &mut Cl
     let events = cluster.audit_since(mark, "operator")?;
     assert_eq!(stored(&events), ["deployments", "events"]);
     assert_eq!(template(cluster)?, first, "kubectl rollout undo would have brought back the same");
-    rolled_out(cluster)?;
+    cluster.admin().wait_for_rollout(load::NAMESPACE, TARGET)?;
 
     // The rollback itself is taken back by its id: the setting and the image are as they were rolled out.
     let history: Value = serde_json::from_str(&operator.guard(&["history", "-o", "json"])?.out)?;
@@ -100,11 +95,6 @@ fn shelf(cluster: &Cluster, target: &str) -> Result<String> {
     cluster.admin().kubectl(&["-n", load::NAMESPACE, "get", target, "-o", path])
 }
 
-fn is_rolled_out(cluster: &Cluster, target: &str) -> Result<()> {
-    let wait = ["-n", load::NAMESPACE, "rollout", "status", target, "--timeout=90s"];
-    cluster.admin().kubectl(&wait).map(drop)
-}
-
 /// Back and forth again, as `kubectl rollout undo` would; a strategy that would leave the pods as they are is refused.
 pub(crate) fn a_stateful_set_and_a_daemon_set_are_rolled_back(cluster: &mut Cluster) -> Result<()> {
     crate::rights::bind(cluster)?;
@@ -113,14 +103,14 @@ pub(crate) fn a_stateful_set_and_a_daemon_set_are_rolled_back(cluster: &mut Clus
         let rolling = json!({"type": "RollingUpdate"});
         for version in ["1", "2"] {
             set(cluster, kind, version, &rolling)?;
-            is_rolled_out(cluster, target)?;
+            cluster.admin().wait_for_rollout(load::NAMESPACE, target)?;
         }
         let fix = ["fix", target, "-n", load::NAMESPACE, "--action=rollout-undo", "--timeout=0", "--no-cool-down"];
         let (shown, done) = operator.approve(&fix)?;
         assert!(shown.out.contains(&format!("roll {target} back to revision 1")), "{}", shown.out);
         assert_eq!(done.code, Some(0), "{done:?}");
         assert_eq!(shelf(cluster, target)?, "1");
-        is_rolled_out(cluster, target)?;
+        cluster.admin().wait_for_rollout(load::NAMESPACE, target)?;
         let history: Value = serde_json::from_str(&operator.guard(&["history", "-o", "json"])?.out)?;
         let mine = history.as_array().into_iter().flatten().find(|entry| entry["target"] == target);
         let id = mine.and_then(|entry| entry["id"].as_str()).context("it is not in the history")?.to_owned();

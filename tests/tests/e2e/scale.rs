@@ -30,8 +30,7 @@ fn start(cluster: &Cluster) -> Result<()> {
 }
 
 fn settled(cluster: &Cluster) -> Result<()> {
-    let admin = cluster.admin();
-    admin.kubectl(&["-n", NAMESPACE, "rollout", "status", TARGET, "--timeout=60s"]).map(drop)
+    cluster.admin().wait_for_rollout(NAMESPACE, TARGET)
 }
 
 fn scale<'a>(replicas: &'a str, rest: &[&'a str]) -> Vec<&'a str> {

@@ -24,8 +24,7 @@ fn deploy(cluster: &Cluster) -> Result<()> {
 }
 
 fn rolled_out(cluster: &Cluster) -> Result<()> {
-    let wait = ["-n", load::NAMESPACE, "rollout", "status", TARGET, "--timeout=60s"];
-    cluster.admin().kubectl(&wait).map(drop)
+    cluster.admin().wait_for_rollout(load::NAMESPACE, TARGET)
 }
 
 fn replicas(cluster: &Cluster) -> Result<String> {

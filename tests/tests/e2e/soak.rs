@@ -194,8 +194,7 @@ fn start_load(cluster: &Cluster) -> Result<()> {
     );
     admin.apply(&json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string())?;
     for (name, ..) in services {
-        let deployment = format!("deployment/{name}");
-        admin.kubectl(&["-n", NAMESPACE, "rollout", "status", "--timeout=90s", &deployment])?;
+        admin.wait_for_rollout(NAMESPACE, &format!("deployment/{name}"))?;
     }
     Ok(())
 }

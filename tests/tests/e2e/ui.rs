@@ -150,7 +150,7 @@ pub(crate) fn generation(cluster: &Cluster, shop: &str) -> Result<String> {
 /// Has the container of this shop take memory until it is killed.
 pub(crate) fn leak(cluster: &Cluster, shop: &str) -> Result<()> {
     let (admin, target, label) = (cluster.admin(), format!("deployment/{shop}"), format!("app={shop}"));
-    admin.kubectl(&["rollout", "status", &target, "-n", shop, "--timeout=60s"])?;
+    admin.wait_for_rollout(shop, &target)?;
     let pod = admin.kubectl(&["get", "pods", "-n", shop, "-l", &label, "-o", "jsonpath={.items[0].metadata.name}"])?;
     // It ends with the container.
     admin.try_kubectl(&["-n", shop, "exec", &pod, "--", "/work", "fault", "leak", "60"]).map(drop)
