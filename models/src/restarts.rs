@@ -9,7 +9,7 @@ use crate::rules::seconds;
 use crate::sample::PodFacts;
 
 /// Restarts are counted over this long: the kubelet's back-off reaches five minutes, so a loop shows twice.
-pub const WINDOW_SECONDS: f64 = 600.0;
+const WINDOW_SECONDS: f64 = 600.0;
 /// More restarts of a container than this say nothing new.
 const KEPT: usize = 8;
 

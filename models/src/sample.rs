@@ -50,6 +50,7 @@ pub struct OptOut {
 
 /// What the API server says of a pod; made by [`crate::pod`] from a Pod object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct PodFacts {
     /// `metadata.uid`: the identity that everything is keyed by.
     pub uid: String,
