@@ -151,8 +151,8 @@ fn entries(mut bytes: &[u8]) -> Vec<u8> {
         let room = &mut header.as_old_mut().name;
         let length = name.len().min(room.len());
         room[..length].copy_from_slice(&name[..length]);
-        header.set_entry_type(if how & 16 == 0 { tar::EntryType::Regular } else { tar::EntryType::new(*kind) });
-        let claimed = if how & 32 == 0 { 0 } else { u64::from(*more) << (*more % 40) };
+        header.set_entry_type(if how & 0x10 == 0 { tar::EntryType::Regular } else { tar::EntryType::new(*kind) });
+        let claimed = if how & 0x20 == 0 { 0 } else { u64::from(*more) << (*more % 40) };
         header.set_size(body.len() as u64 + claimed);
         header.set_cksum();
         archive.extend(header.as_bytes());

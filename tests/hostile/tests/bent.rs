@@ -145,16 +145,16 @@ fn a_recording() {
     each(&[INCIDENT], 20, guard_hostile::recording);
     // Entries as `guard_hostile::recording` takes them: two ticks, a link, a path that leaves its place, a size that is a lie.
     let described = [
-        &[4 | 1, 0, 0, 0, 2][..],
+        &[0x05, 0, 0, 0, 2][..],
         b"{}",
-        &[8 | 1, 0, 0, 0, 2],
+        &[0x09, 0, 0, 0, 2],
         b"{}",
-        &[12 | 2, 0, 0, 0, 6],
+        &[0x0e, 0, 0, 0, 6],
         b"# HELP",
-        &[16 | 4 | 2, 0, b'2', 0, 0],
-        &[8 | 1, 6, 0, 0, 0],
+        &[0x16, 0, b'2', 0, 0],
+        &[0x09, 6, 0, 0, 0],
         b"../../",
-        &[32 | 4 | 2, 0, 0, 200, 1],
+        &[0x26, 0, 0, 200, 1],
         b"[",
     ];
     let (first, second, path) = (described[..2].concat(), described[4..6].concat(), described[7..9].concat());

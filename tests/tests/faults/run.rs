@@ -18,8 +18,10 @@ use crate::scene::{ENDED_WITHIN, Rounds, Scene, SmallDisk, TIDY};
 /// So many that a look at all of them is written in several pieces.
 const MANY: usize = 200;
 const FEW: usize = 3;
-/// A part of `run` that fails again and again is started again later each time: after five minutes at the latest.
-const GROWS: Duration = Duration::from_mins(6);
+/// A part of `run` that fails again and again is started again later each time: after a minute at the latest.
+const GROWS: Duration = Duration::from_mins(2);
+/// So often a `run` meets a full disk: its pauses are 1, 2, 4 and 8 s then.
+const TIMES_OF_A_RUN: usize = 4;
 /// What the system says of a disk without room.
 const NO_ROOM: &str = "No space left on device";
 /// Longer than a request is given here.
@@ -182,7 +184,12 @@ pub(crate) fn is_on_a_full_disk(rounds: &mut Rounds) -> Result<()> {
     let mut run = Run::start(&scene, &folder)?;
     let mut lines = run.grows(1)?;
     let claim = "it is told; the same process; no row is torn; it goes on when there is room";
-    rounds.survive("disk full under run", claim, |_, dice| {
+    rounds.survive("disk full under run", claim, |number, dice| {
+        if number > 0 && number.is_multiple_of(TIMES_OF_A_RUN) {
+            run.service.end(Signal::SIGTERM, ENDED_WITHIN)?;
+            run = Run::start(&scene, &folder)?;
+            lines = run.grows(lines)?;
+        }
         let known = run.said(NO_ROOM);
         disk.fill()?;
         run.says(NO_ROOM, known)?;
