@@ -3,11 +3,16 @@
 
 use std::fmt;
 use std::fs;
+use std::io::Write as _;
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 
-/// What each kill came to, a line each: action, moment, how it ended, what was done about it.
+/// What each kill came to, a line each: action, moment, how it ended, what was done about it, when, and of which commit.
 pub const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kills.csv");
+
+const KILLED: &str = "killed";
+const ENDED_BEFORE: &str = "ended before";
 
 /// Actions, and how many writes to the cluster each has.
 const ACTIONS: [(&str, usize); 7] =
@@ -114,17 +119,87 @@ pub fn commands() -> Vec<Kill> {
     all.map(|(number, (action, at))| Kill { number, action: action.to_owned(), at, then: Then::Again }).collect()
 }
 
-/// The record's lines: action, moment, and how it ended.
+/// A kill that was survived, as the record has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survived {
+    /// What `fix` did, or the command.
+    pub action: String,
+    /// Where it was killed.
+    pub at: String,
+    /// It was killed; else it had ended before.
+    pub killed: bool,
+    /// What was done about it.
+    pub then: String,
+    /// When; empty in lines of before there was a date.
+    pub date: String,
+    /// Of which commit; empty as well.
+    pub commit: String,
+}
+
+impl Survived {
+    /// It is this kill's.
+    fn is_of(&self, kill: &Kill) -> bool {
+        (self.action.as_str(), self.at.as_str(), self.then.as_str()) == (&kill.action, &kill.at, kill.then.word())
+    }
+}
+
+impl fmt::Display for Survived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { action, at, killed, then, date, commit } = self;
+        write!(f, "{action},{at},{},{then},{date},{commit}", if *killed { KILLED } else { ENDED_BEFORE })
+    }
+}
+
+/// Those of these kills that a record does not have yet.
+pub fn open(kills: Vec<Kill>, record: &[Survived]) -> Vec<Kill> {
+    kills.into_iter().filter(|kill| !record.iter().any(|line| line.is_of(kill))).collect()
+}
+
+/// Begins the record anew if it has every kill.
 ///
 /// # Errors
-/// It is there and cannot be read, or has a line that is none of ours.
-pub fn record() -> Result<Vec<(String, String, String)>> {
-    let Ok(text) = fs::read_to_string(RECORD) else { return Ok(Vec::new()) };
-    let read = |line: &str| {
-        let mut cells = line.split(',').map(str::to_owned);
-        Some((cells.next()?, cells.next()?, cells.next()?))
+/// If it cannot be read, or not be taken away.
+pub fn begin_if_whole() -> Result<()> {
+    let all = [plan(), commands()].concat();
+    if open(all, &record()?).is_empty() { Ok(fs::remove_file(RECORD)?) } else { Ok(()) }
+}
+
+/// Adds a kill that was survived to the record.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn note(kill: &Kill, killed: bool) -> Result<()> {
+    let line = Survived {
+        action: kill.action.clone(),
+        at: kill.at.clone(),
+        killed,
+        then: kill.then.word().to_owned(),
+        date: Timestamp::now().round(jiff::Unit::Second)?.to_string(),
+        commit: std::env::var("GUARD_E2E_COMMIT").unwrap_or_default(),
     };
+    let mut file = fs::OpenOptions::new().append(true).create(true).open(RECORD)?;
+    Ok(file.write_all(format!("{line}\n").as_bytes())?)
+}
+
+/// The record's lines.
+///
+/// # Errors
+/// If one is none of ours.
+pub fn record() -> Result<Vec<Survived>> {
+    let Ok(text) = fs::read_to_string(RECORD) else { return Ok(Vec::new()) };
     text.lines().map(|line| read(line).with_context(|| format!("{RECORD}: {line}"))).collect()
+}
+
+fn read(line: &str) -> Option<Survived> {
+    let cells: Vec<&str> = line.split(',').collect();
+    let (action, at, end, then, date, commit) = match cells[..] {
+        [action, at, end, then] => (action, at, end, then, "", ""),
+        [action, at, end, then, date, commit] => (action, at, end, then, date, commit),
+        _ => return None,
+    };
+    let killed = end == KILLED;
+    let [action, at, then, date, commit] = [action, at, then, date, commit].map(str::to_owned);
+    (killed || end == ENDED_BEFORE).then_some(Survived { action, at, killed, then, date, commit })
 }
 
 #[cfg(test)]
@@ -146,14 +221,29 @@ mod tests {
             assert_eq!(["journal", "mutes", "object"].map(|point| times(&commands, point)), [2; 3], "{when}");
         }
         let record = record().unwrap();
-        let missing: Vec<String> = plan
-            .iter()
-            .chain(&commands)
-            .filter(|kill| !record.iter().any(|(action, at, _)| (action, at) == (&kill.action, &kill.at)))
-            .map(ToString::to_string)
-            .collect();
+        let all = [plan, commands].concat();
+        let other: Vec<&Survived> = record.iter().filter(|line| !all.iter().any(|kill| line.is_of(kill))).collect();
+        assert!(other.is_empty(), "nobody kills there: {other:#?}");
+        // Only one on its way may have been quicker.
+        let late: Vec<&Survived> =
+            record.iter().filter(|line| !line.killed && line.at.matches(':').count() == 1).collect();
+        assert!(late.is_empty(), "these were not killed: {late:#?}");
+        let missing: Vec<String> = open(all, &record).iter().map(ToString::to_string).collect();
         assert!(missing.is_empty(), "tests/run --kills has not survived: {missing:#?}");
-        let killed = record.iter().filter(|(_, _, end)| end == "killed").count();
+        let killed = record.iter().filter(|line| line.killed).count();
         assert!(killed >= 100, "only {killed} were killed, the others had ended before");
+    }
+
+    #[test]
+    fn lines_with_a_date_and_without_are_read() {
+        let old = "scale,step.before:1:3,ended before,resumed";
+        let read_old = read(old).unwrap();
+        assert!(!read_old.killed && read_old.date.is_empty() && read_old.commit.is_empty(), "{read_old:?}");
+        let new = "mute,mutes.after:1,killed,run again,2026-11-30T00:00:00Z,4bdb9eb00000";
+        assert_eq!(read(new).unwrap().to_string(), new);
+        let kill = commands().into_iter().find(|kill| kill.at == "mutes.after:1" && kill.action == "mute").unwrap();
+        assert_eq!(open(vec![kill.clone()], &[read(new).unwrap()]), []);
+        assert_eq!(open(vec![kill.clone()], &[read_old]), [kill]);
+        assert_eq!(read("scale,step.before:1,survived,resumed"), None);
     }
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 
 use crate::figures::{self, Held};
+use crate::kills::{self, Survived};
 
 /// A line for each time that a fault was made many times over.
 pub const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/records/faults.csv");
@@ -172,7 +173,15 @@ fn note(survival: &Survival) -> Result<()> {
     let Survival { date, commit, fault, place, tried, survived, lost, seconds, claim } = survival;
     let line = format!("{date},{commit},{fault},{place},{tried},{survived},{lost},{seconds},{claim}\n");
     file.write_all(format!("{titles}{line}").as_bytes())?;
-    figures::set("faults", &section(&record()?))
+    tell()
+}
+
+/// Writes the section anew, by both records.
+///
+/// # Errors
+/// If one cannot be read, or the page not be written.
+pub fn tell() -> Result<()> {
+    figures::set("faults", &section(&record()?, &kills::record()?))
 }
 
 /// The latest of each fault, in the order in which they were first made.
@@ -188,15 +197,24 @@ fn latest(record: &[Survival]) -> Vec<&Survival> {
 }
 
 /// The section, in Markdown.
-pub fn section(record: &[Survival]) -> String {
+pub fn section(record: &[Survival], kills: &[Survived]) -> String {
     let mut text = "`tests/run --faults`: the real programs beside stand-ins of a kubelet and an API server that fail as they are told \
         (process), and parts of the real cluster that are stopped and started (cluster). The last run of each; all are in \
-        [records/faults.csv](records/faults.csv). `fix` has its own: killed at each of its writes, [kills.csv](kills.csv).\n\n\
+        [records/faults.csv](records/faults.csv).\n\n\
         | fault | where | tried | survived | lost | what must hold |\n| --- | --- | --- | --- | --- | --- |\n"
         .to_owned();
     text.extend(latest(record).into_iter().map(|Survival { fault, place, tried, survived, lost, claim, .. }| {
         format!("| {fault} | {place} | {tried} | {survived} | {lost} | {claim} |\n")
     }));
+    let killed = kills.iter().filter(|kill| kill.killed).count();
+    let dates = kills.iter().map(|kill| kill.date.as_str());
+    let last = dates.max().filter(|date| !date.is_empty()).map(|date| format!(", the last at {date}"));
+    text.extend([format!(
+        "\n`tests/run --kills`: `fix` and the other commands that write, killed before, after and within each of their writes and \
+        taken up again: {} kills{}, of which {killed} came in time; all were survived ([kills.csv](kills.csv)).\n",
+        kills.len(),
+        last.unwrap_or_default()
+    )]);
     text + &figures::held("fault", &HELD)
 }
 
@@ -245,6 +263,9 @@ mod tests {
             assert!(survival.lost == 0 && survival.survived == survival.tried, "{survival:?}");
         }
         let page = std::fs::read_to_string(figures::PAGE).unwrap();
-        assert!(page.contains(section(&record).trim_end()), "the page tells of another record");
+        assert!(
+            page.contains(section(&record, &kills::record().unwrap()).trim_end()),
+            "the page tells of another record"
+        );
     }
 }

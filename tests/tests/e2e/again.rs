@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use guard_tests::cluster::{Cluster, EXPORTER_IMAGE};
-use guard_tests::kills::{COMMANDS, Kill, commands};
+use guard_tests::kills::{COMMANDS, Kill, commands, note, open, record};
 use guard_tests::person::{Answer, Person};
-use guard_tests::{load, wait};
+use guard_tests::{load, survival, wait};
 use serde_json::Value;
-
-use crate::kills::{note, open};
 
 const MUTER: &str = "operator";
 const FEED: &str = "deployment/feed";
@@ -184,5 +182,6 @@ pub(crate) fn every_command_survives_its_write_points(cluster: &mut Cluster) -> 
             bail!("{command} writes {objects} objects and {there} more, and its {point} is killed {writes} times");
         }
     }
-    go_through(cluster, &open(commands())?, note)
+    go_through(cluster, &open(commands(), &record()?), note)?;
+    survival::tell()
 }

@@ -5,13 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write as _;
 
 use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::{Cluster, WORK_IMAGE};
-use guard_tests::kills::{Kill, RECORD, Then, plan, record};
-use guard_tests::load;
+use guard_tests::kills::{Kill, Then, begin_if_whole, note, open, plan, record};
 use guard_tests::person::{Answer, Person};
+use guard_tests::{load, survival};
 use serde_json::{Value, json};
 
 use crate::fix::{stores_nothing, tells};
@@ -63,12 +62,8 @@ fn deployments(cluster: &Cluster, kills: &[Kill]) -> Result<()> {
     });
     let items: Vec<Value> = items.collect();
     cluster.admin().apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())?;
-    kills.iter().try_for_each(|kill| rolled_out(cluster, &name(kill)))
-}
-
-fn rolled_out(cluster: &Cluster, name: &str) -> Result<()> {
-    let target = format!("deployment/{name}");
-    cluster.admin().kubectl(&["-n", load::NAMESPACE, "rollout", "status", &target, "--timeout=90s"]).map(drop)
+    let admin = cluster.admin();
+    kills.iter().try_for_each(|kill| admin.wait_for_rollout(load::NAMESPACE, &format!("deployment/{}", name(kill))))
 }
 
 /// What is shown is approved by its digest, by `writer`; `None` if there is nothing to approve.
@@ -312,21 +307,9 @@ pub(crate) fn a_killed_fix_is_taken_up_and_told_truly(cluster: &mut Cluster) -> 
     go_through(cluster, &kills, |_, _| Ok(()))
 }
 
-/// All of them; what the record has already is not done again.
+/// All of them; what the record has already is not done again, but for a record that is whole, which is begun anew.
 pub(crate) fn every_write_point_is_survived(cluster: &mut Cluster) -> Result<()> {
-    go_through(cluster, &open(plan())?, note)
-}
-
-/// Those that the record does not have yet.
-pub(crate) fn open(kills: Vec<Kill>) -> Result<Vec<Kill>> {
-    let known = record()?;
-    let open = |kill: &Kill| !known.iter().any(|(action, at, _)| (action, at) == (&kill.action, &kill.at));
-    Ok(kills.into_iter().filter(open).collect())
-}
-
-/// Adds what was survived to the record.
-pub(crate) fn note(kill: &Kill, killed: bool) -> Result<()> {
-    let mut file = fs::OpenOptions::new().append(true).create(true).open(RECORD)?;
-    let end = if killed { "killed" } else { "ended before" };
-    Ok(writeln!(file, "{},{},{end},{}", kill.action, kill.at, kill.then.word())?)
+    begin_if_whole()?;
+    go_through(cluster, &open(plan(), &record()?), note)?;
+    survival::tell()
 }
