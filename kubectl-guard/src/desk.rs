@@ -32,8 +32,9 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// This plan, for what it was made, whether the user may do each step, and what it was asked for.
-    pub fn new(of: Key, plan: Plan, verdicts: Vec<Verdict>, asked: Option<Asked>) -> Self {
+    /// This plan, looked at for its own target, whether the user may do each step, and what it was asked for.
+    pub fn new(plan: Plan, verdicts: Vec<Verdict>, asked: Option<Asked>) -> Self {
+        let of = plan.target().map(|target| (target.namespace.clone(), target.to_string())).unwrap_or_default();
         Self { of, digest: plan.digest(), text: render(&plan, &verdicts), plan, verdicts, asked }
     }
 }

@@ -102,7 +102,7 @@ function confirmation(plan, readOnly, ui, again) {
     id: "typed", type: "text", autocomplete: "off", autocapitalize: "off", spellcheck: "false", "aria-describedby": "consequence",
     oninput: () => { approve.disabled = name.value !== plan.name; },
   });
-  const waits = ui.desk?.items.some((item) => item.namespace === plan.namespace && item.target === plan.target) ?? false;
+  const waits = ui.desk?.items.some((item) => item.namespace === plan.namespace && item.target === plan.of) ?? false;
   const decline = el("button", { type: "button", onclick: () => send(() => ui.decline({ digest: plan.digest, name: plan.name })) }, "Decline");
   const all = [name, approve, decline, again];
   /** One decision at a time; what the server says against it stays to be read. */

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
-use super::{Asked, Desk, Key, Look, Proposer, Shown, Waiting};
+use super::{Asked, Desk, Look, Proposer, Shown, Waiting};
 use crate::approve::{NotApproved, Screen, Way, approve};
 use crate::error::Error;
 use crate::exit::Exit;
@@ -26,11 +26,7 @@ pub(crate) struct FakeDesk {
 
 /// The plan that it shows.
 pub(crate) fn shown() -> Shown {
-    Shown::new(of(), plan(ActionKind::Restart), vec![Verdict::Allowed], None)
-}
-
-fn of() -> Key {
-    ("shop".to_owned(), "deployment/web".to_owned())
+    Shown::new(plan(ActionKind::Restart), vec![Verdict::Allowed], None)
 }
 
 /// The proposal that it is for.
@@ -57,7 +53,7 @@ impl Desk for Arc<FakeDesk> {
             return Err(Error::NotFound { what: target.to_string() });
         }
         let plan = asked.map_or_else(|| shown().plan, |asked| plan(asked.action));
-        Ok(Look::Plan(Box::new(Shown::new(of(), plan, vec![Verdict::Allowed], asked.cloned()))))
+        Ok(Look::Plan(Box::new(Shown::new(plan, vec![Verdict::Allowed], asked.cloned()))))
     }
 
     async fn carry_out(&self, shown: &Shown, typed: &str, said: &(dyn Fn(&str) + Sync)) -> Result<Exit, Error> {

@@ -72,6 +72,8 @@ struct PlanView {
     /// What has to be typed.
     name: String,
     target: String,
+    /// For what it was looked at, which is what waits: a plan can concern one pod of it alone.
+    of: String,
     namespace: String,
     context: String,
     cluster: String,
@@ -127,6 +129,7 @@ impl PlanView {
             action: lead.map(|step| step.action.on(&step.target)).unwrap_or_default(),
             name: target.map(|target| target.name.clone()).unwrap_or_default(),
             target: target.map(ToString::to_string).unwrap_or_default(),
+            of: shown.of.1.clone(),
             namespace: target.map(|target| target.namespace.clone()).unwrap_or_default(),
             context: plan.place.context.clone(),
             cluster: plan.place.cluster.clone(),

@@ -76,7 +76,7 @@ impl<S: ScoreSource> Session<'_, S> {
             Proposal::Plan(plan) => {
                 let verdicts = self.access(&plan).await?;
                 let of = (namespace.to_owned(), target.to_string());
-                Ok(Look::Plan(Box::new(Shown::new(of, *plan, verdicts, asked.cloned()))))
+                Ok(Look::Plan(Box::new(Shown { of, ..Shown::new(*plan, verdicts, asked.cloned()) })))
             }
             Proposal::Healthy { why } => Ok(Look::Nothing { why }),
             Proposal::NothingHelps { why } => {

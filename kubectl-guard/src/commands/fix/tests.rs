@@ -22,6 +22,7 @@ use crate::outcome::StepOutcome;
 
 mod drains;
 mod shown;
+mod stateful;
 
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/shop/events";
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
@@ -115,8 +116,11 @@ impl Cluster {
                 (200, self.deployment())
             }
             ("GET", "/api/v1/namespaces/shop/pods") => {
-                (200, json!({ "metadata": {}, "items": [pod("web-a"), pod("web-b")] }))
+                let items = [pod("web-a"), pod("web-b"), stateful::pod(0), stateful::pod(1)];
+                (200, json!({ "metadata": {}, "items": items }))
             }
+            ("GET", stateful::SET) => (200, stateful::set()),
+            ("GET", stateful::POD) => (200, stateful::pod(1)),
             ("PATCH", DEPLOYMENT) if self.refuses_dry_run => failure(422, "denied by a webhook"),
             ("PATCH", DEPLOYMENT) if query.contains("dryRun=All") => (200, self.deployment()),
             ("PATCH", DEPLOYMENT) if self.expires => failure(401, "Unauthorized"),
@@ -125,7 +129,7 @@ impl Cluster {
                 (200, self.deployment())
             }
             ("POST", EVENTS) if self.no_events => failure(403, "forbidden"),
-            ("POST", EVENTS) => (201, json!({})),
+            ("POST", EVENTS | stateful::EVICTION) => (201, json!({})),
             _ => failure(404, "not found"),
         }
     }

@@ -7,7 +7,9 @@ use super::super::keys::{BINDINGS, Command};
 use super::super::page::Page;
 use super::super::screen::{Question, Work};
 use super::*;
+use crate::desk::Shown;
 use crate::exit::Exit;
+use crate::plan::examples::pod_plan;
 use crate::plan::{ActionKind, TargetName};
 
 fn selected(screen: &Screen) -> String {
@@ -180,6 +182,18 @@ fn a_proposal_is_declined_after_a_yes() {
     keys(&mut screen, "d");
     let declined = Intent::Decline { namespace: "shop".into(), target: "deployment/catalog".into() };
     assert_eq!(press(&mut screen, Key::Char('y')), Some(declined), "the one with the highest score");
+}
+
+/// The plan that is shown for a workload can be to evict one pod of it: what waits is the workload's all the same.
+#[test]
+fn a_plan_for_one_pod_is_declined_for_the_workload_that_waits() {
+    let mut screen = screen(80, 24);
+    let of = ("shop".to_owned(), "deployment/catalog".to_owned());
+    let shown = Shown { of, ..Shown::new(pod_plan(), Vec::new(), None) };
+    screen.page = Some(Page::Plan(Box::new(shown)));
+    keys(&mut screen, "d");
+    let declined = Intent::Decline { namespace: "shop".into(), target: "deployment/catalog".into() };
+    assert_eq!(press(&mut screen, Key::Char('y')), Some(declined));
 }
 
 #[test]

@@ -246,8 +246,13 @@ async fn a_plan_that_no_longer_holds_is_told_as_such() {
 #[tokio::test]
 async fn what_is_declined_is_put_aside() {
     let (address, desk, queue) = with_desk(None).await;
-    let digest = see(address, PLAN).await["plan"]["digest"].take();
-    assert_eq!(see(address, "/api/proposals").await["items"][0]["target"], "deployment/web");
+    let mut shown = see(address, PLAN).await;
+    let digest = shown["plan"]["digest"].take();
+    assert_eq!(
+        see(address, "/api/proposals").await["items"][0]["target"],
+        shown["plan"]["of"],
+        "by which the page knows it"
+    );
     assert_eq!(status(&post(address, "/api/decline", &word(&digest, "web")).await), "200");
     assert!(see(address, "/api/proposals").await["items"].as_array().unwrap().is_empty());
     assert_eq!(queue.take_declined().len(), 1);
