@@ -140,7 +140,7 @@ struct Accept {
     /// Act on a node of the control plane too
     #[arg(long)]
     allow_control_plane: bool,
-    /// Percentage of all nodes that must stay schedulable when this one is cordoned [default: 50]
+    /// Percentage of the nodes for its pods, by their taints, that must stay schedulable when it is cordoned [default: 50]
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     min_schedulable: Option<u8>,
 }
