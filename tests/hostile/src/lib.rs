@@ -174,8 +174,9 @@ pub fn mutes(bytes: &[u8]) {
     let data = BTreeMap::from([("a".to_owned(), text(bytes))]);
     let (mutes, broken) = mute::read(&data, Timestamp::UNIX_EPOCH);
     assert!(mutes.len() + broken <= 1, "what is neither has ended");
-    let longest = |mute: &Mute| mute.silence.until.duration_since(mute.since).as_secs();
-    assert!(mutes.iter().all(|mute| longest(mute) <= mute::LONGEST_SECONDS), "{mutes:?}");
+    let Ok(mute) = text(bytes).parse::<Mute>() else { return };
+    let seconds = mute.silence.until.duration_since(mute.since).as_secs();
+    assert!(seconds <= mute::LONGEST_SECONDS, "{mute:?}");
 }
 
 /// A quantity of Kubernetes.
