@@ -114,7 +114,8 @@ fn is_namespace(title: &str) -> bool {
     title.starts_with("namespace/")
 }
 
-fn installs(admin: &Person, kills: &[Kill], note: &mut impl FnMut(&Kill, bool) -> Result<()>) -> Result<()> {
+fn installs(cluster: &Cluster, kills: &[Kill], note: &mut impl FnMut(&Kill, bool) -> Result<()>) -> Result<()> {
+    let admin = &cluster.admin();
     settled(admin)?;
     let mut furthest = 0;
     for kill in kills {
@@ -139,7 +140,7 @@ fn installs(admin: &Person, kills: &[Kill], note: &mut impl FnMut(&Kill, bool) -
     let signed = authority("secret/guard-exporter-tls", r#"{{index .data "ca.crt" | base64decode}}"#)?;
     let told = authority("configmap/guard-exporter-ca", r#"{{index .data "ca.crt"}}"#)?;
     ensure!(signed == told, "scrapers are told of another authority than the one that signed");
-    Ok(())
+    crate::scrape::certificates_are_current(cluster)
 }
 
 /// A namespace that is going away takes nothing.
@@ -157,7 +158,7 @@ fn go_through(cluster: &Cluster, kills: &[Kill], mut note: impl FnMut(&Kill, boo
     let (uninstall, install) = (of("uninstall"), of("install"));
     if !uninstall.is_empty() || !install.is_empty() {
         uninstalls(&admin, &uninstall, &mut note)?;
-        installs(&admin, &install, &mut note)?;
+        installs(cluster, &install, &mut note)?;
     }
     Ok(())
 }

@@ -61,6 +61,19 @@ pub(crate) fn exporters(cluster: &Cluster) -> Result<Vec<(String, String)>> {
     Ok(pairs.collect())
 }
 
+/// Waits until each exporter shows a certificate that the authority has signed. Where an installation follows another in the same
+/// namespace, a kubelet may have given a new pod the Secret of the one before; it brings the new one at its next round, and
+/// the exporter looks each minute.
+pub(crate) fn certificates_are_current(cluster: &Cluster) -> Result<()> {
+    let authority = authority(cluster)?;
+    wait::until("the exporters' certificates to be the latest", Duration::from_mins(4), || {
+        for (_, address) in exporters(cluster)? {
+            http::get_tls(&address, NAME, &authority, "/healthz", None)?;
+        }
+        Ok(Some(()))
+    })
+}
+
 pub(crate) fn metrics_are_for_those_who_may(cluster: &mut Cluster) -> Result<()> {
     make_accounts(cluster)?;
     let admin = cluster.admin();
