@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Measures a step of the model in tract beside ONNX Runtime, and writes models/SPEED.md.
+"""Measures a step of the model in tract beside ONNX Runtime and Keras, and writes models/SPEED.md.
 
-    python3 -m venv venv && venv/bin/pip install onnxruntime numpy
+    python3 -m venv venv && venv/bin/pip install onnxruntime numpy keras tensorflow-cpu
     venv/bin/python models/benches/step.py          (builds the bench in both profiles; needs valgrind for instructions)
 
-Both run on one thread, in turns, so that the ratio holds on a machine that others use.
+All run on one thread, in turns, so that the ratio holds on a machine that others use.
 """
 import json
+import os
 import pathlib
 import platform
 import re
@@ -15,11 +16,16 @@ import statistics
 import subprocess
 import time
 
+os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+import keras
 import numpy as np
 import onnxruntime
+import tensorflow
 
 MODELS = pathlib.Path(__file__).resolve().parent.parent
 ROUNDS, STEPS = 3, 2000
+# The bench's WINDOW; and how often Keras is asked, which takes up to a tenth of a second each time.
+WINDOW, LOOKS = 30, 20
 
 
 def built(profile):
@@ -53,6 +59,27 @@ def runtime(rows):
     return statistics.median(took)
 
 
+def windowed():
+    """Microseconds of a look at one pod in Keras: a network of the same size, and `predict` with the pod's last samples."""
+    session = onnxruntime.InferenceSession(str(MODELS / "guard.onnx"), providers=["CPUExecutionProvider"])
+    inputs, hidden = (session.get_inputs()[i].shape[1] for i in (0, 1))
+    outputs = sum(output.shape[1] for output in session.get_outputs()[:3])
+    layers = [
+        keras.layers.Dense(hidden, activation="relu"),
+        keras.layers.LSTM(hidden),
+        keras.layers.Dense(outputs),
+    ]
+    network = keras.Sequential([keras.Input((WINDOW, inputs)), *layers])
+    samples = np.zeros((1, WINDOW, inputs), np.float32)
+    network.predict(samples, verbose=0)
+    took = []
+    for _ in range(LOOKS):
+        start = time.perf_counter()
+        network.predict(samples, verbose=0)
+        took.append((time.perf_counter() - start) * 1e6)
+    return statistics.median(took)
+
+
 def instructions(program, rows):
     """Instructions of one step: the difference of two counts, so that loading is not in it."""
 
@@ -68,11 +95,14 @@ def instructions(program, rows):
 def main():
     programs = {profile: built(profile) for profile in ("release", "dist")}
     times = {profile: [] for profile in programs}
-    beside = []
+    beside, older = [], []
+    tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+    tensorflow.config.threading.set_inter_op_parallelism_threads(1)
     for _ in range(ROUNDS):
         for profile, program in programs.items():
             times[profile].append(tract(program))
         beside.append({rows: runtime(rows) for rows in times["dist"][0]})
+        older.append(windowed())
     lines = [
         "# Speed of the model",
         "",
@@ -80,18 +110,22 @@ def main():
         "",
         f"Medians of {ROUNDS} rounds in turns, one thread, microseconds; {platform.machine()}, ONNX Runtime"
         f" {onnxruntime.__version__} by its Python interface. What counts is a line's ratio: the machine is shared.",
-        "The last column is the older tool's way, in tract: each pod by itself, its last 30 samples again at each look.",
+        f"The last columns are the older tool's way: each pod by itself, its last {WINDOW} samples again at each look; in tract, and"
+        f" by `predict` of a network of the same size in Keras {keras.__version__}, measured for one pod.",
         "",
-        "| pods | release | dist | ONNX Runtime | dist / ONNX Runtime | instructions, dist | pod by pod, in windows | that / dist |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| pods | release | dist | ONNX Runtime | dist / ONNX Runtime | instructions, dist | windows in tract | that / dist"
+        " | windows in Keras | that / dist |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
+    look = statistics.median(older)
     for rows in beside[0]:
         release, dist = (statistics.median(round[rows][0] for round in times[p]) for p in ("release", "dist"))
         windows = statistics.median(round[rows][1] for round in times["dist"])
         other = statistics.median(round[rows] for round in beside)
         counted = f"{instructions(programs['dist'], rows) / 1e6:.2f} M" if shutil.which("valgrind") else "-"
         lines.append(
-            f"| {rows} | {release:.0f} | {dist:.0f} | {other:.0f} | {dist / other:.1f} | {counted} | {windows:.0f} | {windows / dist:.0f} |"
+            f"| {rows} | {release:.0f} | {dist:.0f} | {other:.0f} | {dist / other:.1f} | {counted} | {windows:.0f}"
+            f" | {windows / dist:.0f} | {look * rows:.0f} | {look * rows / dist:.0f} |"
         )
     (MODELS / "SPEED.md").write_text("\n".join(lines) + "\n")
 
