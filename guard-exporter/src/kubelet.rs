@@ -7,6 +7,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use guard_model::{cadvisor, summary};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT, AUTHORIZATION, HeaderValue, USER_AGENT};
@@ -33,11 +34,6 @@ pub use error::KubeletError;
 pub const SUMMARY: &str = "/stats/summary";
 /// Path of the container runtime's own series, as Prometheus text; needs `get` on `nodes/metrics`.
 pub const CADVISOR: &str = "/metrics/cadvisor";
-/// How many bytes an answer may have that is read as it comes: ten times a page of 110 pods.
-pub const LARGEST: usize = 64 * 1024 * 1024;
-/// How many bytes a summary may have, which is held whole: twenty times one of 110 pods. A full node's fits with room to spare, and
-/// with what else the exporter holds it stays within the memory that its manifest allows.
-pub const LARGEST_SUMMARY: usize = 8 * 1024 * 1024;
 /// The longest time that one answer may take, whatever the interval.
 const LONGEST: Duration = Duration::from_secs(10);
 /// Share of the interval that one answer may take: two of them still end within it.
@@ -49,7 +45,7 @@ const LARGEST_TOKEN: usize = 64 * 1024;
 
 /// How many bytes the answer to `path` may have.
 fn largest(path: &str) -> usize {
-    if path == SUMMARY { LARGEST_SUMMARY } else { LARGEST }
+    if path == SUMMARY { summary::MAX_BYTES } else { cadvisor::MAX_BYTES }
 }
 
 type Tcp = MapResponse<HttpConnector, fn(TokioIo<TcpStream>) -> TokioIo<Batches>>;
@@ -82,7 +78,7 @@ impl Kubelet {
             trust: config.trust.clone(),
             token_file: config.token_file.clone(),
             timeout: config.interval.mul_f64(SHARE).min(LONGEST),
-            largest: LARGEST,
+            largest: cadvisor::MAX_BYTES,
             client: None,
         }
     }
@@ -96,7 +92,7 @@ impl Kubelet {
     ///
     /// # Errors
     /// If the token or the authority cannot be read, the kubelet cannot be reached, does not prove to be this node's,
-    /// refuses, or does not answer whole within the time and [`LARGEST`] bytes, or [`LARGEST_SUMMARY`].
+    /// refuses, or does not answer whole within the time and [`cadvisor::MAX_BYTES`], or [`summary::MAX_BYTES`].
     pub async fn get(&mut self, path: &'static str, piece: impl FnMut(&[u8])) -> Result<(), KubeletError> {
         let result = match tokio::time::timeout(self.timeout, self.exchange(path, piece)).await {
             Ok(result) => result,

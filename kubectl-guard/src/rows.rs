@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::node_cause::{NodeCause, many_sick, speaking_share};
-use crate::plan::{Kind, TargetName, is_name};
+use crate::plan::{TargetName, target_of};
 use crate::scores::{DEFAULT_THRESHOLD, Scores};
 use crate::suggest::{suggest, suggest_node};
 
@@ -100,12 +100,9 @@ impl Row {
 }
 
 impl Row {
-    /// What `fix` acts on for it: its workload, if guard can act on that kind, else the pod itself. `None` if that has no
-    /// name that Kubernetes would give.
+    /// What `fix` acts on for it, if it can.
     pub fn target(&self) -> Option<TargetName> {
-        let of_workload = self.workload.as_ref().and_then(|workload| Some((Kind::of(workload)?, &workload.name)));
-        let (kind, name) = of_workload.unwrap_or((Kind::Pod, &self.name));
-        is_name(name).then(|| TargetName { kind, name: name.clone() })
+        target_of(self.workload.as_ref(), &self.name)
     }
 }
 

@@ -7,6 +7,8 @@ use memchr::memchr;
 
 use crate::summary::MAX_PODS;
 
+/// How many bytes a page may have, which is read as it comes: ten times one of 110 pods.
+pub const MAX_BYTES: usize = 64 << 20;
 /// A longer line is left out; real ones have about 400 bytes.
 const MAX_LINE: usize = 16 * 1024;
 

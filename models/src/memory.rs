@@ -1,4 +1,4 @@
-//! What a scorer has learnt, as bytes: so that a restart of the process forgets nothing. (The volume that it lies in ends with its pod.)
+//! What a scorer has learnt, as bytes: so that a restart of the process forgets nothing. The volume that they lie in ends with its pod.
 
 use std::collections::HashMap;
 

@@ -11,6 +11,9 @@ use serde::{Deserialize, Deserializer};
 
 use crate::pod::ParseError;
 
+/// How many bytes a summary may have, which is held whole: twenty times one of 110 pods. A full node's fits with room to spare, and
+/// with what else an exporter holds it stays within the memory that its manifest allows.
+pub const MAX_BYTES: usize = 8 << 20;
 /// A node runs 110 pods by default and 500 at the outside: more is no node but an attack on memory.
 pub const MAX_PODS: usize = 1000;
 /// Containers of a pod, and network interfaces of a pod.

@@ -197,7 +197,8 @@ async fn an_answer_that_breaks_off_is_an_error() {
 #[tokio::test]
 async fn an_oversized_answer_is_not_read() {
     let announced =
-        read_answer(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", LARGEST_SUMMARY + 1).into_bytes()).await;
+        read_answer(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", summary::MAX_BYTES + 1).into_bytes())
+            .await;
     assert_eq!(announced.unwrap_err().kind(), "too_large");
     let endless = [b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b' '; 200_000]].concat();
     let (authority, folder) = (authority("cluster"), tempfile::tempdir().unwrap());

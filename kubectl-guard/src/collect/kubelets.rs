@@ -21,10 +21,6 @@ use crate::request::Request;
 const AT_ONCE: usize = 8;
 /// Cadvisor costs a kubelet four times a summary: it is read this often, as an exporter does.
 const CADVISOR_SECONDS: i64 = 60;
-/// How many bytes a kubelet's summary may have, and its page of cadvisor: as many as an exporter reads. Whoever answers for a
-/// kubelet is not trusted with this machine's memory.
-const LARGEST_SUMMARY: usize = 8 << 20;
-const LARGEST_CADVISOR: usize = 64 << 20;
 /// Of `nodes/proxy`, as RBAC names it.
 const RIGHT: Request<'_> = Request { verb: "get", resource: "nodes/proxy", group: "", namespace: None };
 
@@ -131,9 +127,9 @@ fn totals(row: &mut Row, uid: &str, summary: &Summary, cadvisor: Option<&Cadviso
 async fn read(connection: &Connection, node: String, with_cadvisor: bool) -> (String, Result<NodeFiles, Error>) {
     let path = |what: &str| format!("/api/v1/nodes/{}/proxy/{what}", encoded(&node));
     let answer = async {
-        let summary = get(connection, RIGHT, &path("stats/summary"), &[], LARGEST_SUMMARY).await?;
+        let summary = get(connection, RIGHT, &path("stats/summary"), &[], summary::MAX_BYTES).await?;
         let cadvisor = if with_cadvisor {
-            Some(get(connection, RIGHT, &path("metrics/cadvisor"), &[], LARGEST_CADVISOR).await?.into_bytes())
+            Some(get(connection, RIGHT, &path("metrics/cadvisor"), &[], cadvisor::MAX_BYTES).await?.into_bytes())
         } else {
             None
         };

@@ -27,9 +27,11 @@ pub use containers::ContainerFact;
 pub use drain::drainable;
 pub use growth::Growth;
 pub use node::{bears_cordon, common, sick};
+pub(crate) use parse::is_ready as is_pod_ready;
 pub use read::{pods_of, read};
 pub use recent::Recent;
 pub use revisions::{Revision, Revisions};
+pub(crate) use room::is_ready as is_node_ready;
 pub use usage::Usage;
 pub use vertical::read as ask_vertical;
 

@@ -183,8 +183,13 @@ fn requests(pod: &Pod) -> Amount {
 
 /// Ready, and not cordoned.
 pub(super) fn takes_pods(node: &Node) -> bool {
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    !is_cordoned(node) && conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
+    !is_cordoned(node) && is_ready(node)
+}
+
+/// Its condition says so.
+pub(crate) fn is_ready(node: &Node) -> bool {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use guard_model::cause::{Cause, Reason};
 use guard_model::report::{NodeReport, PodReport, State};
+use guard_model::workload::Workload;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -136,16 +137,15 @@ pub fn worst(reports: &[NodeReport], keep: impl Fn(&str) -> bool) -> Option<(Str
     let lead = anomalous.max_by(|a, b| {
         (rank(a).total_cmp(&rank(b))).then_with(|| (&b.namespace, &b.name).cmp(&(&a.namespace, &a.name)))
     })?;
-    Some((lead.namespace.clone(), target_of(lead)?))
+    Some((lead.namespace.clone(), target_of(lead.workload.as_ref(), &lead.name)?))
 }
 
-/// What to act on for a pod: its workload, if guard can name it, else the pod itself.
-pub fn target_of(pod: &PodReport) -> Option<TargetName> {
-    let (kind, name) = match pod.workload.as_ref().and_then(|workload| Some((Kind::of(workload)?, &workload.name))) {
-        Some(of_workload) => of_workload,
-        None => (Kind::Pod, &pod.name),
-    };
-    is_name(name).then(|| TargetName { kind, name: name.clone() })
+/// What to act on for a pod: its workload, if guard can act on that kind, else the pod itself. `None` if that has no name that
+/// Kubernetes would give.
+pub fn target_of(workload: Option<&Workload>, pod: &str) -> Option<TargetName> {
+    let of_workload = workload.and_then(|workload| Some((Kind::of(workload)?, workload.name.as_str())));
+    let (kind, name) = of_workload.unwrap_or((Kind::Pod, pod));
+    is_name(name).then(|| TargetName { kind, name: name.to_owned() })
 }
 
 /// Where a pod stands in the order of badness: those over their line first, then by score; unknown comes last.

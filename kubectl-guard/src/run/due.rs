@@ -73,7 +73,9 @@ fn is_sure(pod: &PodReport, threshold: f64) -> bool {
 pub fn due(reports: &[NodeReport], threshold: f64) -> Vec<(Key, TargetName, &PodReport)> {
     let mut worst: BTreeMap<Key, (TargetName, &PodReport)> = BTreeMap::new();
     for pod in reports.iter().flat_map(|report| &report.pods) {
-        let Some(target) = target_of(pod).filter(|_| is_sure(pod, threshold)) else { continue };
+        let Some(target) = target_of(pod.workload.as_ref(), &pod.name).filter(|_| is_sure(pod, threshold)) else {
+            continue;
+        };
         let key = (pod.namespace.clone(), target.to_string());
         let entry = worst.entry(key).or_insert((target, pod));
         if pod.score > entry.1.score {

@@ -12,6 +12,7 @@ use kube::{Api, Client};
 use super::{EXPORTER, NAMESPACE};
 use crate::console::Console;
 use crate::error::Error;
+use crate::facts::{is_node_ready, is_pod_ready};
 use crate::request::Request;
 use crate::sanitise;
 
@@ -71,18 +72,10 @@ pub async fn away(client: &Client) -> Vec<String> {
 }
 
 fn away_of(nodes: &[Node], pods: &[Pod]) -> Vec<String> {
-    let runs = |node: &Node| {
-        let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-        conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-    };
-    let serves = |pod: &Pod| {
-        let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-        conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-    };
-    let names = nodes.iter().filter(|node| !runs(node)).filter_map(|node| node.metadata.name.as_deref());
+    let names = nodes.iter().filter(|node| !is_node_ready(node)).filter_map(|node| node.metadata.name.as_deref());
     let waits = |name: &&str| {
         let mut on = pods.iter().filter(|pod| pod.spec.as_ref().and_then(|s| s.node_name.as_deref()) == Some(*name));
-        on.any(|pod| !serves(pod))
+        on.any(|pod| !is_pod_ready(pod))
     };
     names.filter(waits).map(sanitise::line).collect()
 }

@@ -249,7 +249,8 @@ impl Screen {
     /// What is open or under the cursor, as something that can be fixed, and how if that is proposed.
     fn target(&self) -> Option<(String, TargetName, Option<Asked>)> {
         let of_pod = |namespace: &str, name: &str| {
-            let target = target_of(self.seen.scored.pod(namespace, name)?)?;
+            let pod = self.seen.scored.pod(namespace, name)?;
+            let target = target_of(pod.workload.as_ref(), &pod.name)?;
             Some((namespace.to_owned(), target, None))
         };
         let of_incident = |id: &str| {
