@@ -3,32 +3,35 @@
 //! file ([`input`]) -> samples -> the scorer that ships -> a line of scores for each row ([`lines`]) and what stood out
 //! ([`insights`]). One tick is in memory at a time, however long the file is.
 
-use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read, Write};
+use std::sync::mpsc::sync_channel;
+use std::{panic, thread};
 
 use guard_model::detector::Detector;
 use guard_model::incident::Tracker;
 use guard_model::recording::RecordingError;
+use guard_model::replay::{self, NodeSamples};
 use guard_model::report::PodReport;
-use guard_model::rows::Rows;
-use guard_model::sample::PodSample;
-use guard_model::scorer::{Scorer, Settings};
-use guard_model::{replay, table};
+use guard_model::sample::PodFacts;
+use guard_model::scorer::{Scorer, Settings, Verdict};
+use guard_model::table;
 use jiff::Timestamp;
 
+mod document;
 pub mod input;
 pub mod insights;
 pub mod lines;
+mod pod;
+mod ticks;
 
+pub use document::Document;
 use insights::Insights;
 use lines::Lines;
+use ticks::{Forgetting, Tick, Ticks};
 
-/// A pod of a table that has had no row for this long, by the table's own clock, is forgotten.
-const FORGET_SECONDS: f64 = 86_400.0;
-/// Looked for that often, in ticks.
-const FORGET_EVERY: u64 = 512;
-/// Rows of one time that are scored together at most; real ticks are far smaller.
-const TICK_ROWS: usize = 4096;
+/// Handfuls of ticks that are read before those before them are scored.
+const AHEAD: usize = 2;
 
 /// Why a file cannot be scored to its end.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +44,10 @@ pub enum AnalyzeError {
     Recording(#[from] RecordingError),
     /// The scores cannot be written.
     #[error("writing the scores failed: {0}")]
-    Write(#[from] std::io::Error),
+    Write(#[from] io::Error),
+    /// There is no second thread to read on.
+    #[error("starting a thread failed: {0}")]
+    Thread(#[source] io::Error),
 }
 
 /// How much was read.
@@ -69,54 +75,48 @@ pub struct Sink<'a, W: Write> {
 pub type Latest = BTreeMap<(String, String), (Timestamp, PodReport)>;
 
 impl<W: Write> Sink<'_, W> {
-    fn take(&mut self, at: Timestamp, place: &Place, report: Option<&PodReport>) -> Result<(), AnalyzeError> {
-        let Place { namespace, pod, node } = place;
+    fn take(&mut self, at: Timestamp, node: Option<&str>, verdict: &Verdict<'_>) -> Result<(), AnalyzeError> {
+        let facts = verdict.facts();
         if let Some(lines) = &mut self.lines {
-            lines.write(at, namespace, pod, report)?;
+            lines.write(at, facts, Some(verdict))?;
         }
-        if let Some(report) = report {
-            if let Some(tracker) = &mut self.tracker {
-                tracker.take(at, node.as_deref(), report);
-            }
-            self.insights.take(at, report);
-            if let Some(latest) = &mut self.latest {
-                latest.insert((namespace.clone(), pod.clone()), (at, report.clone()));
-            }
+        self.insights.take(at, verdict);
+        if let Some(tracker) = &mut self.tracker {
+            tracker.take(at, node, &verdict.report());
+        }
+        if let Some(latest) = &mut self.latest {
+            latest.insert((facts.namespace.clone(), facts.name.clone()), (at, verdict.report()));
         }
         Ok(())
     }
-}
 
-/// Where a row or a report belongs.
-struct Place {
-    namespace: String,
-    pod: String,
-    node: Option<String>,
+    /// A row without a score.
+    fn skip(&mut self, at: Timestamp, pod: &PodFacts) -> Result<(), AnalyzeError> {
+        self.lines.as_mut().map_or(Ok(()), |lines| lines.write(at, pod, None)).map_err(AnalyzeError::from)
+    }
 }
 
 /// A table on its way through the scorer, in one piece or as it grows.
 pub struct Table {
-    scorer: Scorer,
-    rows: Rows,
-    tick: Tick,
-    ticks: u64,
-    counts: Counts,
+    ticks: Ticks,
+    scoring: Scoring,
 }
 
-/// Rows of one time.
-#[derive(Default)]
-struct Tick {
-    at: Option<Timestamp>,
-    /// The pod of each row, and whether it has a sample.
-    pods: Vec<(Place, bool)>,
-    samples: Vec<PodSample>,
+/// What is behind the ticks.
+struct Scoring {
+    scorer: Scorer,
+    forgetting: Forgetting,
+    counts: Counts,
 }
 
 impl Table {
     /// A table of which nothing was read yet.
     pub fn new(settings: Settings, detector: Option<Detector>) -> Self {
-        let scorer = Scorer::new(settings, detector);
-        Self { scorer, rows: Rows::default(), tick: Tick::default(), ticks: 0, counts: Counts::default() }
+        let (forgetting, counts) = (Forgetting::default(), Counts::default());
+        Self {
+            ticks: Ticks::default(),
+            scoring: Scoring { scorer: Scorer::new(settings, detector), forgetting, counts },
+        }
     }
 
     /// Scores `input`, titles first, to its end.
@@ -124,70 +124,66 @@ impl Table {
     /// # Errors
     /// If a row is not what it should be (named by line and column), or the scores cannot be written. What stands before a
     /// bad row is scored all the same.
-    pub fn read<W: Write>(&mut self, input: impl Read, sink: &mut Sink<'_, W>) -> Result<(), AnalyzeError> {
-        let read = self.read_rows(input, sink);
-        self.score(sink)?;
-        read
+    pub fn read<W: Write>(&mut self, input: impl Read + Send, sink: &mut Sink<'_, W>) -> Result<(), AnalyzeError> {
+        let Self { ticks, scoring } = self;
+        thread::scope(|scope| {
+            let (sender, handed) = sync_channel(AHEAD);
+            let read = move || ticks.read(input, |ticks| sender.send(ticks).is_ok());
+            let reading = thread::Builder::new().spawn_scoped(scope, read).map_err(AnalyzeError::Thread)?;
+            // Whoever leaves here early takes no more, and so ends the other thread.
+            for tick in handed.into_iter().flatten() {
+                scoring.score(&tick, sink)?;
+            }
+            Ok(reading.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked))?)
+        })
     }
 
     /// How much was read.
     pub fn counts(&self) -> Counts {
-        self.counts
+        self.scoring.counts
     }
+}
 
-    fn read_rows<W: Write>(&mut self, input: impl Read, sink: &mut Sink<'_, W>) -> Result<(), AnalyzeError> {
-        for row in table::Reader::new(input)? {
-            let row = row?;
-            if self.tick.at.is_some_and(|at| at != row.at) || self.tick.pods.len() >= TICK_ROWS {
-                self.score(sink)?;
+impl Scoring {
+    fn score<W: Write>(&mut self, tick: &Tick, sink: &mut Sink<'_, W>) -> Result<(), AnalyzeError> {
+        self.counts.rows += tick.rows() as u64;
+        self.counts.skipped += tick.skipped.len() as u64;
+        let mut skipped = tick.skipped.iter().peekable();
+        let mut scored = 0;
+        self.scorer.judge(tick.at, &tick.samples, |verdict| {
+            while let Some((_, pod)) = skipped.next_if(|(before, _)| *before <= scored) {
+                sink.skip(tick.at, pod)?;
             }
-            let sample = self.rows.sample(&row);
-            self.counts.rows += 1;
-            self.counts.skipped += u64::from(sample.is_none());
-            self.tick.at = Some(row.at);
-            let place = Place { namespace: row.namespace, pod: row.pod, node: row.node };
-            self.tick.pods.push((place, sample.is_some()));
-            self.tick.samples.extend(sample);
-        }
-        Ok(())
-    }
-
-    fn score<W: Write>(&mut self, sink: &mut Sink<'_, W>) -> Result<(), AnalyzeError> {
-        let Tick { at: Some(at), pods, samples } = std::mem::take(&mut self.tick) else { return Ok(()) };
-        let reports = self.scorer.step(at, &samples);
-        let mut reports = reports.iter();
-        for (place, sampled) in &pods {
-            sink.take(at, place, if *sampled { reports.next() } else { None })?;
-        }
-        self.ticks += 1;
-        if self.ticks.is_multiple_of(FORGET_EVERY) {
-            let before = at.as_second() as f64 - FORGET_SECONDS;
+            scored += 1;
+            sink.take(tick.at, verdict.facts().node.as_deref(), &verdict)
+        })?;
+        skipped.try_for_each(|(_, pod)| sink.skip(tick.at, pod))?;
+        if let Some(before) = self.forgetting.is_due(tick.at) {
             self.scorer.forget_before(before);
-            self.rows.forget_before(before);
         }
         Ok(())
     }
 }
 
-/// Scores a recording to its end.
+/// Scores a recording to its end; `detector` makes one for each of its nodes.
 ///
 /// # Errors
 /// If the recording is not what it should be, or the scores cannot be written.
 pub fn recording<W: Write>(
     input: impl Read,
     settings: Settings,
-    detector: impl FnMut() -> Option<Detector>,
+    mut detector: impl FnMut() -> Option<Detector>,
     sink: &mut Sink<'_, W>,
 ) -> Result<Counts, AnalyzeError> {
     let mut counts = Counts::default();
-    let scored_by = concat!("kubectl-guard ", env!("CARGO_PKG_VERSION"));
-    replay::replay(input, settings, scored_by, detector, |moment| {
+    let mut scorers: HashMap<String, Scorer> = HashMap::new();
+    replay::samples(input, |moment| {
         sink.insights.take_events(moment.tick.events.as_deref());
-        for (node, report) in moment.reports.iter().flat_map(|node| node.pods.iter().map(move |pod| (&node.node, pod)))
-        {
-            counts.rows += 1;
-            let (namespace, pod) = (report.namespace.clone(), report.name.clone());
-            sink.take(moment.at, &Place { namespace, pod, node: Some(node.clone()) }, Some(report))?;
+        for NodeSamples { node, samples, .. } in &moment.nodes {
+            let scorer = scorers.entry(node.clone()).or_insert_with(|| Scorer::new(settings, detector()));
+            scorer.forget_others(samples);
+            scorer.judge(moment.at, samples, |verdict| sink.take(moment.at, Some(node), &verdict))?;
+            counts.rows += samples.len() as u64;
         }
         Ok::<(), AnalyzeError>(())
     })?;

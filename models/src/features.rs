@@ -247,13 +247,11 @@ impl Normaliser {
         s.learn(residual, rates, SCALE_FLOOR[f]);
     }
 
-    /// The range, in raw units, in which the next sample of this signal lies in nine of ten cases, by the network's
-    /// forecast of its residual (`mean`, `log_variance`). `None` while nothing is known, or if the forecast is not finite.
-    pub fn expected(&self, signal: usize, mean: f32, log_variance: f32) -> Option<(f64, f64)> {
-        let s = self.signals.get(signal).filter(|s| s.seen > 0.0)?;
-        let (mean, width) = (f64::from(mean), RANGE_90 * (f64::from(log_variance) / 2.0).exp());
-        let end = |residual: f64| raw_value(signal, s.location + s.scale * residual);
-        let (low, high) = (end(mean - width), end(mean + width));
+    /// The range, in raw units, in which this signal lies in nine of ten cases by the pod's own baseline. `None` while nothing
+    /// is known, or if it is not finite.
+    pub fn expected(&self, signal: usize) -> Option<(f64, f64)> {
+        let (low, high) = self.signals.get(signal)?.range()?;
+        let (low, high) = (raw_value(signal, low), raw_value(signal, high));
         (low.is_finite() && high.is_finite()).then_some((low, high))
     }
 
@@ -365,17 +363,16 @@ mod tests {
         let mut normaliser = Normaliser::default();
         let out = normaliser.step(0.0, &Signals::UNKNOWN);
         assert!(out.known.iter().chain(&out.residual).all(|value| value.abs() < f32::EPSILON), "{out:?}");
-        assert_eq!(normaliser.expected(0, 0.0, 0.0), None);
+        assert_eq!(normaliser.expected(0), None);
         assert_eq!(normaliser.seen(), 1);
     }
 
     #[test]
     fn the_expected_range_holds_what_is_normal_and_is_in_raw_units() {
         let (normaliser, _) = fed(15.0, 1800.0, |_| 2e4);
-        let (low, high) = normaliser.expected(3, 0.0, 0.0).unwrap();
+        let (low, high) = normaliser.expected(3).unwrap();
         assert!(low < 2e4 && high > 2e4 && low > 1e4 && high < 4e4, "{low} {high}");
-        assert_eq!(normaliser.expected(3, f32::NAN, 0.0), None);
-        assert_eq!(normaliser.expected(9, 0.0, 0.0), None);
+        assert_eq!(normaliser.expected(9), None);
     }
 
     #[test]
@@ -383,7 +380,7 @@ mod tests {
         let (normaliser, _) = fed(15.0, 7200.0, |_| 2e4);
         let heir = normaliser.inherited();
         assert_eq!(heir.seen(), 0);
-        assert!(heir.expected(3, 0.0, 0.0).is_some());
+        assert!(heir.expected(3).is_some());
         assert!(heir.confidence() <= INHERITED_SAMPLES && heir.age <= INHERITED_SECONDS);
     }
 

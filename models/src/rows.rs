@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::rules;
-use crate::sample::PodSample;
+use crate::sample::{PodFacts, PodSample};
 use crate::sampler::HOLDS_SECONDS;
 use crate::table::{Number, Row};
 
@@ -28,7 +28,8 @@ const TOTAL: &str = "_total";
 /// What is remembered of every pod between two rows.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
-    pods: HashMap<(String, String), Before>,
+    /// By the UID of their samples.
+    pods: HashMap<String, Before>,
 }
 
 /// The row before.
@@ -70,42 +71,48 @@ impl Total {
 }
 
 impl Rows {
-    /// The sample of a row; `None` if it is not newer than the pod's row before.
-    pub fn sample(&mut self, row: &Row) -> Option<PodSample> {
-        let mut sample = row.sample();
-        let at = rules::seconds(row.at);
+    /// The sample of a row.
+    ///
+    /// # Errors
+    /// The pod, if the row is not newer than its row before.
+    pub fn sample(&mut self, mut row: Row) -> Result<PodSample, Box<PodFacts>> {
+        let (row_at, at) = (row.at, rules::seconds(row.at));
         let total = |columns: &[Number]| {
             let sum = columns.iter().filter_map(|column| row.number(*column)).reduce(|a, b| a + b);
             sum.map(|value| Total { at, value, grown: None })
         };
+        let [drops, errors, disk, oom_events] = [&DROPS[..], &ERRORS, &DISK, &[Number::OomEvents]].map(total);
+        let (totals, metrics) = row.take_own().into_iter().partition(|(name, _)| name.ends_with(TOTAL));
+        let mut sample = PodSample { metrics, ..row.into_sample() };
+        let facts = &mut sample.facts;
         let mut now = Before {
             at,
-            first: row.at,
-            ready: sample.facts.ready,
+            first: row_at,
+            ready: facts.ready,
             // Until it is seen to change it may be so since the pod began.
-            ready_changed: row.started.or(row.created).unwrap_or(row.at),
-            restarts: sample.facts.restarts,
-            drops: total(&DROPS),
-            errors: total(&ERRORS),
-            disk: total(&DISK),
-            oom_events: total(&[Number::OomEvents]),
-            totals: Vec::new(),
+            ready_changed: facts.started.or(facts.created).unwrap_or(row_at),
+            restarts: facts.restarts,
+            drops,
+            errors,
+            disk,
+            oom_events,
+            totals,
         };
-        for (name, value) in row.own() {
-            let into = if name.ends_with(TOTAL) { &mut now.totals } else { &mut sample.metrics };
-            into.push((Arc::clone(name), *value));
+        let before = self.pods.get_mut(&facts.uid);
+        if before.as_ref().is_some_and(|before| now.at <= before.at) {
+            return Err(Box::new(sample.facts));
         }
-        let key = (row.namespace.clone(), row.pod.clone());
-        if let Some(before) = self.pods.get(&key) {
-            if now.at <= before.at {
-                return None;
-            }
-            now.follow(before, row.at, &mut sample);
+        if let Some(before) = &before {
+            now.follow(before, row_at, &mut sample);
         }
-        sample.facts.created = row.created.or(Some(now.first));
-        sample.facts.ready_changed = row.ready_changed.or(Some(now.ready_changed));
-        self.pods.insert(key, now);
-        Some(sample)
+        let facts = &mut sample.facts;
+        facts.created = facts.created.or(Some(now.first));
+        facts.ready_changed = facts.ready_changed.or(Some(now.ready_changed));
+        match before {
+            Some(before) => *before = now,
+            None => drop(self.pods.insert(facts.uid.clone(), now)),
+        }
+        Ok(sample)
     }
 
     /// Drops pods whose last row is older than this (seconds of Unix time).
@@ -157,7 +164,7 @@ mod tests {
                       network_transmit_dropped_total,oom_events_total,restarts_total\n";
         let mut rows = Rows::default();
         let table = format!("{header}{lines}");
-        Reader::new(table.as_bytes()).unwrap().map(|row| rows.sample(&row.unwrap())).collect()
+        Reader::new(table.as_bytes()).unwrap().map(|row| rows.sample(row.unwrap()).ok()).collect()
     }
 
     #[test]
@@ -182,7 +189,7 @@ mod tests {
         let mut rows = Rows::default();
         let found: Vec<_> = Reader::new(table.as_bytes())
             .unwrap()
-            .map(|row| rows.sample(&row.unwrap()).unwrap().measures.disk_bytes_per_second)
+            .map(|row| rows.sample(row.unwrap()).unwrap().measures.disk_bytes_per_second)
             .collect();
         assert_eq!(found, [None, None, Some(10.0), Some(10.0), None]);
     }
@@ -193,7 +200,7 @@ mod tests {
                      2026-11-22T13:00:30Z,shop,a,,400\n2026-11-22T13:01:00Z,shop,a,9,50\n";
         let mut rows = Rows::default();
         let found: Vec<_> =
-            Reader::new(table.as_bytes()).unwrap().map(|row| rows.sample(&row.unwrap()).unwrap().metrics).collect();
+            Reader::new(table.as_bytes()).unwrap().map(|row| rows.sample(row.unwrap()).unwrap().metrics).collect();
         assert_eq!(
             found,
             [vec![("queue".into(), 7.0)], vec![("requests_total".into(), 10.0)], vec![("queue".into(), 9.0)]]
@@ -206,7 +213,7 @@ mod tests {
         let told = |cells: &str| {
             let table = format!("{header}2026-11-22T13:00:00Z,shop,a,3,{cells}\n");
             let row = Reader::new(table.as_bytes()).unwrap().next().unwrap().unwrap();
-            let sample = Rows::default().sample(&row).unwrap();
+            let sample = Rows::default().sample(row).unwrap();
             Custom::of_status(&sample.facts, sample.at).recent_restarts
         };
         assert_eq!(told(",,"), 0, "the pod is as old as it may be");

@@ -5,17 +5,18 @@
 //! pod is gone; a workload's baseline outlives its pods for a day, so that a replaced pod need not be learnt anew.
 
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 
 use jiff::Timestamp;
 
 use crate::cause::{Cause, NAMED_PROBABILITY, Reason};
 use crate::detector::Detector;
 use crate::engine::{HIDDEN, Outputs};
-use crate::explain::{self, DISK, Forecast};
+use crate::explain::{self, Forecast};
 use crate::features::{self, Features, INPUTS, SIGNALS};
 use crate::habit::Habit;
 use crate::metric::{self, Metric};
-use crate::report::{FeatureView, ModelInfo, PodReport, State};
+use crate::report::{ModelInfo, PodReport, State};
 use crate::robust;
 use crate::rules;
 use crate::sample::{Phase, PodSample};
@@ -23,12 +24,14 @@ use crate::saturation::either;
 use crate::series::{Baseline, Seen, Series};
 use crate::workload::Workload;
 
+mod verdict;
+
+pub use verdict::Verdict;
+
 /// Baselines of workloads without pods are kept for a day ...
 const BASELINE_SECONDS: f64 = 86_400.0;
 /// ... and no more of them than this.
 const BASELINES: usize = 1000;
-/// A pod younger than this, of a template that its baseline does not know, is part of a rollout.
-const ROLLOUT_SECONDS: f64 = 600.0;
 /// A learnt feature is named if it has at least this share of the surprise.
 const NAMED_SHARE: f64 = 0.15;
 
@@ -90,20 +93,45 @@ impl Scorer {
     /// Takes all pods of the node at one tick and gives one report for each, in the same order. A pod that is not among
     /// them is forgotten.
     pub fn tick(&mut self, now: Timestamp, samples: &[PodSample]) -> Vec<PodReport> {
-        let here: HashSet<&str> = samples.iter().map(|s| s.facts.uid.as_str()).collect();
-        self.series.retain(|uid, _| here.contains(uid.as_str()));
-        self.step(now, samples)
+        self.forget_others(samples);
+        let mut reports = Vec::with_capacity(samples.len());
+        let Ok(()) = self.judge(now, samples, |verdict| {
+            reports.push(verdict.report());
+            Ok::<(), Infallible>(())
+        });
+        reports
     }
 
-    /// Takes some pods at one time, as a table of metrics has them, and gives one report for each, in the same order. Pods
-    /// that are not among them are remembered until [`Self::forget_before`] drops them.
-    pub fn step(&mut self, now: Timestamp, samples: &[PodSample]) -> Vec<PodReport> {
+    /// Takes some pods at one time, as a table of metrics has them, and gives the verdict on each, in the same order. Pods
+    /// that are not among them are remembered until [`Self::forget_others`] or [`Self::forget_before`] drops them.
+    ///
+    /// # Errors
+    /// That of `each`: it is not asked again.
+    pub fn judge<E>(
+        &mut self,
+        now: Timestamp,
+        samples: &[PodSample],
+        mut each: impl FnMut(Verdict<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let seconds = rules::seconds(now);
         self.meet(samples, seconds);
         self.infer(samples);
-        let reports = samples.iter().map(|sample| self.report(now, sample)).collect();
+        for sample in samples {
+            let series = match self.series.get_mut(&sample.facts.uid) {
+                Some(met) => met,
+                // `meet` has made an entry for every sample of this tick.
+                None => self.series.entry(sample.facts.uid.clone()).or_insert_with(|| Series::new(sample, None)),
+            };
+            each(verdict(self.settings, now, sample, series))?;
+        }
         self.keep_baselines(samples, seconds);
-        reports
+        Ok(())
+    }
+
+    /// Drops what is known of pods that are not among these.
+    pub fn forget_others(&mut self, samples: &[PodSample]) {
+        let here: HashSet<&str> = samples.iter().map(|s| s.facts.uid.as_str()).collect();
+        self.series.retain(|uid, _| here.contains(uid.as_str()));
     }
 
     /// Drops what is known of pods that were last measured before this time (seconds of Unix time).
@@ -169,73 +197,6 @@ impl Scorer {
         }
     }
 
-    fn report(&mut self, now: Timestamp, sample: &PodSample) -> PodReport {
-        let facts = &sample.facts;
-        let stale_after = self.settings.stale_after();
-        let line = facts.opt_out.threshold.unwrap_or(self.settings.threshold);
-        let seconds = rules::seconds(now);
-        let series = match self.series.get_mut(&facts.uid) {
-            Some(met) => met,
-            // `meet` has made an entry for every sample of this tick.
-            None => self.series.entry(facts.uid.clone()).or_insert_with(|| Series::new(sample, None)),
-        };
-        let silent = series.last_fresh.is_some_and(|at| seconds - at > stale_after);
-        let measured = either_known(series.learnt(), series.suspected_others()).filter(|_| !silent);
-        let custom = series.custom();
-        let mut reasons = rules::reasons(facts, &sample.measures, custom, seconds);
-        let excuse = series.excuse(sample, load(measured, &reasons));
-        if let Some(habit) = excuse {
-            reasons = rules::reasons(facts, &sample.measures, custom.excused_by(habit), seconds);
-        }
-        let believed = |p: f64| if excuse.is_some() { p * rules::HABIT_SHARE } else { p };
-        let fact = reasons.first().map(|reason| reason.score);
-        if !silent {
-            reasons.extend(learnt_reasons(series, series.learnt().map(believed), excuse));
-            reasons.extend(disk_reason(series, believed, excuse));
-            reasons.extend(metric_reasons(series, believed, excuse));
-        }
-        let stated = |r: &Reason| r.cause.is_fact() && r.score >= line;
-        reasons.sort_by(|a, b| stated(b).cmp(&stated(a)).then(b.score.total_cmp(&a.score)));
-        let score = match (measured.map(believed), fact) {
-            // Two excuses are no suspicion.
-            (Some(p), Some(fact)) if excuse.is_some() => Some(p.max(fact)),
-            (Some(p), fact) => Some(either(p, fact.unwrap_or(0.0))),
-            (None, fact) => fact,
-        };
-        if silent && score.is_none() {
-            series.alert = crate::alert::Alert::default();
-        }
-        series.alert.step(now, score.or(at_rest(series, silent)), line, &reasons);
-        series.remember(now, score);
-        let state = match () {
-            () if facts.opt_out.ignore || facts.muted.is_some() => State::Muted,
-            () if series.alert.since().is_some() => State::Anomalous,
-            () if silent => State::Stale,
-            () if series.learning_left > 0 && facts.phase != Phase::Failed => State::Learning,
-            () => State::Ok,
-        };
-        PodReport {
-            namespace: facts.namespace.clone(),
-            name: facts.name.clone(),
-            uid: facts.uid.clone(),
-            workload: facts.workload.clone(),
-            score,
-            state,
-            severity: series.alert.severity(),
-            since: series.alert.since(),
-            reasons,
-            began: series.alert.began().cloned(),
-            learning_left: series.learning_left,
-            muted: facts.muted.clone(),
-            deploy: series.rollout && series.age < ROLLOUT_SECONDS,
-            containers_ready: facts.containers_ready,
-            containers_total: facts.containers_total,
-            restarts: facts.restarts,
-            features: views(series),
-            history: series.history.iter().copied().collect(),
-        }
-    }
-
     /// A calm pod that is past its learning speaks for its workload.
     fn keep_baselines(&mut self, samples: &[PodSample], now: f64) {
         for sample in samples.iter().filter(|sample| sample.fresh) {
@@ -251,6 +212,50 @@ impl Scorer {
             oldest.and_then(|key| self.baselines.remove(&key));
         }
     }
+}
+
+/// What is to be said of a pod, and remembered of this tick.
+fn verdict<'a>(settings: Settings, now: Timestamp, sample: &'a PodSample, series: &'a mut Series) -> Verdict<'a> {
+    let facts = &sample.facts;
+    let stale_after = settings.stale_after();
+    let line = facts.opt_out.threshold.unwrap_or(settings.threshold);
+    let seconds = rules::seconds(now);
+    let silent = series.last_fresh.is_some_and(|at| seconds - at > stale_after);
+    let measured = either_known(series.learnt(), series.suspected_others()).filter(|_| !silent);
+    let custom = series.custom();
+    let mut reasons = rules::reasons(facts, &sample.measures, custom, seconds);
+    let excuse = series.excuse(sample, load(measured, &reasons));
+    if let Some(habit) = excuse {
+        reasons = rules::reasons(facts, &sample.measures, custom.excused_by(habit), seconds);
+    }
+    let believed = |p: f64| if excuse.is_some() { p * rules::HABIT_SHARE } else { p };
+    let fact = reasons.first().map(|reason| reason.score);
+    if !silent {
+        reasons.extend(learnt_reasons(series, series.learnt().map(believed), excuse));
+        reasons.extend(disk_reason(series, believed, excuse));
+        reasons.extend(metric_reasons(series, believed, excuse));
+    }
+    let stated = |r: &Reason| r.cause.is_fact() && r.score >= line;
+    reasons.sort_by(|a, b| stated(b).cmp(&stated(a)).then(b.score.total_cmp(&a.score)));
+    let score = match (measured.map(believed), fact) {
+        // Two excuses are no suspicion.
+        (Some(p), Some(fact)) if excuse.is_some() => Some(p.max(fact)),
+        (Some(p), fact) => Some(either(p, fact.unwrap_or(0.0))),
+        (None, fact) => fact,
+    };
+    if silent && score.is_none() {
+        series.alert = crate::alert::Alert::default();
+    }
+    series.alert.step(now, score.or(at_rest(series, silent)), line, &reasons);
+    series.remember(now, score);
+    let state = match () {
+        () if facts.opt_out.ignore || facts.muted.is_some() => State::Muted,
+        () if series.alert.since().is_some() => State::Anomalous,
+        () if silent => State::Stale,
+        () if series.learning_left > 0 && facts.phase != Phase::Failed => State::Learning,
+        () => State::Ok,
+    };
+    Verdict { sample, series, score, state, reasons }
 }
 
 /// Hands each row's outputs and new state to its pod.
@@ -278,7 +283,7 @@ fn seen(sample: &PodSample, series: &Series, features: &Features, last: Option<&
     Seen {
         values: values.map(|v| (!v.is_nan()).then_some(v)),
         // The pod's own baseline, not the forecast: what stays wrong for an hour is still not what is expected.
-        expected: std::array::from_fn(|signal| series.normaliser.expected(signal, 0.0, 0.0)),
+        expected: std::array::from_fn(|signal| series.normaliser.expected(signal)),
         share: explain::shares(&features.residual, &features.known, last),
     }
 }
@@ -333,33 +338,6 @@ fn excused(text: String, excuse: Option<Habit>) -> String {
         Some(habit) => text + ", " + &habit.words(),
         None => text,
     }
-}
-
-/// Every feature and metric with its share of the suspicion.
-fn views(series: &Series) -> Vec<FeatureView> {
-    let seen = &series.seen;
-    let learnt = series.learnt().unwrap_or(0.0);
-    let disk = series.disk.suspicion().unwrap_or(0.0);
-    let metrics: Vec<(&String, &Metric, f64)> =
-        series.metrics.iter().map(|(name, metric)| (name, metric, metric.suspicion().unwrap_or(0.0))).collect();
-    let others: f64 = disk + metrics.iter().map(|(_, _, suspicion)| suspicion).sum::<f64>();
-    // While nothing else is suspected the shares of the signals stand as they are.
-    let of_signals = if others > 0.0 { learnt / (learnt + others) } else { 1.0 };
-    let of_other = |suspicion: f64| if others > 0.0 { suspicion / (learnt + others) } else { 0.0 };
-    let signals = (0..SIGNALS).map(|signal| {
-        let value = seen.values[signal].unwrap_or(f64::NAN);
-        explain::view(signal, value, seen.expected[signal], seen.share[signal] * of_signals)
-    });
-    let disk = series.disk.rate.map(|rate| explain::view(DISK, rate, series.disk.expected, of_other(disk)));
-    let own = metrics.iter().map(|(name, metric, suspicion)| FeatureView {
-        name: (*name).clone().into(),
-        unit: "".into(),
-        seen: Some(metric.value),
-        expected_low: metric.expected.map(|range| range.0),
-        expected_high: metric.expected.map(|range| range.1),
-        share: of_other(*suspicion),
-    });
-    signals.chain(disk).chain(own).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `pod_metrics.csv`: one row a pod and tick, read and written by column name.
 //!
-//! An empty cell is unknown. Further numeric columns are custom metrics. Rows become [`PodSample`]s by [`Row::sample`].
+//! An empty cell is unknown. Further numeric columns are custom metrics. Rows become [`PodSample`]s by [`crate::rows::Rows`].
 
 use std::sync::Arc;
 
@@ -136,6 +136,11 @@ impl Row {
         &self.own
     }
 
+    /// The same, taken out of the row.
+    pub(crate) fn take_own(&mut self) -> Vec<(Arc<str>, f64)> {
+        std::mem::take(&mut self.own)
+    }
+
     /// Says what is known of a column.
     pub fn set(&mut self, column: Number, value: Option<f64>) {
         self.numbers[column as usize] = value.filter(|value| value.is_finite());
@@ -190,7 +195,7 @@ impl Row {
 
     /// The row as a sample. Its UID is `namespace/pod`; what needs the row before (rates of running totals) is added by
     /// [`crate::rows::Rows`]; limits follow from use and its share of the limit.
-    pub fn sample(&self) -> PodSample {
+    pub fn into_sample(self) -> PodSample {
         let count = |column| self.number(column).map_or(0, |v| v.max(0.0) as u32);
         let limit = |used: Option<f64>, share: Option<f64>| Some(used? / share.filter(|s| *s > 0.0)?);
         let measures = Measures {
@@ -205,24 +210,25 @@ impl Row {
             ..Measures::default()
         };
         let (ready, total) = (count(Number::ContainersReady), count(Number::Containers));
+        let restarts = count(Number::Restarts);
         let facts = PodFacts {
             uid: format!("{}/{}", self.namespace, self.pod),
-            namespace: self.namespace.clone(),
-            name: self.pod.clone(),
-            node: self.node.clone(),
-            workload: self.workload.clone(),
+            namespace: self.namespace,
+            name: self.pod,
+            node: self.node,
+            workload: self.workload,
             phase: self.phase.unwrap_or_default(),
             // A table without these columns says nothing against the pod.
             ready: ready >= total,
             containers_ready: ready,
             containers_total: total,
-            restarts: count(Number::Restarts),
+            restarts,
             created: self.created,
             started: self.started,
             ready_changed: self.ready_changed,
-            waiting: self.waiting.clone(),
-            unschedulable: self.unschedulable.clone(),
-            terminated: self.terminated.clone(),
+            waiting: self.waiting,
+            unschedulable: self.unschedulable,
+            terminated: self.terminated,
             cpu_limit_cores: limit(measures.cpu_cores, measures.cpu_limit_share),
             memory_limit_bytes: limit(measures.memory_bytes, measures.memory_limit_share),
             ..PodFacts::default()
@@ -260,8 +266,9 @@ mod tests {
             read("pod,timestamp,namespace,cpu_usage_cores,queue_length\na,2026-11-22T13:12:11Z,shop,,7\n").unwrap();
         assert_eq!(rows[0].number(Number::CpuCores), None);
         assert_eq!(rows[0].own(), [("queue_length".into(), 7.0)]);
-        assert_eq!(rows[0].sample().measures.cpu_cores, None);
-        assert!(rows[0].sample().facts.ready);
+        let sample = rows[0].clone().into_sample();
+        assert_eq!(sample.measures.cpu_cores, None);
+        assert!(sample.facts.ready);
     }
 
     #[test]
@@ -308,7 +315,7 @@ mod tests {
         )
         .unwrap()
         .remove(0);
-        let sample = row.sample();
+        let sample = row.clone().into_sample();
         assert_eq!(Row::of(row.at, &sample), row);
         let end = sample.facts.terminated.as_ref().unwrap();
         assert_eq!((&*end.container, &*end.reason, end.exit_code), ("main", "OOMKilled", 137));

@@ -33,7 +33,7 @@ pub struct Input {
     pub kind: Kind,
     /// Its length in bytes; 0 if that is not known.
     pub length: u64,
-    bytes: io::Chain<io::Cursor<Vec<u8>>, Box<dyn Read>>,
+    bytes: io::Chain<io::Cursor<Vec<u8>>, Box<dyn Read + Send>>,
 }
 
 /// Opens the file, or stdin if it is called `-`, and sees by its first bytes what it is.
@@ -41,7 +41,7 @@ pub struct Input {
 /// # Errors
 /// If it cannot be read.
 pub fn open(path: &Path) -> io::Result<Input> {
-    let (mut rest, length): (Box<dyn Read>, u64) = if is_stdin(path) {
+    let (mut rest, length): (Box<dyn Read + Send>, u64) = if is_stdin(path) {
         (Box::new(io::stdin()), 0)
     } else {
         let file = File::open(path)?;
@@ -59,7 +59,8 @@ pub fn cannot_grow(path: &Path) -> bool {
     is_stdin(path) || fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
 }
 
-fn is_stdin(path: &Path) -> bool {
+/// It is called `-`.
+pub fn is_stdin(path: &Path) -> bool {
     path == Path::new("-")
 }
 

@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 
-use guard_model::report::PodReport;
+use guard_model::sample::PodFacts;
+use guard_model::scorer::Verdict;
 use guard_model::table::guard;
 use jiff::Timestamp;
 
-use super::insights::name;
+use super::document::name;
 
 /// The first line.
 const HEADER: [&str; 6] = ["timestamp", "namespace", "pod", "score", "severity", "top_feature"];
@@ -31,11 +32,11 @@ impl<W: Write> Lines<W> {
     ///
     /// # Errors
     /// If writing fails.
-    pub fn write(&mut self, at: Timestamp, namespace: &str, pod: &str, report: Option<&PodReport>) -> io::Result<()> {
-        let score = report.and_then(|report| report.score).map(|score| format!("{score:.6}")).unwrap_or_default();
-        let severity = report.map(|report| name(report.severity)).unwrap_or_default();
-        let feature = report.and_then(|report| report.reasons.first()).map_or("", |reason| reason.cause.name());
-        let line = [&at.to_string(), &guard(namespace), &guard(pod), &score, &severity, feature];
+    pub fn write(&mut self, at: Timestamp, pod: &PodFacts, verdict: Option<&Verdict<'_>>) -> io::Result<()> {
+        let score = verdict.and_then(Verdict::score).map(|score| format!("{score:.6}")).unwrap_or_default();
+        let severity = verdict.map(|verdict| name(verdict.severity())).unwrap_or_default();
+        let feature = verdict.and_then(|verdict| verdict.reasons().first()).map_or("", |reason| reason.cause.name());
+        let line = [&at.to_string(), &guard(&pod.namespace), &guard(&pod.name), &score, &severity, feature];
         // What failed is told by its kind: a reader that has gone is no error.
         self.csv.write_record(line).map_err(|error| match error.into_kind() {
             csv::ErrorKind::Io(source) => source,

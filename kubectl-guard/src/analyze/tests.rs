@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 
 use guard_model::engine::{Engine, SHIPPED};
-use guard_model::sample::PodFacts;
+use guard_model::sample::{PodFacts, PodSample};
 
 use super::*;
 
@@ -115,6 +115,10 @@ fn hard_facts_speak_before_anything_is_learnt() {
     let measures = guard_model::sample::Measures::default();
     let sample = PodSample { at: 0.0, fresh: true, reset: false, facts, measures, metrics: Vec::new() };
     let at = Timestamp::UNIX_EPOCH;
-    insights.take(at, &scorer.tick(at, &[sample])[0]);
+    let judged = scorer.judge(at, &[sample], |verdict| {
+        insights.take(at, &verdict);
+        Ok::<(), ()>(())
+    });
+    assert_eq!(judged, Ok(()));
     assert_eq!(insights.worst()[0][5], "pod failed");
 }

@@ -113,6 +113,8 @@ pub async fn run(args: &AnalyzeArgs, console: &Console) -> Result<Exit, Error> {
         });
     }
     let input = input::open(&path).map_err(|source| unreadable(&path, source))?;
+    // As it is called in what is said of it.
+    let path = if input::is_stdin(&path) { PathBuf::from("stdin") } else { path };
     let settings = Settings { threshold, interval_seconds: INTERVAL_SECONDS };
     let detector = args.detector.load()?;
     let info = detector.info();
@@ -300,6 +302,7 @@ impl Run<'_> {
 
     fn failed(&self, error: AnalyzeError) -> Error {
         match error {
+            AnalyzeError::Thread(source) => Error::Io { doing: "start a thread".to_owned(), source },
             AnalyzeError::Write(source) => self.unwritable(self.args.scores.as_deref(), source),
             error @ (AnalyzeError::Table(_) | AnalyzeError::Recording(_)) => Error::BadFile {
                 path: self.path.clone(),

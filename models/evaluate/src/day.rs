@@ -158,7 +158,7 @@ fn ticks(rows: Vec<guard_model::table::Row>) -> Vec<Tick> {
     let mut minutes: BTreeMap<i64, Vec<PodSample>> = BTreeMap::new();
     for row in rows {
         let minute = (row.at.as_second() as f64 / 60.0).round() as i64;
-        minutes.entry(minute).or_default().push(row.sample());
+        minutes.entry(minute).or_default().push(row.into_sample());
     }
     minutes.into_iter().map(|(minute, samples)| Tick { at: minute as f64 * 60.0, samples }).collect()
 }

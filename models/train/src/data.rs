@@ -37,7 +37,8 @@ impl Series {
         let mut rows = BTreeMap::new();
         for row in self::rows(folder, kind, application)? {
             let minute = (row.at.as_second() as f64 / 60.0).round() as i64;
-            rows.insert((minute, row.pod.clone()), signals(&row.sample()));
+            let pod = row.pod.clone();
+            rows.insert((minute, pod), signals(&row.into_sample()));
         }
         let pods: Vec<String> = rows.keys().map(|(_, pod)| pod.clone()).collect::<BTreeSet<_>>().into_iter().collect();
         let minutes: Vec<i64> = rows.keys().map(|(minute, _)| *minute).collect::<BTreeSet<_>>().into_iter().collect();
