@@ -45,7 +45,7 @@ impl Node {
     pub fn start(run_folder: &Path, kube: &Path, number: u8, serving: Serving) -> Result<Self> {
         let name = format!("node{number}");
         let folder = run_folder.join(&name);
-        for part in ["lib/containerd", "lib/kubelet", "lib/cni", "cni"] {
+        for part in ["lib/containerd", "lib/kubelet", "lib/cni", "cni", "static"] {
             fs::create_dir_all(folder.join(part))?;
         }
         write_settings(run_folder, &folder, number, serving)?;
@@ -225,6 +225,7 @@ fn write_settings(run_folder: &Path, folder: &Path, number: u8, serving: Serving
         // The disk is the machine's, often nearly full of builds, and nothing here is large: no part of it says
         // whether a node has room.
         "evictionHard": {"nodefs.available": "50Mi", "imagefs.available": "50Mi"},
+        "staticPodPath": folder.join("static").display().to_string(),
         "imageGCHighThresholdPercent": 100, "nodeStatusUpdateFrequency": "5s",
     });
     if serving == Serving::Verifiable {

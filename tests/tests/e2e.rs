@@ -35,6 +35,8 @@ mod helm;
 mod install;
 #[path = "e2e/kills.rs"]
 mod kills;
+#[path = "e2e/kinds.rs"]
+mod kinds;
 #[path = "e2e/manifests.rs"]
 mod manifests;
 #[path = "e2e/marks.rs"]
@@ -89,6 +91,7 @@ const TESTS: &[Test<Cluster>] = &[
     ("a_real_prometheus_scrapes_with_its_token", Own, prometheus::a_real_prometheus_scrapes_with_its_token),
     ("every_manifest_is_taken_by_a_strict_api_server", Own, manifests::every_manifest_is_taken_by_a_strict_api_server),
     ("every_pod_has_a_row", Any, status::every_pod_has_a_row),
+    ("pods_of_every_kind_are_seen_as_they_are", Own, kinds::pods_of_every_kind_are_seen_as_they_are),
     ("a_control_begins_to_learn", Own, faults::a_control_begins_to_learn),
     ("formats_are_kubectls", Any, status::formats_are_kubectls),
     ("explain_shows_why_a_container_ended", Any, status::explain_shows_why_a_container_ended),
