@@ -9,7 +9,8 @@ use std::process::Command;
 const GLIBC: (u32, u32) = (2, 36);
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    // Nothing else but what cargo looks at by itself: without a word it would run with each change of a file.
+    println!("cargo::rerun-if-env-changed=CARGO_ENCODED_RUSTFLAGS");
     let has = |name: &str, wanted: &str| env::var(name).is_ok_and(|value| value.split(',').any(|part| part == wanted));
     let is_static = has("CARGO_CFG_TARGET_OS", "linux")
         && has("CARGO_CFG_TARGET_ENV", "gnu")

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # What the binaries in the folder $1 take, beside what does the same work: a section of tests/FIGURES.md on stdout.
 # In a test cluster (tests/run --figures); $2 is what the bench `tick` printed.
-set -euo pipefail
+set -Eeuo pipefail
+# Whatever ends it is told.
+trap 'echo "tests/figures.sh: ended at line $LINENO of ${BASH_SOURCE[0]}: $BASH_COMMAND" >&2' ERR
 built=$1 tick=$2
 work=$(mktemp -d)
 trap 'kill ${node_exporter:-} ${fleet_kubelets:-} ${fleet_prometheus:-} ${fleet_httpd:-} 2>/dev/null || true; rm -rf "$work"' EXIT

@@ -27,7 +27,7 @@ fleet_of() {
   kubectl proxy --port=9106 >/dev/null &
   local proxy=$!
   until curl -sf http://127.0.0.1:9106/version >/dev/null; do sleep 0.2; done
-  seq 0 $(($1 - 1)) | xargs -P 8 -I N curl -sf -o "$fleet/N" -X PATCH -H 'Content-Type: application/merge-patch+json' \
+  seq 0 $(($1 - 1)) | xargs -P 8 -I N curl -sS -f --retry 5 --retry-all-errors -o "$fleet/N" -X PATCH -H 'Content-Type: application/merge-patch+json' \
     -d '{"status": {"phase": "Running"}}' "http://127.0.0.1:9106/api/v1/namespaces/$2/pods/$3-N/status"
   kill $proxy
 }

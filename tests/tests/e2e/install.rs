@@ -10,7 +10,8 @@ use serde_json::json;
 
 use crate::scrape::NAME;
 
-const IMAGE: [&str; 6] = ["install", "--image", EXPORTER_IMAGE, "--image-pull-policy", "Never", "--interval=10s"];
+pub(crate) const IMAGE: [&str; 6] =
+    ["install", "--image", EXPORTER_IMAGE, "--image-pull-policy", "Never", "--interval=10s"];
 
 /// Node 2's kubelet can be verified, node 1's cannot: the answer must say which, why, and what can be done.
 pub(crate) fn a_kubelet_that_signs_for_itself_is_named(cluster: &mut Cluster) -> Result<()> {
@@ -50,7 +51,8 @@ pub(crate) fn a_certificate_is_made_once(cluster: &mut Cluster) -> Result<()> {
     Ok(())
 }
 
-/// An upgrade takes away what an older version, or a choice of before, has left in the cluster, and nothing of others.
+/// An upgrade takes away what an older version, or a choice of before, has left in the cluster, and nothing of others: what
+/// `kubectl set env` has added stays.
 pub(crate) fn an_upgrade_leaves_nothing_of_before(cluster: &mut Cluster) -> Result<()> {
     let admin = cluster.admin();
     let pem = cluster.folder().join("kubelets.crt");
@@ -89,9 +91,14 @@ pub(crate) fn an_upgrade_leaves_nothing_of_before(cluster: &mut Cluster) -> Resu
     admin.kubectl(&["delete", "clusterrole", "guard-of-somebody-else"])?;
     let gone = admin.try_kubectl(&["get", "clusterrole", "guard-of-an-older-version"])?;
     assert_eq!(gone.code, Some(1), "{gone:?}");
+    let daemons = ["-n", "guard-system", "set", "env", "ds/guard-exporter"];
+    admin.kubectl(&[&daemons[..], &["ANOMALY_THRESHOLD=0.8"]].concat())?;
     let again = admin.guard(&words)?;
     assert!(again.code == Some(0) && !again.out.contains("deleted"), "{again:?}");
-    Ok(())
+    let kept = admin.kubectl(&[&daemons[..], &["--list"]].concat())?;
+    assert!(kept.lines().any(|line| line == "ANOMALY_THRESHOLD=0.8"), "{kept}");
+    admin.kubectl(&[&daemons[..], &["ANOMALY_THRESHOLD-"]].concat())?;
+    admin.wait_for_rollout("guard-system", "daemonset/guard-exporter")
 }
 
 /// A certificate that ends soon is told by `doctor` and renewed by the next install, and the exporters serve it unrestarted.

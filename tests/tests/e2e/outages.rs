@@ -131,6 +131,10 @@ pub(crate) fn without_its_kubelet_a_node_is_not_guessed_at(cluster: &mut Cluster
     assert!(of("node2").iter().any(|row| row["state"] == "ok"), "{:?}", of("node2"));
     assert!(!of("node1").is_empty(), "the silent node's pods have no row");
     assert!(of("node1").iter().all(|row| row["note"].is_string() && row["state"] != "ok"), "{:?}", of("node1"));
+    cluster.own()?.wait_for_node("node1", "Unknown")?;
+    // Its exporter is not waited for.
+    let installed = admin.guard(&[&crate::install::IMAGE[..], &["--kubelet-insecure-tls"]].concat())?;
+    assert!(installed.code == Some(0) && installed.err.contains("node1"), "{installed:?}");
     cluster.own()?.nodes[0].start_kubelet()?;
     cluster.own()?.wait_for_node("node1", "True")
 }

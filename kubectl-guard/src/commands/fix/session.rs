@@ -153,6 +153,8 @@ impl<S: ScoreSource> Session<'_, S> {
     async fn reports(&mut self, has_target: bool) -> Result<Vec<NodeReport>, Error> {
         match self.scores.read().await {
             Ok(reports) => Ok(reports),
+            // Without the API server there is no plan either.
+            Err(error @ (Error::Unreachable { .. } | Error::Unauthenticated { .. })) => Err(error),
             Err(error) if has_target => {
                 self.console.warn(&format!("no scores: {error}"));
                 Ok(Vec::new())
