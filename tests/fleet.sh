@@ -27,8 +27,8 @@ fleet_of() {
   kubectl proxy --port=9106 >/dev/null &
   local proxy=$!
   until curl -sf http://127.0.0.1:9106/version >/dev/null; do sleep 0.2; done
-  seq 0 $(($1 - 1)) | xargs -P 8 -I N curl -sS -f --retry 5 --retry-all-errors -o "$fleet/N" -X PATCH -H 'Content-Type: application/merge-patch+json' \
-    -d '{"status": {"phase": "Running"}}' "http://127.0.0.1:9106/api/v1/namespaces/$2/pods/$3-N/status"
+  seq 0 $(($1 - 1)) | xargs -P 8 -I @ curl -sS -f -o "$fleet/@" -X PATCH -H 'Content-Type: application/merge-patch+json' \
+    -d '{"status": {"phase": "Running"}}' "http://127.0.0.1:9106/api/v1/namespaces/$2/pods/$3-@/status"
   kill $proxy
 }
 
