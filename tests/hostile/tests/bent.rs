@@ -79,10 +79,11 @@ fn bent(seed: &[u8], draw: &mut Draw) -> Vec<u8> {
 /// The files of `seeds/TARGET`, in the order of their names.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
-    let mut files: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let entries = fs::read_dir(&folder).expect("each target has a folder of seeds");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("it can be listed").path()).collect();
     files.sort();
     assert!(!files.is_empty(), "{} is empty", folder.display());
-    files.into_iter().map(|file| fs::read(file).unwrap()).collect()
+    files.into_iter().map(|file| fs::read(file).expect("a seed can be read")).collect()
 }
 
 /// Hands each seed of the target, and each seed bent, to `read`.
