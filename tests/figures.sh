@@ -144,11 +144,11 @@ table() {
 }
 for rows in 50000 500000; do
   table $rows >"$work/pod_metrics.csv"
-  ours=$(once kubectl-guard analyze "$work/pod_metrics.csv" --output-file "$work/insights.json")
+  beside kubectl-guard analyze "$work/pod_metrics.csv" --output-file "$work/insights.json" -- guard-csv "$work/pod_metrics.csv"
   rate() { awk -v rows=$rows -v seconds="$1" 'BEGIN {printf "%.0f", rows / seconds}'; }
   row "\`analyze\`, $rows rows: rows a second, most memory" \
     "$(rate "$ours"), $(memory kubectl-guard analyze "$work/pod_metrics.csv" --output-file "$work/insights.json") MiB" \
-    "$(rate "$(once guard-csv "$work/pod_metrics.csv")") a CSV reader alone, $(rate "$(once wc -l "$work/pod_metrics.csv")") \`wc -l\`" \
+    "$(rate "$theirs") a CSV reader alone, $(rate "$(once wc -l "$work/pod_metrics.csv")") \`wc -l\`" \
     'made rows of 100 pods'
 done
 
