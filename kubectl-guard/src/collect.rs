@@ -8,8 +8,7 @@ use std::collections::HashMap;
 
 use futures::AsyncReadExt as _;
 use guard_model::recording::{MAX_TICK, Tick};
-use guard_model::rules;
-use guard_model::sample::{Measures, PodFacts, PodSample};
+use guard_model::sample::{self, Measures, PodFacts, PodSample};
 use guard_model::table::{Number, Row};
 use http::Request as HttpRequest;
 use jiff::Timestamp;
@@ -52,7 +51,7 @@ pub struct Look {
 /// The row of a pod with what was measured of it, if anything was.
 fn row(at: Timestamp, facts: &PodFacts, measures: Measures) -> Row {
     let (facts, metrics) = (facts.clone(), Vec::new());
-    Row::of(at, &PodSample { at: rules::seconds(at), fresh: true, reset: false, facts, measures, metrics })
+    Row::of(at, &PodSample { at: sample::seconds(at), fresh: true, reset: false, facts, measures, metrics })
 }
 
 /// Looks again and again.

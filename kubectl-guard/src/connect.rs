@@ -13,6 +13,7 @@ use kube::{Api, Client, Config};
 use tower::BoxError;
 use tower::util::{MapErrLayer, MapRequestLayer};
 
+use crate::credentials::{self, PluginFailed};
 use crate::error::Error;
 use crate::flags::KubeFlags;
 use crate::request::{Request, Unanswered, innermost};
@@ -22,13 +23,11 @@ use crate::version::VERSION;
 mod environment;
 pub(crate) mod foreign;
 mod kubeconfig;
-mod plugin;
 mod proxy;
 mod target;
 
 pub use environment::Environment;
 pub(crate) use kubeconfig::{Named, names};
-pub(crate) use plugin::PluginFailed;
 use target::Target;
 
 /// How long the API server may take to accept a connection.
@@ -147,7 +146,7 @@ fn client(config: Config) -> Result<Client, Error> {
     let server = config.cluster_url.to_string();
     let failed = |problem| Error::Connection { server: server.clone(), problem };
     let agent = user_agent(None).map_err(failed)?;
-    let plugin = plugin::command(&config.auth_info);
+    let plugin = credentials::command(&config.auth_info);
     let builder = ClientBuilder::try_from(config).map_err(|error| match PluginFailed::behind(&error, &plugin) {
         Some(failed) => failed.into(),
         None => failed(innermost(&error)),

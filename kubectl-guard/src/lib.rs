@@ -19,6 +19,7 @@ pub mod commands;
 pub mod config;
 pub mod connect;
 pub mod console;
+mod credentials;
 pub mod desk;
 pub mod doctor;
 pub mod error;

@@ -1,6 +1,6 @@
 //! Requests to the API server, and how their failures are put into words.
 
-use crate::connect::PluginFailed;
+use crate::credentials::PluginFailed;
 use crate::error::Error;
 use crate::sanitise;
 

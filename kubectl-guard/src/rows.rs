@@ -9,7 +9,7 @@ use guard_model::cause::Reason;
 use guard_model::incident::{Anomaly, highest};
 use guard_model::report::{NodeReport, PodReport, Severity, State};
 use guard_model::rules::{self, Custom};
-use guard_model::sample::{Measures, Phase, PodFacts};
+use guard_model::sample::{self, Measures, Phase, PodFacts};
 use guard_model::silence::Silence;
 use guard_model::workload::Workload;
 use jiff::Timestamp;
@@ -227,7 +227,7 @@ fn muted(silence: Option<&Silence>) -> String {
 
 /// A pod that no exporter scores: what Kubernetes itself states still counts.
 fn by_facts(pod: &PodFacts, why: String, line: f64, now: Timestamp) -> Row {
-    let seconds = rules::seconds(now);
+    let seconds = sample::seconds(now);
     let reasons = rules::reasons(pod, &Measures::default(), Custom::of_status(pod, seconds), seconds);
     let score = reasons.first().map(|reason| reason.score);
     let mut alert = Alert::default();

@@ -10,8 +10,7 @@ use crate::detector::Detector;
 use crate::pod;
 use crate::recording::{self, NodeFiles, RecordingError, Tick};
 use crate::report::{KubeletState, NodeReport, VERSION};
-use crate::rules;
-use crate::sample::{PodFacts, PodSample};
+use crate::sample::{self, PodFacts, PodSample};
 use crate::sampler::Sampler;
 use crate::scorer::{Scorer, Settings};
 use crate::summary;
@@ -145,7 +144,7 @@ impl Node {
             reader.feed(body);
             reader.finish()
         });
-        let samples = self.sampler.tick(rules::seconds(tick.at), summary.as_ref(), cadvisor.as_ref(), &mine);
+        let samples = self.sampler.tick(sample::seconds(tick.at), summary.as_ref(), cadvisor.as_ref(), &mine);
         NodeSamples { node: files.node.clone(), samples, kubelet }
     }
 }

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::rules::seconds;
-use crate::sample::PodFacts;
+use crate::sample::{PodFacts, seconds};
 
 /// Restarts are counted over this long: the kubelet's back-off reaches five minutes, so a loop shows twice.
 const WINDOW_SECONDS: f64 = 600.0;

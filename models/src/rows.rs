@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::rules;
-use crate::sample::{PodFacts, PodSample};
+use crate::sample::{self, PodFacts, PodSample};
 use crate::sampler::HOLDS_SECONDS;
 use crate::table::{Number, Row};
 
@@ -76,7 +75,7 @@ impl Rows {
     /// # Errors
     /// The pod, if the row is not newer than its row before.
     pub fn sample(&mut self, mut row: Row) -> Result<PodSample, Box<PodFacts>> {
-        let (row_at, at) = (row.at, rules::seconds(row.at));
+        let (row_at, at) = (row.at, sample::seconds(row.at));
         let total = |columns: &[Number]| {
             let sum = columns.iter().filter_map(|column| row.number(*column)).reduce(|a, b| a + b);
             sum.map(|value| Total { at, value, grown: None })

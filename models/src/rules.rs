@@ -3,12 +3,10 @@
 //! They speak from the first tick and without a model. Each rule looks at one thing; [`crate::scorer`] mixes the
 //! strongest of them with the learnt probability.
 
-use jiff::Timestamp;
-
 use crate::cause::{Cause, Reason};
 use crate::habit::Habit;
 use crate::restarts::Restarts;
-use crate::sample::{Measures, Phase, PodFacts};
+use crate::sample::{Measures, Phase, PodFacts, seconds};
 use crate::saturation;
 use crate::trend::Growth;
 use crate::words;
@@ -242,13 +240,10 @@ fn drops(measures: &Measures) -> Option<Reason> {
     Some(reason(Cause::Drops, 0.8 * (1.0 - (-drops / 5.0).exp()), format!("{drops:.0} packets dropped a second")))
 }
 
-/// Seconds of Unix time.
-pub fn seconds(at: Timestamp) -> f64 {
-    at.as_millisecond() as f64 / 1000.0
-}
-
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::sample::{OptOut, Termination};
     use crate::workload::Workload;

@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::silence::Silence;
 use crate::workload::Workload;
 
+/// A time as samples have it: seconds of Unix time.
+pub fn seconds(at: Timestamp) -> f64 {
+    at.as_millisecond() as f64 / 1000.0
+}
+
 /// Where a pod is in its life, as its status says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {

@@ -19,7 +19,7 @@ use crate::metric::{self, Metric};
 use crate::report::{ModelInfo, PodReport, State};
 use crate::robust;
 use crate::rules;
-use crate::sample::{Phase, PodSample};
+use crate::sample::{self, Phase, PodSample};
 use crate::saturation::either;
 use crate::series::{Baseline, Seen, Series};
 use crate::workload::Workload;
@@ -113,7 +113,7 @@ impl Scorer {
         samples: &[PodSample],
         mut each: impl FnMut(Verdict<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let seconds = rules::seconds(now);
+        let seconds = sample::seconds(now);
         self.meet(samples, seconds);
         self.infer(samples);
         for sample in samples {
@@ -219,7 +219,7 @@ fn verdict<'a>(settings: Settings, now: Timestamp, sample: &'a PodSample, series
     let facts = &sample.facts;
     let stale_after = settings.stale_after();
     let line = facts.opt_out.threshold.unwrap_or(settings.threshold);
-    let seconds = rules::seconds(now);
+    let seconds = sample::seconds(now);
     let silent = series.last_fresh.is_some_and(|at| seconds - at > stale_after);
     let measured = either_known(series.learnt(), series.suspected_others()).filter(|_| !silent);
     let custom = series.custom();

@@ -19,8 +19,8 @@ use crate::metric::Metric;
 use crate::recurrence::Recurrence;
 use crate::report::{HISTORY, HistoryPoint};
 use crate::restarts::Restarts;
-use crate::rules::{self, Custom};
-use crate::sample::PodSample;
+use crate::rules::Custom;
+use crate::sample::{self, PodSample};
 use crate::saturation::either;
 use crate::trend::Trend;
 
@@ -128,7 +128,7 @@ impl Series {
 
     /// Counts restarts and watches levels; before the rules are asked.
     pub(crate) fn observe(&mut self, now: f64, sample: &PodSample) {
-        self.age = sample.facts.begun().map_or(f64::INFINITY, |at| now - rules::seconds(at));
+        self.age = sample.facts.begun().map_or(f64::INFINITY, |at| now - sample::seconds(at));
         match &mut self.restarted {
             Some(restarted) => restarted.step(&sample.facts, now),
             // Those before the pod was first seen are known from its status alone.
@@ -165,7 +165,7 @@ impl Series {
         if sample.facts.is_batch() {
             return Some(Habit::Batch);
         }
-        if sample.facts.begun().is_some_and(|begun| sample.at - rules::seconds(begun) < START_SECONDS) {
+        if sample.facts.begun().is_some_and(|begun| sample.at - sample::seconds(begun) < START_SECONDS) {
             return Some(Habit::WhileStarting);
         }
         let values = features::signals(sample).values.map(|v| (!v.is_nan()).then_some(v));

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::rules;
-use crate::sample::{Measures, Phase, PodFacts, PodSample, Termination};
+use crate::sample::{self, Measures, Phase, PodFacts, PodSample, Termination};
 use crate::workload::Workload;
 
 mod column;
@@ -233,7 +232,7 @@ impl Row {
             memory_limit_bytes: limit(measures.memory_bytes, measures.memory_limit_share),
             ..PodFacts::default()
         };
-        let at = rules::seconds(self.at);
+        let at = sample::seconds(self.at);
         PodSample { at, fresh: true, reset: false, facts, measures, metrics: Vec::new() }
     }
 }

@@ -5,8 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use futures::StreamExt as _;
 use guard_model::cadvisor::{self, Cadvisor};
 use guard_model::recording::{NodeFiles, Tick};
-use guard_model::rules;
-use guard_model::sample::{Measures, PodFacts};
+use guard_model::sample::{self, Measures, PodFacts};
 use guard_model::sampler::Sampler;
 use guard_model::summary::{self, Summary};
 use guard_model::table::{Number, Row};
@@ -95,7 +94,7 @@ impl Kubelets {
             reader.feed(body);
             reader.finish()
         });
-        let now = rules::seconds(at);
+        let now = sample::seconds(at);
         let mine: Vec<PodFacts> = pods.iter().filter(|pod| pod.node.as_deref() == Some(&files.node)).cloned().collect();
         let samples = node.sampler.tick(now, Some(&summary), fresh.as_ref(), &mine);
         if fresh.is_some() {

@@ -8,18 +8,14 @@ use kube::api::{Api, DynamicObject, ListParams, ObjectMeta};
 use kube::core::ApiResource;
 use serde_json::json;
 
+use super::made::made_by_install;
 use super::manifests::{self, Choices, Kubelet, Object};
-use super::objects::FIELD_MANAGER;
 use super::{NAMESPACE, certificates};
 use crate::error::Error;
 use crate::request::Request;
 
 /// What all objects of the installation bear, and those of `manifests/monitoring`, which others apply.
 const LABEL: &str = "app.kubernetes.io/part-of=kubectl-guard";
-/// How `install` writes.
-const INSTALL: (Option<&str>, Option<&str>) = (Some(FIELD_MANAGER), Some("Apply"));
-/// Who fills in what Kubernetes itself keeps in an object, such as the Secrets of a ServiceAccount.
-const CONTROLLERS: &str = "kube-controller-manager";
 
 /// The objects in the cluster that an earlier install made and that are not among `wanted`.
 ///
@@ -69,31 +65,13 @@ fn leftover(
     })
 }
 
-/// Whether `install` alone made it: what kubectl, Helm, an operator or a person had a hand in is theirs, whatever its labels
-/// say.
-pub(super) fn made_by_install(metadata: &ObjectMeta) -> bool {
-    applied_by_install(metadata) && wishes(metadata).all(|wish| wish == INSTALL)
-}
-
-/// Whether `install` had a hand in it, whoever else had one since.
-pub(super) fn applied_by_install(metadata: &ObjectMeta) -> bool {
-    wishes(metadata).any(|wish| wish == INSTALL)
-}
-
-/// Who wanted something of the object, and how they said so.
-fn wishes(metadata: &ObjectMeta) -> impl Iterator<Item = (Option<&str>, Option<&str>)> {
-    let fields = metadata.managed_fields.iter().flatten();
-    // A status is nobody's wish.
-    fields
-        .filter(|field| field.subresource.is_none() && field.manager.as_deref() != Some(CONTROLLERS))
-        .map(|field| (field.manager.as_deref(), field.operation.as_deref()))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
 
+    use super::super::made::CONTROLLERS;
     use super::*;
+    use crate::plan::FIELD_MANAGER;
 
     fn metadata(name: &str, managers: &[(&str, &str)]) -> ObjectMeta {
         let fields: Vec<Value> =

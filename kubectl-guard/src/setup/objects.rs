@@ -5,15 +5,13 @@ use kube::api::{Api, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams
 use kube::core::Status;
 use serde_json::{Value, json};
 
-use super::leftovers::{applied_by_install, made_by_install};
+use super::made::{applied_by_install, made_by_install};
 use super::manifests::Object;
 use crate::error::Error;
+use crate::plan::FIELD_MANAGER;
 use crate::request::Request;
 use crate::sanitise;
 use crate::write_point::WritePoint;
-
-/// Who the API server's managed fields say it was.
-pub const FIELD_MANAGER: &str = "kubectl-guard";
 
 /// How to apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

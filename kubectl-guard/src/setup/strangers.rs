@@ -6,7 +6,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, ResourceExt as _};
 
 use super::NAMESPACE;
-use super::leftovers::applied_by_install;
+use super::made::applied_by_install;
 use super::manifests::{Choices, objects};
 use crate::error::Error;
 use crate::request::Request;

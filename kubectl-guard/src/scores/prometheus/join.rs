@@ -11,7 +11,7 @@ use guard_model::cause::Reason;
 use guard_model::explain;
 use guard_model::report::{FeatureView, KubeletState, ModelInfo, NodeReport, PodReport, State, VERSION};
 use guard_model::rules::{self, Custom};
-use guard_model::sample::{Measures, Phase, PodFacts};
+use guard_model::sample::{self, Measures, Phase, PodFacts};
 use jiff::Timestamp;
 
 use super::Answers;
@@ -229,7 +229,7 @@ fn state(word: &str) -> Option<State> {
 }
 
 fn pod(fact: &PodFacts, state: State, figures: &Figures, line: f64, now: Timestamp) -> PodReport {
-    let seconds = rules::seconds(now);
+    let seconds = sample::seconds(now);
     let mut reasons = rules::reasons(fact, &Measures::default(), Custom::of_status(fact, seconds), seconds);
     let line = fact.opt_out.threshold.unwrap_or(line);
     if state == State::Anomalous && reasons.first().is_none_or(|fact| fact.score < line) {

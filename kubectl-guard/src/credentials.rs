@@ -20,7 +20,7 @@ pub(crate) struct PluginFailed {
 
 impl PluginFailed {
     /// If that is what is behind `error`; `command` is the plugin's.
-    pub(super) fn behind(error: &(dyn Error + 'static), command: &str) -> Option<Self> {
+    pub(crate) fn behind(error: &(dyn Error + 'static), command: &str) -> Option<Self> {
         let cause = causes(error).find_map(|cause| cause.downcast_ref::<AuthError>())?;
         let problem = match cause {
             AuthError::AuthExecStart(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -61,7 +61,7 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 }
 
 /// What the kubeconfig calls the plugin of this user.
-pub(super) fn command(user: &AuthInfo) -> String {
+pub(crate) fn command(user: &AuthInfo) -> String {
     let by_exec = user.exec.as_ref().and_then(|exec| exec.command.clone());
     let by_provider = || user.auth_provider.as_ref().and_then(|provider| provider.config.get("cmd-path").cloned());
     by_exec.or_else(by_provider).unwrap_or_default()
