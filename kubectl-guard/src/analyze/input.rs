@@ -59,8 +59,12 @@ pub fn cannot_grow(path: &Path) -> bool {
     is_stdin(path) || fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
 }
 
-/// It is called `-`.
-pub fn is_stdin(path: &Path) -> bool {
+/// What it is called in what is said of it: `-` is `stdin`.
+pub fn called(path: &Path) -> &Path {
+    if is_stdin(path) { Path::new("stdin") } else { path }
+}
+
+fn is_stdin(path: &Path) -> bool {
     path == Path::new("-")
 }
 
@@ -328,6 +332,7 @@ mod tests {
         assert!(tested(b"").is_err());
         assert_eq!(tested(include_bytes!("../../demo/incident.tar.zst")), Ok(true));
         assert!(tested(&[0x28, 0xb5, 0x2f, 0xfd, 0]).is_err());
+        assert_eq!((called(Path::new("-")), called(&path)), (Path::new("stdin"), path.as_path()));
         assert!(cannot_grow(Path::new("-")) && cannot_grow(folder.path()));
         assert!(!cannot_grow(&path) && !cannot_grow(&folder.path().join("none")));
     }

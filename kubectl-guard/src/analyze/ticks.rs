@@ -67,7 +67,7 @@ impl Ticks {
             if held >= HANDED_ROWS {
                 held = 0;
                 if !take(std::mem::take(&mut ticks)) {
-                    return ended;
+                    return Ok(());
                 }
             }
             tick.at = row.at;

@@ -105,16 +105,15 @@ pub async fn run(args: &AnalyzeArgs, console: &Console) -> Result<Exit, Error> {
         Some(threshold) => threshold,
         None => status::threshold_of_environment(variable)?.unwrap_or(0.7),
     };
-    let path = args.input_file.clone().unwrap_or_else(|| args.file.clone());
-    if args.follow && input::cannot_grow(&path) {
+    let file = args.input_file.as_deref().unwrap_or(&args.file);
+    let path = input::called(file).to_owned();
+    if args.follow && input::cannot_grow(file) {
         return Err(Error::Usage {
             message: sanitise::line(&format!("{} is no file that grows: it cannot be followed", path.display())),
             hint: "leave --follow out: it is read to its end".to_owned(),
         });
     }
-    let input = input::open(&path).map_err(|source| unreadable(&path, source))?;
-    // As it is called in what is said of it.
-    let path = if input::is_stdin(&path) { PathBuf::from("stdin") } else { path };
+    let input = input::open(file).map_err(|source| unreadable(&path, source))?;
     let settings = Settings { threshold, interval_seconds: INTERVAL_SECONDS };
     let detector = args.detector.load()?;
     let info = detector.info();

@@ -129,7 +129,7 @@ fn judge(name: &'static str, result: Result<String, (String, &str)>) -> Check {
 
 /// Reads a table to its end.
 fn metrics(file: &Path) -> Result<String, (String, &'static str)> {
-    let shown = file.display();
+    let shown = input::called(file).display();
     let collect = "does the collector run, and may it read metrics? the other checks tell";
     let input = input::open(file).map_err(|error| (format!("cannot read {shown}: {error}"), collect))?;
     let broken = |error: table::TableError| {

@@ -115,7 +115,7 @@ async fn of_cluster(args: &IncidentsArgs, kube: &KubeFlags, console: &Console) -
 
 /// What was ever over its line in a file, and the time of its last row.
 fn of_file(path: &Path, detector: &DetectorFlags) -> Result<(Vec<Anomaly>, Option<Timestamp>), Error> {
-    let input = input::open(path).map_err(|source| unreadable(path, source))?;
+    let input = input::open(path).map_err(|source| unreadable(input::called(path), source))?;
     let detector = detector.load()?;
     let settings = Settings { threshold: DEFAULT_THRESHOLD, interval_seconds: INTERVAL_SECONDS };
     let (mut insights, mut tracker) = (Insights::default(), Tracker::default());
@@ -126,7 +126,7 @@ fn of_file(path: &Path, detector: &DetectorFlags) -> Result<(Vec<Anomaly>, Optio
         Kind::Recording => analyze::recording(input, settings, || Some(detector.again()), &mut sink).map(drop),
     };
     read.map_err(|error| Error::BadFile {
-        path: path.to_owned(),
+        path: input::called(path).to_owned(),
         problem: sanitise::line(&error.to_string()),
         hint: "kubectl guard doctor --input-file says what is wrong with a table".to_owned(),
     })?;
