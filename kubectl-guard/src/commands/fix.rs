@@ -30,20 +30,21 @@ use crate::sink::Sink;
 use crate::verify::ScoreSource;
 use crate::wish::{ResourceWish, Wish};
 
-mod announce;
 pub mod desk;
 mod drain;
 mod in_place;
+mod listeners;
 mod past;
+mod recorded;
 pub mod resume;
 mod session;
-mod share;
 pub mod shown;
 pub mod undo;
+mod undoing;
 
+use listeners::Shared;
 use resume::CutOff;
 use session::Session;
-use share::Shared;
 
 /// Arguments of `fix`.
 #[derive(Args, Clone, Debug, Default)]

@@ -1,5 +1,7 @@
 //! The pods of a workload, resized in place before its template: each is written, looked at, and told truthfully.
 
+use std::fmt;
+
 use super::session::Session;
 use crate::apply::NotWritten;
 use crate::approve::ApprovedPlan;
@@ -14,8 +16,14 @@ use crate::verify::{ScoreSource, resized};
 /// How many pods were to be resized in place, and how many were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Resizes {
-    pub(super) done: usize,
+    done: usize,
     asked: usize,
+}
+
+impl fmt::Display for Resizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} pods are resized in place", self.done, self.asked)
+    }
 }
 
 impl Resizes {
@@ -47,7 +55,7 @@ impl<S: ScoreSource> Session<'_, S> {
                 Ok(StepOutcome::NotDone { why } | StepOutcome::Unknown { why }) => Resize::Unknown(why),
                 Err(error) if is_answer(&error) => Resize::Failed(error.to_string()),
                 Err(unrecorded) => {
-                    self.half_done(done);
+                    self.half_done(Resizes { done, asked: resizes.len() });
                     return Err(unrecorded);
                 }
             };
@@ -61,18 +69,18 @@ impl<S: ScoreSource> Session<'_, S> {
                 self.console.warn(&format!("what its node said is not recorded: {error}"));
             }
         }
-        if !resizes.is_empty() {
-            self.console.note(&format!("{done} of {} pods are resized in place", resizes.len()));
+        let resizes = Resizes { done, asked: resizes.len() };
+        if resizes.asked > 0 {
+            self.console.note(&resizes.to_string());
         }
-        Ok(Resizes { done, asked: resizes.len() })
+        Ok(resizes)
     }
 
     /// Pods were resized, and the template behind them could not be changed: that must not stay unsaid.
-    pub(super) fn half_done(&self, resized: usize) {
-        if resized > 0 {
+    pub(super) fn half_done(&self, resized: Resizes) {
+        if resized.done > 0 {
             self.console.warn(&format!(
-                "{resized} pods are resized in place and their template is not changed: the next rollout would take it back; \
-                 run the same command again"
+                "{resized} and their template is not changed: the next rollout would take it back; run the same command again"
             ));
         }
     }

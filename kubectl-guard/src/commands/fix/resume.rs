@@ -232,14 +232,6 @@ impl<S: ScoreSource> Session<'_, S> {
         }
         Ok(())
     }
-
-    /// Adds a line to the journal, and tells the sink of it.
-    pub(super) async fn record(&self, id: &str, event: Event) -> Result<(), Error> {
-        let Ok(journal) = &self.journal else { return Err(JournalError::NoPlace.into()) };
-        let anchor = journal.append((self.now)(), id, event)?;
-        self.share(id, &anchor).await;
-        Ok(())
-    }
 }
 
 /// The node that this plan cordoned: none if it was cordoned before.

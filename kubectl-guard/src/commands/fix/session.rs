@@ -6,9 +6,8 @@ use guard_model::report::NodeReport;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::announce::Events;
-use super::share::Shared;
-use super::undo::Undoing;
+use super::listeners::{Events, Shared};
+use super::undoing::Undoing;
 use super::{FixArgs, Format};
 use crate::apply;
 use crate::approve::{ApprovedPlan, approve, confirm};
@@ -292,7 +291,7 @@ impl<S: ScoreSource> Session<'_, S> {
         let _claim = self.claim(&approved.plan().id)?;
         let resized = self.resize(&approved).await?;
         let lead = approved.plan().steps.iter().position(|step| Some(step) == approved.plan().lead()).unwrap_or(0);
-        let written = self.write(&approved, lead).await.inspect_err(|_| self.half_done(resized.done))?;
+        let written = self.write(&approved, lead).await.inspect_err(|_| self.half_done(resized))?;
         let generation = match written {
             StepOutcome::Done { generation } => generation,
             StepOutcome::NotDone { .. } | StepOutcome::Unknown { .. } => None,
@@ -318,39 +317,6 @@ impl<S: ScoreSource> Session<'_, S> {
                 Err(crate::approve::NotApproved::Stale(why).into())
             }
         }
-    }
-
-    /// Writes a step: the intent is on the disk before, the outcome after. The other steps of a drain are written in the
-    /// same way by it.
-    pub(super) async fn write(&self, approved: &ApprovedPlan, step: usize) -> Result<StepOutcome, Error> {
-        let Ok(journal) = &self.journal else { return Err(JournalError::NoPlace.into()) };
-        let id = &approved.plan().id;
-        let intent = if step == 0 { Event::intent(approved, self.resumes.clone()) } else { Event::Next { step } };
-        let anchor = journal.append((self.now)(), id, intent)?;
-        let writer = match self.ready(id, &anchor).await {
-            Ok(writer) => writer,
-            Err(error) => {
-                let outcome = StepOutcome::NotDone { why: error.to_string() };
-                journal.append((self.now)(), id, Event::Outcome { step, outcome })?;
-                return Err(error);
-            }
-        };
-        let result = apply::write(&writer.client, approved, step).await;
-        let outcome = match &result {
-            Ok(outcome) => outcome.clone(),
-            Err(error @ apply::ApplyError::Unknown { .. }) => StepOutcome::Unknown { why: error.to_string() },
-            Err(error) => StepOutcome::NotDone { why: error.to_string() },
-        };
-        match journal.append((self.now)(), id, Event::Outcome { step, outcome: outcome.clone() }) {
-            Ok(anchor) => {
-                self.share(id, &anchor).await;
-                self.announce(approved, step, &outcome, &anchor).await;
-            }
-            Err(error) => self
-                .console
-                .warn(&format!("the write was sent, and its outcome ({outcome:?}) is not recorded: {error}")),
-        }
-        Ok(result?)
     }
 
     async fn verify(

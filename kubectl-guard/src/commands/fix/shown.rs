@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::listeners::Shared;
 use super::session::Session;
-use super::share::Shared;
 use super::{FixArgs, Scores};
 use crate::approve::{NotApproved, Screen};
 use crate::audit::{Journal, JournalError};

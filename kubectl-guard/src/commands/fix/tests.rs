@@ -21,6 +21,7 @@ use crate::outcome::Outcome;
 use crate::outcome::StepOutcome;
 
 mod drains;
+mod in_place;
 mod shown;
 mod stateful;
 
@@ -116,11 +117,20 @@ impl Cluster {
                 (200, self.deployment())
             }
             ("GET", "/api/v1/namespaces/shop/pods") => {
-                let items = [pod("web-a"), pod("web-b"), stateful::pod(0), stateful::pod(1)];
+                let items = [pod("web-a"), pod("web-b"), stateful::pod(0), stateful::pod(1), in_place::pod()];
                 (200, json!({ "metadata": {}, "items": items }))
             }
             ("GET", stateful::SET) => (200, stateful::set()),
             ("GET", stateful::POD) => (200, stateful::pod(1)),
+            ("GET", "/api/v1") => {
+                let resize = json!({ "name": "pods/resize", "singularName": "", "namespaced": true, "kind": "Pod",
+                    "verbs": ["patch"] });
+                (200, json!({ "kind": "APIResourceList", "groupVersion": "v1", "resources": [resize] }))
+            }
+            ("GET", in_place::CART) => (200, in_place::deployment()),
+            ("GET", in_place::POD) | ("PATCH", in_place::RESIZE) => (200, in_place::pod()),
+            ("PATCH", in_place::CART) if query.contains("dryRun=All") => (200, in_place::deployment()),
+            ("PATCH", in_place::CART) => failure(422, "denied by a webhook"),
             ("PATCH", DEPLOYMENT) if self.refuses_dry_run => failure(422, "denied by a webhook"),
             ("PATCH", DEPLOYMENT) if query.contains("dryRun=All") => (200, self.deployment()),
             ("PATCH", DEPLOYMENT) if self.expires => failure(401, "Unauthorized"),

@@ -1,0 +1,115 @@
+//! A write as `fix` does it: in the journal before it is sent and after it, and told to whoever else hears of it.
+
+use std::sync::atomic::Ordering;
+
+use super::listeners::Shared;
+use super::session::Session;
+use crate::apply;
+use crate::approve::ApprovedPlan;
+use crate::audit::{Anchor, Event, JournalError, plan_agent};
+use crate::connect::Connection;
+use crate::error::Error;
+use crate::outcome::StepOutcome;
+use crate::verify::ScoreSource;
+
+impl<S: ScoreSource> Session<'_, S> {
+    /// Writes a step: the intent is on the disk before, the outcome after. The other steps of a drain are written in the
+    /// same way by it.
+    pub(super) async fn write(&self, approved: &ApprovedPlan, step: usize) -> Result<StepOutcome, Error> {
+        let Ok(journal) = &self.journal else { return Err(JournalError::NoPlace.into()) };
+        let id = &approved.plan().id;
+        let intent = if step == 0 { Event::intent(approved, self.resumes.clone()) } else { Event::Next { step } };
+        let anchor = journal.append((self.now)(), id, intent)?;
+        let writer = match self.ready(id, &anchor).await {
+            Ok(writer) => writer,
+            Err(error) => {
+                let outcome = StepOutcome::NotDone { why: error.to_string() };
+                journal.append((self.now)(), id, Event::Outcome { step, outcome })?;
+                return Err(error);
+            }
+        };
+        let result = apply::write(&writer.client, approved, step).await;
+        let outcome = match &result {
+            Ok(outcome) => outcome.clone(),
+            Err(error @ apply::ApplyError::Unknown { .. }) => StepOutcome::Unknown { why: error.to_string() },
+            Err(error) => StepOutcome::NotDone { why: error.to_string() },
+        };
+        match journal.append((self.now)(), id, Event::Outcome { step, outcome: outcome.clone() }) {
+            Ok(anchor) => {
+                self.share(id, &anchor).await;
+                self.announce(approved, step, &outcome, &anchor).await;
+            }
+            Err(error) => self
+                .console
+                .warn(&format!("the write was sent, and its outcome ({outcome:?}) is not recorded: {error}")),
+        }
+        Ok(result?)
+    }
+
+    /// Adds a line to the journal, and tells the sink of it.
+    pub(super) async fn record(&self, id: &str, event: Event) -> Result<(), Error> {
+        let Ok(journal) = &self.journal else { return Err(JournalError::NoPlace.into()) };
+        let anchor = journal.append((self.now)(), id, event)?;
+        self.share(id, &anchor).await;
+        Ok(())
+    }
+
+    /// What a write is sent with: its User-Agent carries where the journal stands. The sink knows of the write by then, or
+    /// it was said that it does not.
+    ///
+    /// # Errors
+    /// The sink is required and could not be told, or no client can be made.
+    pub(super) async fn ready(&self, id: &str, anchor: &Anchor) -> Result<Connection, Error> {
+        match self.tell(id, &anchor.user_agent(id)).await {
+            Err(error) if self.shared.as_ref().is_some_and(|shared| shared.required) => {
+                return Err(Error::NotShared(Box::new(error)));
+            }
+            told => self.say(told),
+        }
+        self.connection.with_user_agent_suffix(&anchor.user_agent(id))
+    }
+
+    /// Tells the sink what the journal says of a plan.
+    pub(super) async fn share(&self, id: &str, anchor: &Anchor) {
+        let told = self.tell(id, &anchor.user_agent(id)).await;
+        self.say(told);
+    }
+
+    /// Tells the sink what it may have missed: whoever was to tell it was killed between journal and sink.
+    pub(super) async fn share_again(&self, id: &str) {
+        let told = self.tell(id, &plan_agent(id)).await;
+        self.say(told);
+    }
+
+    fn say(&self, told: Result<(), Error>) {
+        if let (Err(error), Some(shared)) = (told, &self.shared) {
+            self.console
+                .warn(&format!("{} does not know of it, the journal of this machine does: {error}", shared.sink));
+        }
+    }
+
+    async fn tell(&self, id: &str, user_agent: &str) -> Result<(), Error> {
+        let Some(Shared { sink, .. }) = &self.shared else { return Ok(()) };
+        let Ok(journal) = &self.journal else { return Err(JournalError::NoPlace.into()) };
+        let lines = journal.lines_of(id)?;
+        let writer = self.connection.with_user_agent_suffix(user_agent)?;
+        sink.add(&writer.client, id, &lines).await
+    }
+
+    /// Makes an Event of a step whose outcome the journal has, at `anchor`.
+    pub(super) async fn announce(&self, approved: &ApprovedPlan, step: usize, outcome: &StepOutcome, anchor: &Anchor) {
+        if self.events.given_up.load(Ordering::Relaxed) {
+            return;
+        }
+        let agent = anchor.user_agent(&approved.plan().id);
+        let told = match self.connection.with_user_agent_suffix(&agent) {
+            Ok(writer) => apply::announce(&writer.client, approved, step, outcome, (self.now)()).await,
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(why) = told
+            && !self.events.given_up.swap(true, Ordering::Relaxed)
+        {
+            self.console.note(&format!("no Event tells of it in the cluster: {why}; the journal does"));
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Deployment `cart`, whose pods may be resized, and whose template the API server then does not take.
+
+use super::*;
+
+pub(super) const CART: &str = "/apis/apps/v1/namespaces/shop/deployments/cart";
+pub(super) const POD: &str = "/api/v1/namespaces/shop/pods/cart-a";
+pub(super) const RESIZE: &str = "/api/v1/namespaces/shop/pods/cart-a/resize";
+
+fn containers() -> Value {
+    json!([{ "name": "cart", "resources": { "limits": { "memory": "64Mi" } } }])
+}
+
+pub(super) fn deployment() -> Value {
+    json!({
+        "metadata": { "name": "cart", "namespace": "shop", "uid": "uid-cart", "resourceVersion": "8" },
+        "spec": { "replicas": 1, "selector": { "matchLabels": { "app": "cart" } },
+            "template": { "metadata": { "labels": { "app": "cart" } }, "spec": { "containers": containers() } } },
+    })
+}
+
+pub(super) fn pod() -> Value {
+    json!({
+        "metadata": { "name": "cart-a", "namespace": "shop", "uid": "uid-cart-a", "generation": 1,
+            "labels": { "app": "cart", "pod-template-hash": "7f9" },
+            "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "cart-7f9", "uid": "uid-rs-cart",
+                "controller": true }] },
+        "spec": { "nodeName": "n1", "containers": containers() },
+        "status": { "phase": "Running", "observedGeneration": 1, "conditions": [{ "type": "Ready", "status": "True" }] },
+    })
+}
+
+#[tokio::test]
+async fn pods_that_were_resized_before_their_template_was_refused_are_not_kept_quiet() {
+    let resources = || FixArgs {
+        target: vec!["deployment/cart".into()],
+        action: Some(ActionKind::Resources),
+        limits: plan::amounts("memory=128Mi").ok(),
+        in_place: true,
+        ..args()
+    };
+    let shared = cluster(|_| ());
+    let dry = FixArgs { dry_run: DryRunFlag { dry_run: DryRun::Client }, ..resources() };
+    let shown = run(Arc::clone(&shared), SICK, dry).await;
+    let text = shown.output.out.text();
+    let digest = text.lines().find_map(|line| line.strip_prefix("Digest ")).expect(&text).to_owned();
+
+    let run = run(shared, SICK, FixArgs { approve: Some(digest), ..resources() }).await;
+    assert!(run.result.as_ref().unwrap_err().to_string().contains("denied by a webhook"), "{:?}", run.result);
+    let writes = run.writes();
+    let starts = |write: usize, with: &str| writes[write].starts_with(&format!("PATCH {with}?"));
+    assert!(writes.len() == 2 && starts(0, RESIZE) && starts(1, CART), "{writes:#?}");
+    let told = run.output.err.text();
+    let left = "1 of 1 pods are resized in place and their template is not changed: the next rollout would take it back; \
+                run the same command again";
+    assert!(told.contains(left), "{told}");
+}
