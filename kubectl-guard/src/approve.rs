@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::plan::{Action, Evidence, Kind, Plan, RailState, Source, Target};
+use crate::plan::{Action, Evidence, Plan, RailState, Source, Step, Target};
 
 /// How many workloads one approval may cover.
 pub const MOST_WORKLOADS: usize = 1;
@@ -129,9 +129,10 @@ pub enum NotApproved {
     /// Scores from a file.
     #[error("scores from a {0} are for dry runs only: a file cannot justify a write")]
     DryRunOnly(&'static str),
-    /// Scores from Prometheus, and nobody at the terminal.
+    /// Scores from Prometheus, and nobody who has typed the target's name.
     #[error(
-        "scores from prometheus need a person's approval at a terminal: whoever may write series there could forge them"
+        "scores from prometheus need a person who types the target's name, at a terminal or on the dashboard: whoever may write \
+         series there could forge them"
     )]
     PersonOnly,
     /// `--yes` without a threshold.
@@ -169,7 +170,8 @@ pub enum NotApproved {
     Declined,
     /// Another digest.
     #[error(
-        "the plan is not the one that was approved: the target has changed since, or the approval is older than ten minutes (now {now})"
+        "the plan is not the one that was approved: the target or a guard rail's finding has changed since, or the approval is older \
+         than ten minutes (now {now})"
     )]
     OtherDigest {
         /// The digest of the plan as it would be now.
@@ -187,12 +189,12 @@ impl Failure for NotApproved {
     fn exit(&self) -> Exit {
         match self {
             NotApproved::Declined => Exit::Declined,
+            NotApproved::NoThreshold => Exit::Usage,
             NotApproved::OtherDigest { .. } | NotApproved::Expired(_) | NotApproved::Stale(_) => Exit::Stale,
             NotApproved::Rail(_)
             | NotApproved::TooMuch(_)
             | NotApproved::DryRunOnly(_)
             | NotApproved::PersonOnly
-            | NotApproved::NoThreshold
             | NotApproved::NeverAutomatic
             | NotApproved::NoEvidence(_)
             | NotApproved::NotConfident { .. }
@@ -227,19 +229,39 @@ pub fn approve(plan: Plan, way: Way<'_>, now: Timestamp, person: &impl Person) -
 }
 
 /// Compares an approved plan with the same plan made again from facts read after the approval. What comes back is the
-/// approved plan, holding the nodes' latest resourceVersions: those move with every heartbeat.
+/// approved plan, holding the latest resourceVersions where those move by themselves.
 ///
 /// # Errors
 /// What it rested on has changed, or it is too late.
 pub fn confirm(mut approved: ApprovedPlan, again: &Plan, now: Timestamp) -> Result<ApprovedPlan, NotApproved> {
     still_holds(&approved, again, now)?;
     for (step, latest) in approved.plan.steps.iter_mut().zip(&again.steps) {
-        if step.target.kind == Kind::Node {
-            step.target.resource_version.clone_from(&latest.target.resource_version);
-            step.patch["metadata"]["resourceVersion"] = latest.target.resource_version.clone().into();
-        }
+        hold(step, &latest.target);
     }
     Ok(approved)
+}
+
+/// The approved plan, holding the version that the object of its lead has now: what was written before it, to its pods, has
+/// moved it.
+///
+/// # Errors
+/// Its spec is another, or it is another object.
+pub fn renew(mut approved: ApprovedPlan, latest: &Target) -> Result<ApprovedPlan, NotApproved> {
+    let lead = approved.plan.lead().cloned();
+    for step in approved.plan.steps.iter_mut().filter(|step| Some(&**step) == lead.as_ref()) {
+        if !latest.is_as_seen(&step.target) {
+            return Err(NotApproved::Stale(format!("{} has changed since", step.target)));
+        }
+        hold(step, latest);
+    }
+    Ok(approved)
+}
+
+fn hold(step: &mut Step, latest: &Target) {
+    if step.target.version_moves() {
+        step.target.resource_version.clone_from(&latest.resource_version);
+        step.patch["metadata"]["resourceVersion"] = latest.resource_version.clone().into();
+    }
 }
 
 fn still_holds(approved: &ApprovedPlan, again: &Plan, now: Timestamp) -> Result<(), NotApproved> {
@@ -257,7 +279,7 @@ fn still_holds(approved: &ApprovedPlan, again: &Plan, now: Timestamp) -> Result<
         if old.target.uid != new.target.uid {
             return stale(format!("{} was deleted and made again since", old.target));
         }
-        if !is_unchanged(&old.target, &new.target) {
+        if !new.target.is_as_seen(&old.target) {
             return stale(format!("{} has changed since", old.target));
         }
     }
@@ -269,11 +291,6 @@ fn still_holds(approved: &ApprovedPlan, again: &Plan, now: Timestamp) -> Result<
         return stale("what would be done is no longer what was approved".into());
     }
     Ok(())
-}
-
-fn is_unchanged(old: &Target, new: &Target) -> bool {
-    let version = |target: &Target| target.resource_version.clone().filter(|_| target.kind != Kind::Node);
-    (old.kind, &old.namespace, &old.name) == (new.kind, &new.namespace, &new.name) && version(old) == version(new)
 }
 
 fn within_rails(plan: &Plan) -> Result<(), NotApproved> {

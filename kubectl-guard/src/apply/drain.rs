@@ -1,14 +1,14 @@
-//! The evictions of an approved drain: a few at a time, each recorded before and after, repeated only where the API server
+//! The evictions of an approved drain: a few requests at a time, each recorded before and after, repeated only where the API server
 //! said that it wrote nothing, and watched until the pod has gone.
 
 use std::fmt;
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::future::join_all;
 use http::StatusCode;
 use kube::client::Client;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::{ApplyError, read, write};
@@ -16,7 +16,8 @@ use crate::approve::ApprovedPlan;
 use crate::outcome::StepOutcome;
 use crate::plan::Step;
 
-/// How many pods are on their way at once.
+/// How many requests are on their way at once. Whoever waits, for a budget or for a pod to end, has none: of pods that take
+/// long there may be many, and those behind them are not theirs to hold up.
 const AT_ONCE: usize = 5;
 /// How long a spent budget is left alone at least and at most; it doubles in between.
 const BUDGET_WAIT: (Duration, Duration) = if cfg!(test) {
@@ -114,14 +115,15 @@ impl Until {
 }
 
 /// Writes every step after the first of an approved drain; one end for each, in the order of the steps. `client` only looks.
-///
-/// Whoever waits (for a budget, or for its pod to end) holds up nobody behind it, but takes one of [`AT_ONCE`] places.
 pub async fn drain(client: &Client, approved: &ApprovedPlan, until: &Until, witness: &impl Witness) -> Vec<PodEnd> {
+    let places = Semaphore::new(AT_ONCE);
     let steps = 1..approved.plan().steps.len();
-    let each = steps.map(|step| async move { (step, one(client, approved, step, until.clone(), witness).await) });
-    let mut ends: Vec<(usize, PodEnd)> = stream::iter(each).buffer_unordered(AT_ONCE).collect().await;
-    ends.sort_by_key(|(step, _)| *step);
-    ends.into_iter().map(|(_, end)| end).collect()
+    join_all(steps.map(|step| one(client, approved, step, until.clone(), witness, &places))).await
+}
+
+/// A place among the requests, in the order of those who wait for one.
+async fn place(places: &Semaphore) -> SemaphorePermit<'_> {
+    places.acquire().await.expect("nobody closes the places of a drain")
 }
 
 async fn one(
@@ -130,8 +132,10 @@ async fn one(
     index: usize,
     mut until: Until,
     witness: &impl Witness,
+    places: &Semaphore,
 ) -> PodEnd {
     let Some(step) = approved.plan().steps.get(index) else { return PodEnd::Stays("the plan has no such step".into()) };
+    let first = place(places).await;
     if let Some(why) = until.why() {
         return PodEnd::Stays(format!("{why} before its turn"));
     }
@@ -140,33 +144,42 @@ async fn one(
         Err(why) => return PodEnd::Stays(why),
     };
     witness.tell(index, &Stage::Evicting);
-    let (outcome, end) = evict(&writer, approved, index, step, &mut until, witness).await;
+    let (outcome, end) = evict(&writer, approved, index, &mut until, witness, (first, places)).await;
     witness.came_to(index, &outcome);
     let end = if let Some(end) = end {
         end
     } else {
         witness.tell(index, &Stage::Ending);
-        gone(client, step, &mut until).await
+        gone(client, step, &mut until, places).await
     };
     witness.tell(index, &Stage::Ended(end.clone()));
     end
 }
 
-/// Sends the eviction until it is taken or will not be; no end yet means that the pod is on its way out.
+/// Sends the eviction until it is taken or will not be, the first time from the `first` place; no end yet means that the pod
+/// is on its way out.
 async fn evict(
     client: &Client,
     approved: &ApprovedPlan,
     index: usize,
-    step: &Step,
     until: &mut Until,
     witness: &impl Witness,
+    (first, places): (SemaphorePermit<'_>, &Semaphore),
 ) -> (StepOutcome, Option<PodEnd>) {
+    let step = &approved.plan().steps[index];
+    let mut held = Some(first);
     let mut budget_wait = BUDGET_WAIT.0;
     let stays = |why: String| (StepOutcome::NotDone { why: why.clone() }, Some(PodEnd::Stays(why)));
     let had_gone =
         |why: &str| (StepOutcome::NotDone { why: format!("it had gone already: {why}") }, Some(PodEnd::Gone));
     loop {
-        let (wait, what) = match write(client, approved, index).await {
+        let at = match held.take() {
+            Some(first) => first,
+            None => place(places).await,
+        };
+        let answer = write(client, approved, index).await;
+        drop(at);
+        let (wait, what) = match answer {
             Ok(outcome) => return (outcome, None),
             Err(ApplyError::Budget { message, .. }) => {
                 let wait = budget_wait;
@@ -202,9 +215,12 @@ async fn evict(
     }
 }
 
-async fn gone(client: &Client, step: &Step, until: &mut Until) -> PodEnd {
+async fn gone(client: &Client, step: &Step, until: &mut Until, places: &Semaphore) -> PodEnd {
     loop {
-        if look(client, step).await == Some(Seen::Gone) {
+        let at = place(places).await;
+        let seen = look(client, step).await;
+        drop(at);
+        if seen == Some(Seen::Gone) {
             return PodEnd::Gone;
         }
         if until.why().is_some() {

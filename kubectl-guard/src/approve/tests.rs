@@ -158,7 +158,7 @@ fn whatever_changed_after_the_approval_makes_it_stale() {
     assert_eq!(confirm(approved.clone(), &restart(), now()), Ok(approved.clone()));
     let changes: [Change; 6] = [
         ("deleted and made again", |p| p.steps[0].target.uid = "other".into()),
-        ("has changed", |p| p.steps[0].target.resource_version = Some("4712".into())),
+        ("has changed", |p| p.steps[0].target.generation = Some(3)),
         ("no longer over its line", |p| p.evidence.as_mut().unwrap().over = 0),
         ("now you are", |p| p.identity = "bob".into()),
         ("context now leads", |p| p.place.server = "https://elsewhere".into()),
@@ -181,18 +181,32 @@ fn a_change_of_the_leading_reason_is_not_stale() {
     assert!(confirm(approved, &again, now()).is_ok());
 }
 
-/// A node's heartbeats don't make a plan stale, and the write still holds a version: the latest.
+/// A node's heartbeats, and pods that turn ready and unready, don't make a plan stale; the write still holds a version: the
+/// latest.
 #[test]
-fn a_node_is_written_at_the_version_of_the_last_look() {
-    let approved = approve(node_plan(ActionKind::Cordon), Way::Ask, now(), &typist("n1")).unwrap();
-    let mut again = node_plan(ActionKind::Cordon);
-    again.steps[0].target.resource_version = Some("4712".into());
-    again.steps[0].patch["metadata"]["resourceVersion"] = "4712".into();
-    let confirmed = confirm(approved.clone(), &again, now()).unwrap();
-    assert_eq!(confirmed.plan().steps[0].patch["metadata"]["resourceVersion"], "4712");
-    assert_eq!(confirmed.digest(), approved.digest());
-    again.steps[0].target.uid = "other".into();
-    assert!(matches!(confirm(approved, &again, now()), Err(NotApproved::Stale(_))));
+fn an_object_is_written_at_the_version_of_the_last_look() {
+    for (plan, name) in [(node_plan(ActionKind::Cordon), "n1"), (restart(), "web")] {
+        let approved = approve(plan.clone(), Way::Ask, now(), &typist(name)).unwrap();
+        let mut again = plan;
+        again.steps[0].target.resource_version = Some("4712".into());
+        again.steps[0].patch["metadata"]["resourceVersion"] = "4712".into();
+        let confirmed = confirm(approved.clone(), &again, now()).unwrap();
+        assert_eq!(confirmed.plan().steps[0].patch["metadata"]["resourceVersion"], "4712");
+        assert_eq!(confirmed.digest(), approved.digest());
+        again.steps[0].target.uid = "other".into();
+        assert!(matches!(confirm(approved, &again, now()), Err(NotApproved::Stale(_))));
+    }
+}
+
+#[test]
+fn what_its_own_pods_have_moved_is_held_anew_and_what_somebody_else_changed_is_not() {
+    let approved = approve(restart(), Way::Ask, now(), &typist("web")).unwrap();
+    let mut latest = approved.plan().steps[0].target.clone();
+    latest.resource_version = Some("4712".into());
+    let renewed = renew(approved.clone(), &latest).unwrap();
+    assert_eq!(renewed.plan().steps[0].patch["metadata"]["resourceVersion"], "4712");
+    latest.generation = Some(3);
+    assert!(matches!(renew(approved, &latest), Err(NotApproved::Stale(_))));
 }
 
 /// `--yes` rests on scores, and no exporter scores a node.

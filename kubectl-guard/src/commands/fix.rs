@@ -161,6 +161,12 @@ impl FixArgs {
         let text = match self.target.as_slice() {
             [] => return Ok(None),
             [one] => one.clone(),
+            [first, second, ..] if first.contains('/') => {
+                return Err(Error::Usage {
+                    message: format!("{first} and {second} are two targets"),
+                    hint: "name one at a time: each has a plan and an approval of its own".into(),
+                });
+            }
             [kind, name, ..] => format!("{kind}/{name}"),
         };
         text.parse().map(Some).map_err(|error: crate::plan::NotATarget| Error::Usage {
@@ -257,6 +263,21 @@ impl FixArgs {
             return Err(Error::Usage {
                 message: "--confidence-threshold must be between 0 and 1".into(),
                 hint: "for example: --yes --confidence-threshold 0.9".into(),
+            });
+        }
+        if self.yes && self.confidence_threshold.is_none() {
+            return Err(Error::Usage {
+                message: "--yes needs --confidence-threshold: how high the score must be to act without a person"
+                    .into(),
+                hint: "for example: --yes --confidence-threshold 0.9".into(),
+            });
+        }
+        // Room is also a matter of scaling up.
+        let shared = DrainOptions { allow_pending: self.drain.allow_pending, ..DrainOptions::default() };
+        if self.action.is_some_and(|action| action != ActionKind::Drain) && self.drain != shared {
+            return Err(Error::Usage {
+                message: "flags of a drain are given, and it is none".into(),
+                hint: "leave them out, or say --action drain".into(),
             });
         }
         Ok(())

@@ -28,7 +28,7 @@ pub use drain::drainable;
 pub use growth::Growth;
 pub use node::{bears_cordon, common, sick};
 pub(crate) use parse::is_ready as is_pod_ready;
-pub use read::{pods_of, read};
+pub use read::{pause, pods_of, read};
 pub use recent::Recent;
 pub use revisions::{Revision, Revisions};
 pub(crate) use room::is_ready as is_node_ready;
@@ -289,9 +289,14 @@ impl NodePod {
         format!("{}/{}", self.namespace, self.name)
     }
 
-    /// Without it nothing of its controller serves on another node.
+    /// Without it nothing of its controller serves on another node. A job's pods work and serve nobody.
     pub fn is_last(&self) -> bool {
-        self.ready && !self.finished && self.deleting_since.is_none() && self.others_ready == 0
+        self.ready && !self.finished && !self.is_of_job() && self.deleting_since.is_none() && self.others_ready == 0
+    }
+
+    /// A job has made it, and begins it anew.
+    pub fn is_of_job(&self) -> bool {
+        self.controller.as_ref().is_some_and(|(kind, _)| kind == "Job")
     }
 
     /// The budgets that the API server will ask: none for a pod that does not run.

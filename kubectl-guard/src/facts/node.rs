@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use guard_model::report::{NodeReport, State};
 use k8s_openapi::api::core::v1::{Node, Taint};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::FieldsV1;
 use kube::api::{Api, ListParams};
 
 use super::room::{keeps_off, takes_pods};
@@ -11,7 +12,7 @@ use super::{Facts, NodeTarget, Pause, TargetFacts, drain, incomplete};
 use crate::error::Error;
 use crate::node_cause::many_sick;
 use crate::nodes::is_cordoned;
-use crate::plan::{ActionKind, CORDONED, Kind, Target, TargetName, is_name};
+use crate::plan::{ActionKind, CORDONED, FIELD_MANAGER, Kind, Target, TargetName, is_name};
 use crate::request::Request;
 use crate::sanitise;
 use crate::wish::Wish;
@@ -40,14 +41,22 @@ pub(super) async fn read(client: &kube::Client, name: &TargetName, wish: &Wish, 
     Ok(Facts { pause, ..Facts::of(TargetFacts::Node(target)) })
 }
 
-/// The node is cordoned, and bears guard's signature; `None` if it cannot be read.
+/// The node is cordoned, and it was guard that cordoned it; `None` if it cannot be read.
 pub async fn bears_cordon(client: &kube::Client, name: &str) -> Option<bool> {
     let node = Api::<Node>::all(client.clone()).get_opt(name).await.ok()?;
     Some(node.is_some_and(|node| is_cordoned(&node) && signature(&node).is_some()))
 }
 
+/// What guard wrote onto the node when it cordoned it, if that cordon is still guard's. `kubectl uncordon` leaves the
+/// annotation where it is, so that it may lie beside a later cordon of somebody else: who set the field is what counts.
 fn signature(node: &Node) -> Option<&String> {
-    node.metadata.annotations.as_ref()?.get(CORDONED)
+    let metadata = &node.metadata;
+    let cordon = |fields: &FieldsV1| fields.0.pointer("/f:spec/f:unschedulable").is_some();
+    let is_ours =
+        metadata.managed_fields.iter().flatten().any(|entry| {
+            entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.fields_v1.as_ref().is_some_and(cordon)
+        });
+    metadata.annotations.as_ref()?.get(CORDONED).filter(|_| is_ours)
 }
 
 /// `None` for a node without UID or version.
@@ -59,6 +68,7 @@ fn facts(node: &Node, nodes: &[Node]) -> Option<NodeTarget> {
         name: metadata.name.clone()?,
         uid: metadata.uid.clone().filter(|uid| !uid.is_empty())?,
         resource_version: Some(metadata.resource_version.clone().filter(|version| !version.is_empty())?),
+        generation: None,
     };
     let labels = metadata.labels.as_ref();
     let seen = crate::nodes::facts(node);
@@ -181,10 +191,26 @@ mod tests {
         }
     }
 
+    /// Node n1, cordoned, with guard's annotation; the field was set by `manager`.
+    fn cordoned_by(manager: &str) -> Node {
+        let fields = json!([{ "manager": manager, "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1",
+            "fieldsV1": { "f:spec": { "f:unschedulable": {} } } }]);
+        let mut one = node("n1", &json!({ "unschedulable": true }), "True");
+        one.metadata.annotations = Some([(CORDONED.to_owned(), "a\u{1b}[2Jb".to_owned())].into());
+        one.metadata.managed_fields = serde_json::from_value(fields).expect("managed fields");
+        one
+    }
+
+    #[test]
+    fn an_annotation_beside_a_cordon_of_somebody_else_is_a_leftover() {
+        let cordoned = |manager| facts(&cordoned_by(manager), &[]).unwrap().cordoned;
+        assert!(cordoned("kubectl-guard").is_some());
+        assert_eq!(cordoned("kubectl-cordon"), None);
+    }
+
     #[test]
     fn the_annotation_and_the_control_plane_are_seen_and_their_text_is_harmless() {
-        let mut one = node("n1", &json!({}), "True");
-        one.metadata.annotations = Some([(CORDONED.to_owned(), "a\u{1b}[2Jb".to_owned())].into());
+        let mut one = cordoned_by("kubectl-guard");
         one.metadata.labels = Some([("node-role.kubernetes.io/master".to_owned(), String::new())].into());
         let seen = facts(&one, std::slice::from_ref(&one)).unwrap();
         assert!(seen.control_plane);

@@ -112,7 +112,7 @@ fn found(
 pub(super) fn pod_target(pod: &Pod) -> Option<PodTarget> {
     let annotations = pod.metadata.annotations.as_ref();
     Some(PodTarget {
-        target: Target { resource_version: None, ..target(Kind::Pod, &pod.metadata)? },
+        target: Target { resource_version: None, generation: None, ..target(Kind::Pod, &pod.metadata)? },
         controller: controller(&pod.metadata).map(|owner| (owner.kind.clone(), owner.name.clone())),
         mirror: annotations.is_some_and(|annotations| annotations.contains_key("kubernetes.io/config.mirror")),
         deleting: pod.metadata.deletion_timestamp.is_some(),
@@ -205,6 +205,7 @@ fn target(kind: Kind, metadata: &ObjectMeta) -> Option<Target> {
         name: metadata.name.clone()?,
         uid: metadata.uid.clone().filter(|uid| !uid.is_empty())?,
         resource_version: Some(metadata.resource_version.clone().filter(|version| !version.is_empty())?),
+        generation: metadata.generation,
     })
 }
 

@@ -124,7 +124,8 @@ pub async fn pods_of(client: &kube::Client, owner: &Owner) -> Result<Vec<PodFact
     Ok(parse::pods_of(&pods, &owner.rule))
 }
 
-async fn pause(client: &kube::Client) -> Pause {
+/// Whether an administrator has stopped all changes by guard.
+pub async fn pause(client: &kube::Client) -> Pause {
     let api = Api::<ConfigMap>::namespaced(client.clone(), GUARD_NAMESPACE);
     match api.get_opt(PAUSE).await {
         Ok(config_map) => parse::pause(config_map),

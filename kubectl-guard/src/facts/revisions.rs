@@ -90,7 +90,13 @@ async fn objects(
 fn settled(target: &Target, workload: &DynamicObject) -> Result<(), Revisions> {
     let unknown = |why: &str| Err(Revisions::Unknown { why: why.into() });
     let metadata = &workload.metadata;
-    if metadata.uid.as_deref() != Some(&target.uid) || metadata.resource_version != target.resource_version {
+    let now = Target {
+        uid: metadata.uid.clone().unwrap_or_default(),
+        resource_version: metadata.resource_version.clone(),
+        generation: metadata.generation,
+        ..target.clone()
+    };
+    if !now.is_as_seen(target) {
         return unknown("it changes right now");
     }
     if metadata.generation != workload.data["status"]["observedGeneration"].as_i64() {
@@ -182,7 +188,7 @@ mod tests {
     use crate::plan::examples::workload;
 
     fn object(metadata: &Value, spec: &Value) -> DynamicObject {
-        let object = json!({ "metadata": metadata, "spec": spec, "status": { "observedGeneration": 7 } });
+        let object = json!({ "metadata": metadata, "spec": spec, "status": { "observedGeneration": 2 } });
         serde_json::from_value(object).unwrap()
     }
 
@@ -200,8 +206,8 @@ mod tests {
         object(&metadata, &json!({ "template": template }))
     }
 
-    fn deployment(version: &str, generation: i64) -> DynamicObject {
-        let metadata = json!({ "name": "web", "uid": "uid-web", "resourceVersion": version, "generation": generation,
+    fn deployment(generation: i64) -> DynamicObject {
+        let metadata = json!({ "name": "web", "uid": "uid-web", "resourceVersion": "4712", "generation": generation,
             "annotations": { NUMBER: "10" } });
         object(&metadata, &json!({ "template": template("web:3") }))
     }
@@ -215,7 +221,7 @@ mod tests {
             set("web-2", "9", "web:2", "uid-web"),
             set("other", "9", "other", "uid-other"),
         ];
-        let Revisions::Known { current, earlier } = revisions(&target, &deployment("4711", 7), &sets) else { panic!() };
+        let Revisions::Known { current, earlier } = revisions(&target, &deployment(2), &sets) else { panic!() };
         assert_eq!((current.number, current.replica_set.as_str()), (10, "web-3"));
         assert_eq!(current.template, template("web:3"));
         let earlier: Vec<_> = earlier.into_iter().map(|revision| (revision.number, revision.template)).collect();
@@ -233,7 +239,7 @@ mod tests {
     }
 
     fn stateful_or_daemon_set(update_revision: Option<&str>, observed: i64) -> DynamicObject {
-        let object = json!({ "metadata": { "name": "web", "uid": "uid-web", "resourceVersion": "4711", "generation": 7 },
+        let object = json!({ "metadata": { "name": "web", "uid": "uid-web", "resourceVersion": "4711", "generation": 2 },
             "spec": { "template": template("web:3") },
             "status": { "observedGeneration": observed, "updateRevision": update_revision } });
         serde_json::from_value(object).unwrap()
@@ -250,7 +256,7 @@ mod tests {
         ];
         for update_revision in [Some("web-c"), None] {
             let Revisions::Known { current, earlier } =
-                of_set(&target, &stateful_or_daemon_set(update_revision, 7), &all)
+                of_set(&target, &stateful_or_daemon_set(update_revision, 2), &all)
             else {
                 panic!()
             };
@@ -259,9 +265,9 @@ mod tests {
             assert_eq!(earlier, [(2, template("web:2")), (1, template("web:1"))]);
         }
         for (set, kept) in [
-            (stateful_or_daemon_set(Some("web-c"), 6), &all[..]),
-            (stateful_or_daemon_set(Some("web-d"), 7), &all[..]),
-            (stateful_or_daemon_set(None, 7), &[][..]),
+            (stateful_or_daemon_set(Some("web-c"), 1), &all[..]),
+            (stateful_or_daemon_set(Some("web-d"), 2), &all[..]),
+            (stateful_or_daemon_set(None, 2), &[][..]),
         ] {
             assert!(matches!(of_set(&target, &set, kept), Revisions::Unknown { .. }));
         }
@@ -270,11 +276,12 @@ mod tests {
     #[test]
     fn what_changes_right_now_is_not_known() {
         let target = workload(Kind::Deployment).target;
-        let why = |deployment| match revisions(&target, &deployment, &[]) {
+        let why = |target: &Target, deployment| match revisions(target, &deployment, &[]) {
             Revisions::Unknown { why } => why,
             known => panic!("{known:?}"),
         };
-        assert_eq!(why(deployment("4712", 7)), "it changes right now");
-        assert_eq!(why(deployment("4711", 8)), "its controller has not seen its latest change yet");
+        assert_eq!(why(&target, deployment(3)), "it changes right now");
+        let later = Target { generation: Some(3), ..target };
+        assert_eq!(why(&later, deployment(3)), "its controller has not seen its latest change yet");
     }
 }

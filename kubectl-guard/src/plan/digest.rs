@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{CORDONED, Kind, Place, Plan, RESTARTED_AT, Step, Target};
+use super::{CORDONED, Place, Plan, RESTARTED_AT, Step, Target};
 
 /// Lower-case hex of the SHA-256 of `bytes`.
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -44,7 +44,7 @@ pub(crate) fn id(created: Timestamp, place: &Place, identity: &str, target: &Tar
 }
 
 /// The step without what differs each time the same plan is made: the time of a restart, the id and time in a cordon's
-/// annotation, and a node's resourceVersion, which moves with its heartbeats.
+/// annotation, and a resourceVersion that moves by itself.
 pub(super) fn without_time(step: &Step) -> Value {
     let mut value = json!(step);
     for annotations in ["/spec/template/metadata/annotations", "/metadata/annotations"] {
@@ -57,7 +57,7 @@ pub(super) fn without_time(step: &Step) -> Value {
             }
         }
     }
-    if step.target.kind == Kind::Node {
+    if step.target.version_moves() {
         for pointer in ["/target/resource_version", "/patch/metadata/resourceVersion"] {
             if let Some(version) = value.pointer_mut(pointer) {
                 *version = json!("the latest");

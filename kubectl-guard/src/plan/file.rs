@@ -239,8 +239,7 @@ fn changed(old: &Target, new: &Target) -> Option<String> {
     if old.uid != new.uid {
         return Some(format!("{new} was deleted and made again since"));
     }
-    let moves = new.kind == super::Kind::Node;
-    (!moves && old.resource_version != new.resource_version).then(|| format!("{new} has changed since"))
+    (!new.is_as_seen(old)).then(|| format!("{new} has changed since"))
 }
 
 /// Refuses a file with a part that is not what was written, and names all such parts.

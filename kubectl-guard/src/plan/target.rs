@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use guard_model::workload::Workload;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The kinds of object that guard can act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -145,9 +146,38 @@ pub struct Target {
     pub uid: String,
     /// Its resourceVersion; `None` for a pod, whose status changes all the time and whose UID says enough.
     pub resource_version: Option<String>,
+    /// Its generation, which rises with each change of its spec and with no change of its status; `None` for a pod or node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
 }
 
 impl Target {
+    /// Its resourceVersion moves by itself: a node's with its heartbeats, a workload's with each pod of it that turns ready or
+    /// unready. Such a version is read again right before the write, and held only then.
+    pub fn version_moves(&self) -> bool {
+        self.kind == Kind::Node || self.generation.is_some()
+    }
+
+    /// It is this object, and nothing of it has changed that a plan rests on.
+    pub fn is_as_seen(&self, then: &Self) -> bool {
+        let version = |target: &Self| target.resource_version.clone().filter(|_| !then.version_moves());
+        self.path() == then.path()
+            && (&self.uid, self.generation) == (&then.uid, then.generation)
+            && version(self) == version(then)
+    }
+
+    /// The same target as `object`, as the API server gives it, shows it now; `None` if it shows no metadata.
+    pub fn now_in(&self, object: &Value) -> Option<Self> {
+        let metadata = &object["metadata"];
+        let text = |field: &str| metadata[field].as_str().map(str::to_owned);
+        Some(Self {
+            uid: text("uid")?,
+            resource_version: text("resourceVersion"),
+            generation: metadata["generation"].as_i64(),
+            ..self.clone()
+        })
+    }
+
     /// The path of the object in the API.
     pub fn path(&self) -> String {
         let (api, resource) = (self.kind.api(), self.kind.resource());
@@ -180,6 +210,19 @@ mod tests {
         }
         assert_eq!("po/cart-0".parse::<TargetName>().unwrap().kind, Kind::Pod);
         assert_eq!("no/n1".parse::<TargetName>().unwrap().to_string(), "node/n1");
+    }
+
+    #[test]
+    fn a_status_that_changes_is_no_change_of_a_workload_and_a_spec_is() {
+        let metadata = |uid: &str, version: &str, generation: i64| serde_json::json!({ "metadata": { "uid": uid, "resourceVersion": version, "generation": generation } });
+        let target = crate::plan::examples::workload(Kind::Deployment).target;
+        let now = |object: &Value| target.now_in(object).unwrap();
+        assert!(now(&metadata("uid-web", "4712", 2)).is_as_seen(&target), "a pod turned ready");
+        assert!(!now(&metadata("uid-web", "4712", 3)).is_as_seen(&target), "somebody scaled it");
+        assert!(!now(&metadata("another", "4711", 2)).is_as_seen(&target));
+        let old = Target { generation: None, ..target.clone() };
+        let later = Target { resource_version: Some("4712".into()), ..old.clone() };
+        assert!(old.is_as_seen(&old) && !later.is_as_seen(&old), "without a generation the version is all there is");
     }
 
     #[test]

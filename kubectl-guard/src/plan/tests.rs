@@ -73,7 +73,7 @@ fn whatever_would_be_written_elsewhere_or_otherwise_has_another_digest() {
         ("server", |p| p.place.server.push('x')),
         ("identity", |p| p.identity.push('x')),
         ("uid", |p| p.steps[0].target.uid.push('x')),
-        ("resourceVersion", |p| p.steps[0].target.resource_version = Some("4712".into())),
+        ("generation", |p| p.steps[0].target.generation = Some(3)),
         ("patch", |p| p.steps[0].patch["spec"]["replicas"] = 9.into()),
         ("a second step", |p| p.steps.push(p.steps[0].clone())),
         ("a guard rail", |p| p.guard_rails[0].state = RailState::Overridden),

@@ -31,6 +31,11 @@ pub(super) fn steps(node: &NodeTarget, making: &mut Making<'_>) -> Result<Vec<St
     let lost: Vec<String> = going.iter().filter(|pod| pod.is_last()).map(|pod| pod.path()).collect();
     let danger = (!lost.is_empty()).then(|| format!("no other ready pod serves beside {}", lost.join(", ")));
     making.rails.push(rails::downtime(&format!("a workload with pods on {}", node.target), danger, making.wish)?);
+    let jobs: Vec<String> = going.iter().filter(|pod| pod.is_of_job() && !pod.finished).map(|pod| pod.path()).collect();
+    if !jobs.is_empty() {
+        let pods = jobs.join(", ");
+        making.advice.push(format!("a job begins its work anew, as often as its backoffLimit allows: {pods}"));
+    }
     let steps = going.iter().map(|pod| leave(pod, &options));
     Ok(std::iter::once(cordon(node, making)).chain(steps).collect())
 }
@@ -110,6 +115,7 @@ fn leave(pod: &NodePod, options: &DrainOptions) -> Step {
         name: pod.name.clone(),
         uid: pod.uid.clone(),
         resource_version: None,
+        generation: None,
     };
     let mut step = evict(&target);
     let grace = (options.grace_period >= 0).then_some(options.grace_period);

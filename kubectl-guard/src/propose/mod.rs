@@ -16,7 +16,7 @@ mod stateful;
 use guard_model::workload::Workload;
 use jiff::Timestamp;
 
-pub use rails::{COOL_DOWN, MIN_SCHEDULABLE, PROTECTED};
+pub use rails::{COOL_DOWN, MIN_SCHEDULABLE, PROTECTED, pause};
 pub use refusal::Refusal;
 pub use resources::{RECORD, recorded_of};
 pub use stateful::instead;

@@ -1,8 +1,8 @@
 //! The guard rails, pure: each says that nothing speaks against a plan, that its override was named, or refuses and names
 //! the override. A refusal never becomes a plan.
 //!
-//! The cluster-wide pause is the one exception: its finding travels in the plan, so that a dry run can still show what
-//! would be done; [`crate::approve`] refuses it.
+//! The cluster-wide pause, and a journal that cannot be read, are the exceptions: their finding travels in the plan, so that
+//! a dry run can still show what would be done; [`crate::approve`] refuses it.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -17,7 +17,7 @@ pub const PROTECTED: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease
 /// How long after an action the same object is left alone, so that its effect can show.
 pub const COOL_DOWN: SignedDuration = SignedDuration::from_mins(10);
 
-/// The share of all nodes, in percent, that must still take pods without the one that is cordoned.
+/// The share of the nodes for the same pods, in percent, that must still take them without the one that is cordoned.
 pub const MIN_SCHEDULABLE: u8 = 50;
 
 pub(super) fn protected(namespace: &str, wish: &Wish) -> Result<GuardRail, Refusal> {
@@ -33,7 +33,8 @@ pub(super) fn protected(namespace: &str, wish: &Wish) -> Result<GuardRail, Refus
     }
 }
 
-pub(super) fn pause(pause: &Pause) -> GuardRail {
+/// No change of the cluster while an administrator has paused guard.
+pub fn pause(pause: &Pause) -> GuardRail {
     let refused = |detail| GuardRail { name: "pause".into(), state: RailState::Refused, detail };
     match pause {
         Pause::Off => held("pause", "guard is not paused in this cluster".into()),

@@ -3,6 +3,7 @@
 
 use crate::error::Failure;
 use crate::exit::Exit;
+use crate::plan::Target;
 
 /// A guard rail that ends the way to a plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,17 +17,27 @@ pub enum Refusal {
     #[error("namespace {0:?} keeps the cluster alive; to act there, name it and the target: -n {0} TYPE/NAME")]
     Protected(String),
     /// The rollouts of a Deployment are paused.
-    #[error("{0} is paused, so it would not roll; resume it first: kubectl rollout resume {0}")]
-    Paused(String),
+    #[error(
+        "{target} is paused, so it would not roll; resume it first: kubectl rollout resume {target} -n {namespace}"
+    )]
+    Paused {
+        /// Which.
+        target: String,
+        /// Its namespace.
+        namespace: String,
+    },
     /// Its template changes, its pods don't.
     #[error(
-        "{target} would not replace its pods ({why}); restart them one at a time: kubectl guard fix pod/NAME --action restart"
+        "{target} would not replace its pods ({why}); restart them one at a time: kubectl guard fix pod/NAME -n {namespace} \
+         --action restart"
     )]
     WouldNotRoll {
         /// Which.
         target: String,
         /// By what setting.
         why: String,
+        /// Its namespace.
+        namespace: String,
     },
     /// A pod that is not ready is waited for before any other is replaced, itself included.
     #[error(
@@ -208,8 +219,9 @@ pub enum Refusal {
     RecordedByPod(String),
     /// Nothing is proposed from a guess.
     #[error(
-        "limits are proposed from at least 60 minutes of recorded use, and of {target} there are {minutes}: say \
-         what to set, for example --limits memory=512Mi"
+        "limits are proposed from at least 60 minutes of recorded use, and of {target} there are {minutes}. An exporter keeps \
+         its last 40 readings, ten minutes: say what to set, for example --limits memory=512Mi, or take the use of the last \
+         day from a Prometheus: --source prometheus"
     )]
     TooLittleRecorded {
         /// The workload.
@@ -355,8 +367,24 @@ pub enum Refusal {
     ForeignCordon(String),
 }
 
+impl Refusal {
+    /// The rollouts of this Deployment are paused.
+    pub(super) fn paused(target: &Target) -> Self {
+        Refusal::Paused { target: target.to_string(), namespace: target.namespace.clone() }
+    }
+}
+
 impl Failure for Refusal {
     fn exit(&self) -> Exit {
-        Exit::Refused
+        match self {
+            // No rail: what was typed fits no cluster.
+            Refusal::RevisionWithoutUndo
+            | Refusal::ReplicasWithoutScale
+            | Refusal::AmountsWithoutResources
+            | Refusal::Negative(_)
+            | Refusal::NotANode { .. }
+            | Refusal::OnlyNodeActions(_) => Exit::Usage,
+            _ => Exit::Refused,
+        }
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn steps(facts: &Facts, making: &mut Making<'_>) -> Result<Vec<Step>,
     };
     let target = workload.target.to_string();
     if workload.paused {
-        return Err(Refusal::Paused(target));
+        return Err(Refusal::paused(&workload.target));
     }
     let unasked = Autoscaling::Unknown { why: "it was not asked for".into() };
     let vertical = match (&facts.vertical, making.wish.action) {
@@ -50,14 +50,13 @@ pub(super) fn steps(facts: &Facts, making: &mut Making<'_>) -> Result<Vec<Step>,
     let container = container(workload, wish.resources.container.as_deref())?;
     let change = change(workload, container, &facts.usage, &wish.resources)?;
     within_limits(&target, container, &change)?;
-    making.rails.push(above_use(workload, container, &change, &facts.usage)?);
+    let covered = above_use(workload, container, &change, &facts.usage)?;
+    let detail = if covered.is_empty() { "nothing becomes less" } else { "what becomes less covers what is used now" };
+    making.rails.push(held("present use", detail.into()));
+    // How much that is differs from tick to tick: it is told, and is no part of what is approved.
+    making.advice.extend(covered);
     let mut steps = if wish.resources.in_place { in_place(facts, &change, making)? } else { Vec::new() };
-    // What never rolls by itself still takes the new template: for the pods to come.
-    if let Err(Refusal::WouldNotRoll { why, .. }) = restart::rolls(workload, &mut making.advice) {
-        making
-            .advice
-            .push(format!("{target} does not replace its pods by itself ({why}): those to come get the new values"));
-    }
+    restart::reaches_later(workload, "the new values", &mut making.advice);
     making.advice.extend(stateful::evict_afterwards(workload, &facts.pods));
     making.rails.push(downtime(&target, restart::rollout_danger(workload, facts.ready()), wish)?);
     steps.push(template(workload, container, change));
@@ -150,14 +149,14 @@ fn within_limits(target: &str, container: &ContainerFact, change: &ResourceChang
     Ok(())
 }
 
-/// What becomes less stays at or above what is used now. A pod is measured as a whole, so that this errs to the safe side
-/// where it has several containers.
+/// What becomes less stays at or above what is used now: each in words. A pod is measured as a whole, so that this errs to
+/// the safe side where it has several containers.
 fn above_use(
     workload: &WorkloadFacts,
     container: &ContainerFact,
     change: &ResourceChange,
     usage: &Usage,
-) -> Result<GuardRail, Refusal> {
+) -> Result<Vec<String>, Refusal> {
     let target = workload.target.to_string();
     let limits = change.limits.iter().map(|named| ("limit", named, container.limits.get(named.0)));
     let requests = change.requests.iter().map(|named| ("request", named, container.requests.get(named.0)));
@@ -183,8 +182,7 @@ fn above_use(
         }
         lowered.push(format!("{resource_name} {what} {amount} covers the {used_words} in use"));
     }
-    let detail = if lowered.is_empty() { "nothing becomes less".into() } else { lowered.join("; ") };
-    Ok(held("present use", detail))
+    Ok(lowered)
 }
 
 /// The running pods, resized before the template: by name, so that the same facts give the same plan.
@@ -244,6 +242,7 @@ fn resize(namespace: &str, pod: &PodFact, change: &ResourceChange) -> Option<Ste
             name: pod.name.clone(),
             uid: pod.uid.clone(),
             resource_version: None,
+            generation: None,
         },
     })
 }

@@ -14,7 +14,7 @@ pub(super) fn step(facts: &Facts, making: &mut Making<'_>) -> Result<Step, Refus
         TargetFacts::Workload(workload) => {
             let name = workload.target.to_string();
             if workload.paused {
-                return Err(Refusal::Paused(name));
+                return Err(Refusal::paused(&workload.target));
             }
             rolls(workload, &mut making.advice)?;
             stateful::not_held_up(workload, &facts.pods)?;
@@ -32,13 +32,14 @@ pub(super) fn step(facts: &Facts, making: &mut Making<'_>) -> Result<Step, Refus
 
 /// A template change must reach the pods.
 pub(super) fn rolls(workload: &WorkloadFacts, advice: &mut Vec<String>) -> Result<(), Refusal> {
-    let target = workload.target.to_string();
+    let (target, namespace) = (workload.target.to_string(), workload.target.namespace.clone());
     match workload.rollout {
-        Rollout::OnDelete => Err(Refusal::WouldNotRoll { target, why: "update strategy OnDelete".into() }),
+        Rollout::OnDelete => Err(Refusal::WouldNotRoll { target, why: "update strategy OnDelete".into(), namespace }),
         Rollout::Rolling { partition, .. } if partition > 0 && partition >= workload.replicas => {
             Err(Refusal::WouldNotRoll {
                 target,
                 why: format!("partition {partition} of {} replicas", workload.replicas),
+                namespace,
             })
         }
         Rollout::Rolling { partition, .. } if partition > 0 => {
@@ -46,6 +47,17 @@ pub(super) fn rolls(workload: &WorkloadFacts, advice: &mut Vec<String>) -> Resul
             Ok(())
         }
         Rollout::Rolling { .. } | Rollout::Recreate => Ok(()),
+    }
+}
+
+/// A template that is changed for its own sake is also for the pods to come: what never replaces its pods by itself takes it
+/// all the same, as it does from kubectl.
+pub(super) fn reaches_later(workload: &WorkloadFacts, gets: &str, advice: &mut Vec<String>) {
+    if let Err(Refusal::WouldNotRoll { target, why, namespace }) = rolls(workload, advice) {
+        advice.push(format!(
+            "{target} does not replace its pods by itself ({why}): those to come get {gets}; to replace one afterwards: kubectl \
+             guard fix pod/NAME -n {namespace} --action restart"
+        ));
     }
 }
 
@@ -142,8 +154,12 @@ pub(super) fn evict(target: &Target) -> Step {
     }
 }
 
-/// The preconditions of a patch that carries UID and resourceVersion.
+/// The preconditions of a patch that carries UID and resourceVersion. The version of a workload moves with the status of its
+/// pods: it is read again right before the write, and held then.
 pub(super) fn held(target: &Target) -> Vec<String> {
-    let version = target.resource_version.as_ref().map(|version| format!("resourceVersion is {version}"));
+    let version = match target.generation {
+        Some(generation) => Some(format!("generation is {generation}")),
+        None => target.resource_version.as_ref().map(|version| format!("resourceVersion is {version}")),
+    };
     [format!("uid is {}", target.uid)].into_iter().chain(version).collect()
 }

@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::rails::downtime;
-use super::restart::{held, rollout_danger, rolls};
+use super::restart::{held, reaches_later, rollout_danger};
 use super::{Making, Refusal, stateful};
 use crate::facts::{Facts, Revision, Revisions, TargetFacts};
-use crate::plan::{Action, ActionKind, Evidence, Need, Step, Undo, difference, without_nulls};
+use crate::plan::{Action, ActionKind, Evidence, Need, RESTARTED_AT, Step, Undo, difference, without_nulls};
 use crate::suggest::Suggestion;
 
 /// A rollout that is older has proven itself: what goes wrong now has another cause.
@@ -19,13 +19,16 @@ const FRESH: SignedDuration = SignedDuration::from_hours(1);
 /// and they don't even start.
 pub(super) fn suggestion(evidence: &Evidence, facts: &Facts, now: Timestamp) -> Option<Suggestion> {
     let Revisions::Known { current, earlier } = &facts.revisions else { return None };
-    earlier.first()?;
+    before(current, earlier)?;
     let starts = !matches!(
         evidence.reasons.first()?.cause,
         Cause::CrashLoop | Cause::ImagePull | Cause::StartFailed | Cause::NotReady | Cause::Failed
     );
-    let age = now.duration_since(current.created?);
-    let of_current = |name: &str| name.strip_prefix(&current.replica_set).is_some_and(|rest| rest.starts_with('-'));
+    // A restart makes a revision of its own, and no rollout of anything new.
+    let same = || std::iter::once(current).chain(earlier.iter().take_while(|one| is_restart(current, one)));
+    let age = now.duration_since(same().last()?.created?);
+    let of = |set: &str, name: &str| name.strip_prefix(set).is_some_and(|rest| rest.starts_with('-'));
+    let of_current = |name: &str| same().any(|revision| of(&revision.replica_set, name));
     let mut sick = evidence.pods.iter().filter(|pod| pod.state == State::Anomalous).peekable();
     if starts || age > FRESH || sick.peek().is_none() || !sick.all(|pod| of_current(&pod.name)) {
         return None;
@@ -47,9 +50,9 @@ pub(super) fn step(facts: &Facts, making: &mut Making<'_>) -> Result<Step, Refus
     };
     let revision = chosen(&name, current, earlier, making.wish.to_revision)?;
     if workload.paused {
-        return Err(Refusal::Paused(name));
+        return Err(Refusal::paused(&workload.target));
     }
-    rolls(workload, &mut making.advice)?;
+    reaches_later(workload, "the earlier template", &mut making.advice);
     making.advice.extend(stateful::evict_afterwards(workload, &facts.pods));
     making.rails.push(downtime(&name, rollout_danger(workload, facts.ready()), making.wish)?);
     making
@@ -72,6 +75,31 @@ pub(super) fn step(facts: &Facts, making: &mut Making<'_>) -> Result<Step, Refus
     })
 }
 
+/// The revision before, of those that are not the current template over again.
+fn before<'a>(current: &Revision, earlier: &'a [Revision]) -> Option<&'a Revision> {
+    earlier.iter().find(|one| !is_restart(current, one))
+}
+
+/// Their templates differ by the time of a restart at most, which `kubectl rollout restart` writes into it: whoever rolled
+/// back to such a revision would get the same again.
+fn is_restart(current: &Revision, other: &Revision) -> bool {
+    without_restart(&current.template) == without_restart(&other.template)
+}
+
+fn without_restart(template: &Value) -> Value {
+    let mut template = template.clone();
+    let metadata = template.get_mut("metadata").and_then(Value::as_object_mut);
+    if let Some(metadata) = metadata
+        && let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut)
+    {
+        annotations.remove(RESTARTED_AT);
+        if annotations.is_empty() {
+            metadata.remove("annotations");
+        }
+    }
+    template
+}
+
 /// The revision that was asked for, else the one before.
 fn chosen<'a>(
     name: &str,
@@ -81,7 +109,7 @@ fn chosen<'a>(
 ) -> Result<&'a Revision, Refusal> {
     let target = name.to_owned();
     match wanted {
-        None => earlier.first().ok_or(Refusal::NoEarlierRevision(target)),
+        None => before(current, earlier).ok_or(Refusal::NoEarlierRevision(target)),
         Some(number) if number == current.number => Err(Refusal::IsAtRevision { target, number }),
         Some(number) => earlier.iter().find(|revision| revision.number == number).ok_or_else(|| {
             let kept: Vec<String> = earlier.iter().map(|revision| revision.number.to_string()).collect();
@@ -128,23 +156,57 @@ mod tests {
         let alone = facts(Revisions::Known { current, earlier: vec![] });
         let unknown = facts(Revisions::Unknown { why: "you may not list replicasets".into() });
         let set = Facts { revisions: revisions(), ..facts_of(Kind::StatefulSet) };
-        let strategy = |rollout| {
-            let mut set = set.clone();
-            let TargetFacts::Workload(workload) = &mut set.target else { panic!() };
-            workload.rollout = rollout;
-            set
-        };
-        let held_back = strategy(Rollout::Rolling { max_unavailable: 1, max_surge: 0, partition: 2 });
         let lines = [
             refused(&wish(None), &alone),
             refused(&wish(None), &unknown),
-            refused(&wish(None), &strategy(Rollout::OnDelete)),
-            refused(&wish(None), &held_back),
             refused(&wish(None), &Facts { revisions: Revisions::NotAsked, ..set.clone() }),
             refused(&wish(Some(3)), &deployment()),
             refused(&wish(Some(7)), &deployment()),
         ];
         insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn what_never_rolls_gets_its_template_back_for_the_pods_to_come() {
+        for rollout in [Rollout::OnDelete, Rollout::Rolling { max_unavailable: 1, max_surge: 0, partition: 2 }] {
+            let mut set = Facts { revisions: revisions(), ..facts_of(Kind::StatefulSet) };
+            let TargetFacts::Workload(workload) = &mut set.target else { panic!() };
+            workload.rollout = rollout;
+            let plan = plan_of(&wish(None), &set);
+            assert_eq!(plan.steps[0].action, Action::RolloutUndo { revision: 2 });
+            let told =
+                "those to come get the earlier template; to replace one afterwards: kubectl guard fix pod/NAME -n shop";
+            assert!(plan.advice.iter().any(|advice| advice.contains(told)), "{:?}", plan.advice);
+        }
+    }
+
+    /// Revision 4, which is revision 3 and the time of a restart.
+    fn restarted() -> Revisions {
+        let Revisions::Known { current, mut earlier } = revisions() else { panic!() };
+        let mut again = Revision { number: 4, replica_set: "web-6e5".into(), ..current.clone() };
+        again.template["metadata"]["annotations"] = json!({ RESTARTED_AT: "2026-11-22T13:18:00Z" });
+        again.created = Some(now() - SignedDuration::from_mins(1));
+        earlier.insert(0, current);
+        Revisions::Known { current: again, earlier }
+    }
+
+    #[test]
+    fn a_restart_is_no_rollout_to_go_back_before() {
+        let facts = Facts { revisions: restarted(), ..deployment() };
+        assert_eq!(plan_of(&wish(None), &facts).steps[0].action, Action::RolloutUndo { revision: 2 });
+        let suggested = |pod: &str, age: i64| {
+            let mut facts = facts.clone();
+            let Revisions::Known { earlier, .. } = &mut facts.revisions else { panic!() };
+            earlier[0].created = Some(now() - SignedDuration::from_mins(age));
+            let mut evidence = evidence(Cause::CrashLoop);
+            for one in &mut evidence.pods {
+                (one.name, one.state) = (pod.to_owned(), State::Anomalous);
+            }
+            suggestion(&evidence, &facts, now()).is_some()
+        };
+        assert!(suggested("web-6e5-x", 20) && suggested("web-5d4-x", 20));
+        assert!(!suggested("web-4c3-x", 20), "a pod of the template before");
+        assert!(!suggested("web-6e5-x", 90), "the template has run well for longer than that, the restart is younger");
     }
 
     #[test]

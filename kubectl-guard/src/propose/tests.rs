@@ -115,7 +115,7 @@ fn an_eviction_holds_the_uid_in_delete_options() {
 #[test]
 fn what_would_not_roll_is_not_restarted() {
     let refused = |facts: &Facts| run(&wish(ActionKind::Restart), facts).unwrap_err();
-    assert!(matches!(refused(&deployment(|w| w.paused = true)), Refusal::Paused(_)));
+    assert!(matches!(refused(&deployment(|w| w.paused = true)), Refusal::Paused { .. }));
     assert!(matches!(
         refused(&of_kind(Kind::StatefulSet, |w| w.rollout = Rollout::OnDelete)),
         Refusal::WouldNotRoll { .. }
@@ -349,6 +349,9 @@ fn each_guard_rail_of_a_drain_names_its_override() {
         ("--allow-downtime", drain(|p| p.others_ready = 0), |w| w.allow_downtime = true),
         ("--allow-control-plane", node(|n| n.control_plane = true), |w| w.allow_control_plane = true),
     ];
+    let job = drain(|p| (p.controller, p.others_ready) = (Some(("Job".into(), "import".into())), 0));
+    let Ok(Proposal::Plan(plan)) = run(&wish(ActionKind::Drain), &job) else { panic!() };
+    assert!(plan.advice.iter().any(|line| line.starts_with("a job begins its work anew")), "{:?}", plan.advice);
     for (flag, facts, accept) in cases {
         let mut wish = wish(ActionKind::Drain);
         let refused = run(&wish, &facts).unwrap_err().to_string();

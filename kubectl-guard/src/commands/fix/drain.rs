@@ -17,8 +17,10 @@ use crate::connect::Connection;
 use crate::console::{Console, Live};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::facts::{self, Pause};
 use crate::outcome::StepOutcome;
 use crate::plan::{Action, Step};
+use crate::propose::pause;
 use crate::signals::Ends;
 use crate::verify::ScoreSource;
 
@@ -30,8 +32,8 @@ impl<S: ScoreSource> Session<'_, S> {
         if exit != Exit::Done
             && let Some(node) = self.own_cordon(approved.plan()).await
         {
-            // Who ends a command by SIGTERM is no person who answers.
-            let may_ask = self.console.can_ask() && stopped != Some(Exit::Done);
+            // Who ends a command by SIGTERM is no person who answers, and while guard is paused no answer could be followed.
+            let may_ask = self.console.can_ask() && matches!(stopped, None | Some(Stop::Signal(Exit::Interrupted)));
             // Neither a screen nor a program proposes a drain, so that the process is that of a command line. Should one ever
             // do so, it has nobody to ask, and its process is its own to end.
             if may_ask {
@@ -42,13 +44,13 @@ impl<S: ScoreSource> Session<'_, S> {
         Ok(exit)
     }
 
-    /// Done only if every pod has gone and none has come; and the signal, if one stopped it.
+    /// Done only if every pod has gone and none has come; and what stopped it, if something did.
     async fn empty(
         &self,
         args: &FixArgs,
         approved: &ApprovedPlan,
         ends: &mut Ends,
-    ) -> Result<(Exit, Option<Exit>), Error> {
+    ) -> Result<(Exit, Option<Stop>), Error> {
         let Ok(journal) = &self.journal else { return Err(JournalError::NoPlace.into()) };
         let names: Vec<String> = approved.plan().steps.iter().map(pod).collect();
         let recorder = Recorder {
@@ -84,33 +86,39 @@ impl<S: ScoreSource> Session<'_, S> {
         let id = &approved.plan().id;
         self.console
             .note(&format!("to go on: kubectl guard fix --resume {id}; to leave it: kubectl guard fix --abort {id}"));
-        let exit = if stopped == Some(Exit::Interrupted) { Exit::Interrupted } else { Exit::Partial };
+        let exit = if stopped == Some(Stop::Signal(Exit::Interrupted)) { Exit::Interrupted } else { Exit::Partial };
         Ok((exit, stopped))
     }
 
-    /// Every pod's end, and the signal, if one stopped it.
+    /// Every pod's end, and what stopped it, if something did.
     async fn evict(
         &self,
         approved: &ApprovedPlan,
         limit: Duration,
         signals: &mut Ends,
         recorder: &Recorder<'_>,
-    ) -> (Vec<PodEnd>, Option<Exit>) {
+    ) -> (Vec<PodEnd>, Option<Stop>) {
         let (stop, heard) = watch::channel(false);
         let until = Until::new(limit, heard);
         let mut stopped = None;
         let drain = apply::drain(&self.connection.client, approved, &until, recorder);
-        tokio::pin!(drain);
+        let paused = paused(&self.connection.client);
+        tokio::pin!(drain, paused);
         loop {
-            tokio::select! {
+            let why = tokio::select! {
                 ends = &mut drain => return (ends, stopped),
-                // What is under way is seen to its answer: nothing new is sent.
                 signal = signals.next(), if stopped.is_none() => {
-                    stopped = Some(signal);
-                    self.console.note("stopping: no more pods are evicted");
-                    stop.send_replace(true);
+                    stopped = Some(Stop::Signal(signal));
+                    "stopping".to_owned()
                 }
-            }
+                detail = &mut paused, if stopped.is_none() => {
+                    stopped = Some(Stop::Pause);
+                    detail
+                }
+            };
+            // What is under way is seen to its answer: nothing new is sent.
+            self.console.note(&format!("{why}: no more pods are evicted"));
+            stop.send_replace(true);
         }
     }
 
@@ -138,8 +146,40 @@ impl<S: ScoreSource> Session<'_, S> {
             return Ok(Vec::new());
         };
         let known = |uid: &str| plan.steps.iter().any(|step| step.target.uid == uid);
-        let pods = crate::facts::drainable(&self.connection.client, &target.name, options).await?;
+        let pods = facts::drainable(&self.connection.client, &target.name, options).await?;
         Ok(pods.into_iter().filter(|pod| !known(&pod.uid)).map(|pod| pod.path()).collect())
+    }
+}
+
+/// What stopped a drain before its pods had gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// A signal, and the exit code that it asks for.
+    Signal(Exit),
+    /// Guard is paused in the cluster, or nobody can tell.
+    Pause,
+}
+
+/// How often it is asked whether guard is paused. A drain may take hours, and whoever pauses guard wants it to end.
+const PAUSE_LOOK: Duration = if cfg!(test) { Duration::from_millis(1) } else { Duration::from_secs(5) };
+/// So many questions in a row without an answer are no answer: an API server that begins anew is back before.
+const UNANSWERED: u32 = 12;
+
+/// Ends as soon as guard is paused, or as it could not be told for a minute, and says so.
+async fn paused(client: &Client) -> String {
+    let mut unanswered = 0;
+    loop {
+        tokio::time::sleep(PAUSE_LOOK).await;
+        match facts::pause(client).await {
+            Pause::Off => unanswered = 0,
+            on @ Pause::On { .. } => return pause(&on).detail,
+            unknown @ Pause::Unknown { .. } => {
+                unanswered += 1;
+                if unanswered == UNANSWERED {
+                    return pause(&unknown).detail;
+                }
+            }
+        }
     }
 }
 
@@ -225,5 +265,50 @@ impl Witness for Recorder<'_> {
             self.console.note(&format!("{name}: {stage}"));
         }
         self.count(&told);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use http::{Request, Response};
+    use kube::client::Body;
+
+    use super::*;
+
+    /// An API server that answers the so-manyth question for the pause like this.
+    fn server(answer: fn(u32) -> (u16, &'static str)) -> (Client, Arc<AtomicU32>) {
+        let asked: Arc<AtomicU32> = Arc::default();
+        let count = Arc::clone(&asked);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            assert!(request.uri().path().ends_with("/namespaces/guard-system/configmaps/guard-pause"), "{request:?}");
+            let (code, body) = answer(count.fetch_add(1, Ordering::Relaxed));
+            let response = Response::builder().status(code).body(Body::from(body.as_bytes().to_vec()));
+            async move { response }
+        });
+        (Client::new(service, "default"), asked)
+    }
+
+    const OFF: (u16, &str) =
+        (404, r#"{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404}"#);
+
+    #[tokio::test]
+    async fn a_pause_stops_a_drain_that_is_under_way() {
+        let on = |asked| match asked {
+            0..3 => OFF,
+            _ => (200, r#"{"metadata":{"name":"guard-pause"},"data":{"reason":"freeze"}}"#),
+        };
+        let (client, asked) = server(on);
+        assert!(paused(&client).await.starts_with("guard is paused in this cluster: freeze"));
+        assert_eq!(asked.load(Ordering::Relaxed), 4);
+    }
+
+    #[tokio::test]
+    async fn a_pause_of_which_nobody_can_tell_stops_it_after_a_while_and_one_lost_answer_does_not() {
+        let (client, asked) = server(|asked| if asked == 1 { OFF } else { (500, "") });
+        assert!(paused(&client).await.starts_with("cannot tell whether guard is paused"));
+        assert_eq!(asked.load(Ordering::Relaxed), 2 + UNANSWERED);
     }
 }

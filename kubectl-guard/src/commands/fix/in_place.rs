@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::session::Session;
-use crate::apply::NotWritten;
-use crate::approve::ApprovedPlan;
+use crate::apply::{self, NotWritten};
+use crate::approve::{ApprovedPlan, renew};
 use crate::audit::Event;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -55,7 +55,7 @@ impl<S: ScoreSource> Session<'_, S> {
                 Ok(StepOutcome::NotDone { why } | StepOutcome::Unknown { why }) => Resize::Unknown(why),
                 Err(error) if is_answer(&error) => Resize::Failed(error.to_string()),
                 Err(unrecorded) => {
-                    self.half_done(Resizes { done, asked: resizes.len() });
+                    self.half_done(&approved.plan().id, Resizes { done, asked: resizes.len() });
                     return Err(unrecorded);
                 }
             };
@@ -76,11 +76,29 @@ impl<S: ScoreSource> Session<'_, S> {
         Ok(resizes)
     }
 
+    /// The plan, holding the version that its workload has behind the resizes: their pods have moved it.
+    ///
+    /// # Errors
+    /// Somebody has changed the workload meanwhile.
+    pub(super) async fn renewed(&self, approved: ApprovedPlan, resized: Resizes) -> Result<ApprovedPlan, Error> {
+        let lead = approved.plan().lead().filter(|_| resized.asked > 0);
+        let latest = match lead {
+            Some(step) => apply::latest(&self.connection.client, step).await,
+            None => None,
+        };
+        // Of one that cannot be read now the version stays the one that was seen: the API server compares it.
+        Ok(match latest {
+            Some(latest) => renew(approved, &latest)?,
+            None => approved,
+        })
+    }
+
     /// Pods were resized, and the template behind them could not be changed: that must not stay unsaid.
-    pub(super) fn half_done(&self, resized: Resizes) {
+    pub(super) fn half_done(&self, id: &str, resized: Resizes) {
         if resized.done > 0 {
             self.console.warn(&format!(
-                "{resized} and their template is not changed: the next rollout would take it back; run the same command again"
+                "{resized} and their template is not changed: the next rollout would take it back; to go on: kubectl guard fix \
+                 --resume {id}"
             ));
         }
     }

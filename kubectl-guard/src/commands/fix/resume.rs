@@ -97,6 +97,16 @@ impl CutOff {
         self.plan.steps.iter().any(|step| matches!(step.action, Action::ResizePod { .. }))
     }
 
+    /// A step as far as it is known how it was sent: a template behind resizes held the version that its workload had after
+    /// them, which is not in the plan. Without one it is waited for as long as it may arrive.
+    fn sent(&self, index: usize) -> Option<Step> {
+        let mut step = self.plan.steps.get(index)?.clone();
+        if self.is_in_place() && !matches!(step.action, Action::ResizePod { .. }) {
+            step.target.resource_version = None;
+        }
+        Some(step)
+    }
+
     fn is_done(&self) -> bool {
         matches!(self.progress.outcome(), Some(StepOutcome::Done { .. }))
     }
@@ -137,8 +147,8 @@ impl<S: ScoreSource> Session<'_, S> {
     /// Looks up what became of each write that nobody knows of, and records it.
     async fn settle(&self, cut: &mut CutOff, dry: bool) -> Result<(), Error> {
         for (index, begun) in cut.progress.open() {
-            let Some(step) = cut.plan.steps.get(index) else { continue };
-            let outcome = self.found_out(step, begun).await?;
+            let Some(step) = cut.sent(index) else { continue };
+            let outcome = self.found_out(&step, begun).await?;
             let words = match &outcome {
                 StepOutcome::Done { .. } => "was written",
                 StepOutcome::NotDone { why } | StepOutcome::Unknown { why } => why,
@@ -251,7 +261,7 @@ fn still_to_wait(now: Timestamp, begun: Timestamp) -> Duration {
 mod tests {
     use super::*;
     use crate::approve::{Way, approve};
-    use crate::plan::examples::{Typist, drain_plan, now, plan};
+    use crate::plan::examples::{Typist, drain_plan, now, plan, resources_plan};
     use crate::plan::{ActionKind, DrainOptions};
 
     const SERVER: &str = "https://10.0.0.1:6443";
@@ -289,6 +299,18 @@ mod tests {
         assert_eq!(still_to_wait(after(60), now()), Duration::from_secs(5));
         assert_eq!(still_to_wait(after(3600), now()), Duration::ZERO);
         assert_eq!(still_to_wait(now(), after(3600)), MAY_ARRIVE, "the clock was set back");
+    }
+
+    #[test]
+    fn a_template_behind_resizes_is_not_taken_for_lost_because_they_moved_its_version() {
+        let lead = |plan: Plan| {
+            let approved = approve(plan, Way::Ask, now(), &Typist("web")).unwrap();
+            let id = approved.plan().id.clone();
+            let cut = CutOff::find(&[line(&id, Event::intent(&approved, None))], &id, SERVER).unwrap();
+            cut.sent(cut.plan.steps.len() - 1).unwrap().target.resource_version
+        };
+        assert_eq!(lead(resources_plan(true)), None);
+        assert_eq!(lead(resources_plan(false)).as_deref(), Some("4711"));
     }
 
     #[test]

@@ -46,7 +46,10 @@ struct Cluster {
     /// A cordoned node bears guard's signature.
     signed: bool,
     reads: usize,
+    /// How often pods of `cart` were resized.
+    resizes: usize,
     version: u32,
+    generation: u32,
     port: Option<u16>,
     requests: Vec<String>,
     agents: Vec<String>,
@@ -66,7 +69,9 @@ fn cluster(change: impl FnOnce(&mut Cluster)) -> Shared {
         pressure: None,
         signed: false,
         reads: 0,
+        resizes: 0,
         version: 4711,
+        generation: 2,
         port: None,
         requests: Vec::new(),
         agents: Vec::new(),
@@ -111,9 +116,9 @@ impl Cluster {
             }
             ("GET", DEPLOYMENT) => {
                 self.reads += 1;
-                if self.changes_at_read == Some(self.reads) {
-                    self.version += 1;
-                }
+                // A pod turns ready or unready between any two reads.
+                self.version += 1;
+                self.generation += u32::from(self.changes_at_read == Some(self.reads));
                 (200, self.deployment())
             }
             ("GET", "/api/v1/namespaces/shop/pods") => {
@@ -127,15 +132,20 @@ impl Cluster {
                     "verbs": ["patch"] });
                 (200, json!({ "kind": "APIResourceList", "groupVersion": "v1", "resources": [resize] }))
             }
-            ("GET", in_place::CART) => (200, in_place::deployment()),
-            ("GET", in_place::POD) | ("PATCH", in_place::RESIZE) => (200, in_place::pod()),
-            ("PATCH", in_place::CART) if query.contains("dryRun=All") => (200, in_place::deployment()),
+            ("GET", in_place::CART) => (200, in_place::deployment(self.resizes)),
+            ("GET", in_place::POD) => (200, in_place::pod()),
+            ("PATCH", in_place::RESIZE) => {
+                self.resizes += usize::from(!query.contains("dryRun=All"));
+                (200, in_place::pod())
+            }
+            ("PATCH", in_place::CART) if query.contains("dryRun=All") => (200, in_place::deployment(self.resizes)),
             ("PATCH", in_place::CART) => failure(422, "denied by a webhook"),
             ("PATCH", DEPLOYMENT) if self.refuses_dry_run => failure(422, "denied by a webhook"),
             ("PATCH", DEPLOYMENT) if query.contains("dryRun=All") => (200, self.deployment()),
             ("PATCH", DEPLOYMENT) if self.expires => failure(401, "Unauthorized"),
             ("PATCH", DEPLOYMENT) => {
                 self.version += 1;
+                self.generation += 1;
                 (200, self.deployment())
             }
             ("POST", EVENTS) if self.no_events => failure(403, "forbidden"),
@@ -149,16 +159,18 @@ impl Cluster {
         let mut node = node("n1", cordoned, "True");
         if self.signed {
             node["metadata"]["annotations"] = json!({ plan::CORDONED: "{}" });
+            node["metadata"]["managedFields"] = json!([{ "manager": plan::FIELD_MANAGER, "operation": "Update",
+                "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": { "f:unschedulable": {} } } }]);
         }
         node
     }
 
     fn deployment(&self) -> Value {
         json!({
-            "metadata": { "name": "web", "namespace": "shop", "uid": "uid-web", "generation": 2,
+            "metadata": { "name": "web", "namespace": "shop", "uid": "uid-web", "generation": self.generation,
                 "resourceVersion": self.version.to_string() },
             "spec": { "replicas": 2, "selector": { "matchLabels": { "app": "web" } }, "template": {} },
-            "status": { "observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2 },
+            "status": { "observedGeneration": self.generation, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2 },
         })
     }
 }
@@ -384,9 +396,9 @@ async fn an_approved_fix_is_checked_recorded_written_once_and_verified() {
     assert_eq!(run.exit(), Exit::Done, "{:?} {}", run.result, run.output.err.text());
     let cluster = run.cluster.lock().unwrap();
     let [dry, real, event] = cluster.requests.as_slice() else { panic!("{:#?}", cluster.requests) };
-    assert_eq!(dry.replacen("&dryRun=All", "", 1), *real);
+    assert_eq!(dry.replacen("&dryRun=All", "", 1).replace("4712", "4713"), *real, "the version of the last look");
     assert!(real.starts_with(&format!("PATCH {DEPLOYMENT}?fieldManager=kubectl-guard {{\"metadata\":")), "{real}");
-    assert!(real.contains(r#"{"resourceVersion":"4711","uid":"uid-web"}"#), "{real}");
+    assert!(real.contains(r#"{"resourceVersion":"4713","uid":"uid-web"}"#), "{real}");
     let lines = run.journal.read().unwrap();
     let agent = format!(" plan/{}", lines[0].plan_id);
     assert!(cluster.agents.iter().all(|seen| seen.starts_with("kubectl-guard/") && seen.contains(&agent)));
@@ -509,7 +521,7 @@ async fn every_refusal_writes_nothing() {
     let cases: [Refused<'_>; 9] = [
         ("paused", cluster(|c| c.paused = true), SICK, yes(), Exit::Refused),
         ("nobody to ask", cluster(|_| ()), SICK, args(), Exit::Refused),
-        ("no threshold", cluster(|_| ()), SICK, FixArgs { confidence_threshold: None, ..yes() }, Exit::Refused),
+        ("no threshold", cluster(|_| ()), SICK, FixArgs { confidence_threshold: None, ..yes() }, Exit::Usage),
         (
             "not sure enough",
             cluster(|_| ()),

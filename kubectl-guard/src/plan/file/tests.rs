@@ -117,7 +117,7 @@ fn a_file_that_carries_what_guard_would_not_propose_is_refused() {
         refused(|v| v["steps"][0]["patch"]["metadata"]["labels"] = json!({"owned": "yes"})),
         refused(|v| v["steps"][0]["need"]["verb"] = json!("delete")),
         refused(|v| v["steps"][0]["target"]["uid"] = json!("another")),
-        refused(|v| v["steps"][0]["target"]["resource_version"] = json!("4710")),
+        refused(|v| v["steps"][0]["target"]["generation"] = json!(1)),
         refused(|v| v["server"] = json!("https://10.6.6.6")),
         refused(|v| v["identity"] = json!("mallory\u{1b}[2J")),
         refused(|v| v["guard_rails"] = json!([])),

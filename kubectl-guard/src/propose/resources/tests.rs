@@ -189,6 +189,19 @@ fn what_never_rolls_takes_the_template_for_its_next_pods_and_says_so() {
     assert!(plan.advice.iter().any(|line| line.contains("OnDelete")), "{:?}", plan.advice);
 }
 
+/// What is used differs from tick to tick: it must not make an approved plan another one.
+#[test]
+fn how_much_is_used_is_told_and_no_part_of_what_is_approved() {
+    let with = |memory: u64| {
+        let mut facts = seen(|_| ());
+        facts.usage.now.insert(Resource::Memory, Quantity::bytes(memory << 20));
+        run(&limits("memory=64Mi"), &facts).unwrap()
+    };
+    let (less, more) = (with(20), with(30));
+    assert_ne!(less.advice, more.advice);
+    assert_eq!(less.digest(), more.digest());
+}
+
 proptest! {
     /// Whatever is typed: nothing becomes less than is used, no request passes its limit, and nothing is left unchanged.
     #[test]

@@ -10,9 +10,11 @@ fn containers() -> Value {
     json!([{ "name": "cart", "resources": { "limits": { "memory": "64Mi" } } }])
 }
 
-pub(super) fn deployment() -> Value {
+/// As it is after so many resizes of its pods.
+pub(super) fn deployment(resizes: usize) -> Value {
     json!({
-        "metadata": { "name": "cart", "namespace": "shop", "uid": "uid-cart", "resourceVersion": "8" },
+        "metadata": { "name": "cart", "namespace": "shop", "uid": "uid-cart", "generation": 1,
+            "resourceVersion": (8 + resizes).to_string() },
         "spec": { "replicas": 1, "selector": { "matchLabels": { "app": "cart" } },
             "template": { "metadata": { "labels": { "app": "cart" } }, "spec": { "containers": containers() } } },
     })
@@ -49,8 +51,10 @@ async fn pods_that_were_resized_before_their_template_was_refused_are_not_kept_q
     let writes = run.writes();
     let starts = |write: usize, with: &str| writes[write].starts_with(&format!("PATCH {with}?"));
     assert!(writes.len() == 2 && starts(0, RESIZE) && starts(1, CART), "{writes:#?}");
+    assert!(writes[1].contains(r#""resourceVersion":"9""#), "the resize has moved it: {}", writes[1]);
     let told = run.output.err.text();
+    let id = run.journal.read().unwrap()[0].plan_id.clone();
     let left = "1 of 1 pods are resized in place and their template is not changed: the next rollout would take it back; \
-                run the same command again";
-    assert!(told.contains(left), "{told}");
+                to go on: kubectl guard fix --resume";
+    assert!(told.contains(&format!("{left} {id}")), "{told}");
 }
