@@ -224,7 +224,7 @@ fn network_routes(scrapes: Scrapes, gate: Gate, insecure_metrics: bool) -> Route
                 "/readyz" => readyz(scrapes.latest.borrow().as_deref()),
                 "/metrics" if insecure_metrics || asked.channel == Channel::Certified => scrapes.answer(&asked),
                 "/metrics" if asked.channel == Channel::Tls => {
-                    gate.judge(&asked.headers).await.refusal().unwrap_or_else(|| scrapes.answer(&asked))
+                    gate.judge(&asked.headers, asked.from).await.refusal().unwrap_or_else(|| scrapes.answer(&asked))
                 }
                 _ => Answer::not_found(),
             }

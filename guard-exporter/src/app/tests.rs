@@ -275,13 +275,22 @@ async fn a_port_that_is_taken_is_named() {
     assert!(error.to_string().starts_with("cannot listen on 127.0.0.1:"), "{error}");
 }
 
+fn asked() -> Asked {
+    Asked {
+        path: "/metrics".to_owned(),
+        headers: hyper::HeaderMap::new(),
+        channel: Channel::Plain,
+        from: Ipv4Addr::LOCALHOST.into(),
+    }
+}
+
 #[tokio::test]
 async fn scrapers_that_do_not_read_leave_the_others_a_clear_no() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&folder, SUMMARY).await;
     let heartbeat = Arc::new(Heartbeat::new(config.interval));
     let scrapes = Scrapes::new(tokio::sync::watch::channel(None).1, Pods::default(), heartbeat);
-    let asked = Asked { path: "/metrics".to_owned(), headers: hyper::HeaderMap::new(), channel: Channel::Plain };
+    let asked = asked();
     let held: Vec<Answer> = (0..SCRAPES).map(|_| scrapes.answer(&asked)).collect();
     assert!(held.iter().all(|answer| answer.status == StatusCode::OK));
     assert_eq!(scrapes.answer(&asked).status, StatusCode::SERVICE_UNAVAILABLE);
@@ -296,7 +305,7 @@ async fn a_pod_that_goes_is_missing_from_the_very_next_scrape() {
     let (_publish, latest) = tokio::sync::watch::channel(Some(Arc::clone(&snapshot)));
     let heartbeat = Arc::new(Heartbeat::new(Duration::from_secs(15)));
     let scrapes = Scrapes::new(latest, pods.clone(), heartbeat);
-    let asked = Asked { path: "/metrics".to_owned(), headers: hyper::HeaderMap::new(), channel: Channel::Plain };
+    let asked = asked();
     let series_of = |pod: &str| {
         let text = String::from_utf8(scrapes.answer(&asked).body.to_vec()).unwrap();
         text.lines().filter(|line| line.contains(&format!("pod=\"{pod}\""))).count()
