@@ -45,6 +45,8 @@ async fn api_server(folder: &TempDir) -> std::path::PathBuf {
                     let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
                     std::future::pending::<()>().await;
                 }
+                // In pages, and never at version 0, at which an API server heeds no limit.
+                assert!(head.contains("limit=500") && !head.contains("resourceVersion"), "{head}");
                 let (kind, items) = if pods { ("PodList", POD) } else { ("ConfigMapList", maps.as_str()) };
                 let list = format!(
                     r#"{{"kind":"{kind}","apiVersion":"v1","metadata":{{"resourceVersion":"7"}},"items":[{items}]}}"#
