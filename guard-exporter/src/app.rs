@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use futures::future::{BoxFuture, ready};
@@ -35,6 +36,9 @@ use crate::watch::Pods;
 const BLOCKING_THREADS: usize = 2;
 /// How many scrapes may be on their way at once: each holds its whole body in memory until the scraper has taken it.
 const SCRAPES: usize = 8;
+/// How long the API server may say nothing at all: longer than a watch lasts (290 s), and that has a bookmark each minute. Else a
+/// connection that died without a word, or an answer that never begins, would leave the pods as they were for ever.
+const SILENCE: Duration = Duration::from_mins(5);
 /// The environment cannot be used as it was given: exit code of a wrong command line.
 const USAGE: u8 = 2;
 
@@ -129,7 +133,7 @@ impl Exporter {
     /// # Errors
     /// If a port is taken, or nothing says where the API server is.
     pub async fn bind(config: Config) -> Result<Self, ExporterError> {
-        let client = client(config.kubeconfig.as_deref()).await?;
+        let client = client(config.kubeconfig.as_deref(), SILENCE).await?;
         let (network, loopback) = (listen(config.listen).await?, listen(config.loopback).await?);
         Ok(Self { config, client, network, loopback })
     }
@@ -220,7 +224,7 @@ fn network_routes(scrapes: Scrapes, gate: Gate, insecure_metrics: bool) -> Route
                 "/readyz" => readyz(scrapes.latest.borrow().as_deref()),
                 "/metrics" if insecure_metrics || asked.channel == Channel::Certified => scrapes.answer(&asked),
                 "/metrics" if asked.channel == Channel::Tls => {
-                    gate.judge(&asked.headers).await.refusal().unwrap_or_else(|| scrapes.answer(&asked))
+                    gate.judge(&asked.headers, asked.from).await.refusal().unwrap_or_else(|| scrapes.answer(&asked))
                 }
                 _ => Answer::not_found(),
             }
@@ -286,7 +290,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ExporterError> {
     }
 }
 
-async fn client(kubeconfig: Option<&Path>) -> Result<kube::Client, ExporterError> {
+async fn client(kubeconfig: Option<&Path>, silence: Duration) -> Result<kube::Client, ExporterError> {
     let said = |error: &dyn std::fmt::Display| ExporterError::Kube(error.to_string());
     let mut config = match kubeconfig {
         None => kube::Config::incluster().map_err(|error| said(&error))?,
@@ -296,6 +300,8 @@ async fn client(kubeconfig: Option<&Path>) -> Result<kube::Client, ExporterError
             kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| said(&error))?
         }
     };
+    config.read_timeout = Some(silence);
+    config.reset_reader_on_write = true;
     // kube sends none by itself, and the audit log would name nobody.
     let agent = HeaderValue::from_static(concat!("guard-exporter/", env!("CARGO_PKG_VERSION")));
     config.headers.push((USER_AGENT, agent));

@@ -2,8 +2,14 @@
 //! `/metrics`. The API server judges both (TokenReview, SubjectAccessReview); what cannot be judged is refused.
 //!
 //! Verdicts are kept for a while under the hash of the token, so that most scrapes cost no call and no token stays in memory.
+//!
+//! Anybody can come with tokens without end. What strangers show is judged so often and no more, and never in the place of a
+//! token that was let in before, nor of what the same scraper shows when its token has been renewed.
 
-use std::collections::HashMap;
+mod bucket;
+mod memory;
+
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,14 +21,21 @@ use kube::api::{Api, PostParams};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
+use bucket::Bucket;
+use memory::Memory;
+
 use crate::server::Answer;
 
 /// What a scraper must be allowed to get.
 const PATH: &str = "/metrics";
-/// How many verdicts are remembered.
-const REMEMBERED: usize = 256;
-/// How many tokens may be with the API server at once: strangers with many tokens must not make us a burden on it.
+/// How many tokens may be with the API server at once, of those let in before and of all others: the others wait only for
+/// each other.
 const REVIEWS: usize = 4;
+/// How many tokens of strangers are judged at once, and how often another: they must not make us a burden on the API server.
+const STRANGERS: u32 = 8;
+const STRANGER_EVERY: Duration = Duration::from_secs(1);
+/// How often the log says that scrapes are refused.
+const TOLD_EVERY: Duration = Duration::from_mins(1);
 /// How long a review may take; less than Prometheus waits for a scrape.
 const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -74,8 +87,8 @@ enum ReviewError {
     Api(#[from] kube::Error),
     #[error("the API server did not answer within {} s", REVIEW_TIMEOUT.as_secs())]
     Slow(#[from] tokio::time::error::Elapsed),
-    #[error("too many tokens are being judged already")]
-    Busy(#[from] tokio::sync::TryAcquireError),
+    #[error("too many unknown tokens are shown")]
+    Busy,
 }
 
 /// The judge of tokens.
@@ -83,43 +96,79 @@ pub struct Gate {
     client: kube::Client,
     audience: String,
     lifetimes: Lifetimes,
-    verdicts: Mutex<Verdicts>,
-    reviews: Semaphore,
+    memory: Mutex<Memory>,
+    limits: Mutex<Limits>,
+    known: Semaphore,
+    others: Semaphore,
+}
+
+/// What is done so often and no more.
+struct Limits {
+    strangers: Bucket,
+    told: Bucket,
 }
 
 impl Gate {
     /// A judge of tokens made out to `audience`.
     pub fn new(client: kube::Client, audience: String, lifetimes: Lifetimes) -> Self {
-        Self { client, audience, lifetimes, verdicts: Mutex::default(), reviews: Semaphore::new(REVIEWS) }
+        let now = Instant::now();
+        let limits =
+            Limits { strangers: Bucket::new(STRANGERS, STRANGER_EVERY, now), told: Bucket::new(1, TOLD_EVERY, now) };
+        Self {
+            client,
+            audience,
+            lifetimes,
+            memory: Mutex::default(),
+            limits: Mutex::new(limits),
+            known: Semaphore::new(REVIEWS),
+            others: Semaphore::new(REVIEWS),
+        }
     }
 
-    /// Judges the bearer token of a request.
-    pub async fn judge(&self, headers: &HeaderMap) -> Verdict {
+    /// Judges the bearer token of a request that came from this address.
+    pub async fn judge(&self, headers: &HeaderMap, from: IpAddr) -> Verdict {
         let Some(token) = bearer(headers) else { return Verdict::Unauthenticated };
-        let key = Sha256::digest(token).into();
-        if let Some(verdict) = self.verdicts().get(&key, Instant::now()) {
+        let (key, now) = (Sha256::digest(token).into(), Instant::now());
+        let (verdict, known, at_home) = {
+            let memory = locked(&self.memory);
+            (memory.verdict(&key, now), memory.knows(&key, now), memory.knows_address(from, now))
+        };
+        if let Some(verdict) = verdict {
             return verdict;
         }
-        match self.review(token).await {
+        let reviewed = if known {
+            self.review(token, &self.known).await
+        } else if at_home || locked(&self.limits).strangers.take(now) {
+            self.review(token, &self.others).await
+        } else {
+            Err(ReviewError::Busy)
+        };
+        match reviewed {
             Ok(verdict) => {
                 let lifetime = if verdict == Verdict::Allowed { self.lifetimes.yes } else { self.lifetimes.no };
-                self.verdicts().put(key, verdict, Instant::now(), lifetime);
+                locked(&self.memory).put(key, from, verdict, Instant::now(), lifetime);
                 verdict
             }
             Err(error) => {
-                tracing::warn!(%error, "a scrape is refused, because nobody can say who asks");
+                self.tell(&error);
                 Verdict::Unknown
             }
         }
     }
 
-    fn verdicts(&self) -> MutexGuard<'_, Verdicts> {
-        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Says why a scrape is refused, but not of each: strangers must not fill the log.
+    fn tell(&self, error: &ReviewError) {
+        if locked(&self.limits).told.take(Instant::now()) {
+            tracing::warn!(%error, "a scrape is refused, because nobody can say who asks; said once a minute");
+        } else {
+            tracing::debug!(%error, "a scrape is refused, because nobody can say who asks");
+        }
     }
 
-    async fn review(&self, token: &str) -> Result<Verdict, ReviewError> {
-        let _place = self.reviews.try_acquire()?;
+    async fn review(&self, token: &str, places: &Semaphore) -> Result<Verdict, ReviewError> {
         tokio::time::timeout(REVIEW_TIMEOUT, async {
+            // Never closed, so that there is a place in it.
+            let _place = places.acquire().await;
             let Some(owner) = self.owner(token).await? else { return Ok(Verdict::Unauthenticated) };
             Ok(if self.may_scrape(owner).await? { Verdict::Allowed } else { Verdict::Forbidden })
         })
@@ -156,6 +205,10 @@ impl Gate {
     }
 }
 
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The token of the one `Authorization` header.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
@@ -163,29 +216,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-/// What was thought of tokens, and until when that holds.
-#[derive(Default)]
-struct Verdicts(HashMap<[u8; 32], (Verdict, Instant)>);
-
-impl Verdicts {
-    fn get(&self, key: &[u8; 32], now: Instant) -> Option<Verdict> {
-        self.0.get(key).filter(|(_, end)| now < *end).map(|(verdict, _)| *verdict)
-    }
-
-    /// Remembers a verdict. When full, what has ended goes, then the noes, so that strangers cannot push out a scraper.
-    fn put(&mut self, key: [u8; 32], verdict: Verdict, now: Instant, lifetime: Duration) {
-        if self.0.len() >= REMEMBERED {
-            self.0.retain(|_, (_, end)| now < *end);
-        }
-        if self.0.len() >= REMEMBERED {
-            self.0.retain(|_, (verdict, _)| *verdict == Verdict::Allowed);
-        }
-        if self.0.len() < REMEMBERED {
-            self.0.insert(key, (verdict, now + lifetime));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -176,7 +176,8 @@ impl Families {
         );
         self.one(
             "guard_last_sample_timestamp_seconds",
-            "When the kubelet was last read. Sampling has a timer of its own, because a learnt score needs even steps.",
+            "When the kubelet was last read with the node's pods known. Sampling has a timer of its own, because a learnt \
+             score needs even steps.",
             snapshot.last_sample,
         );
     }

@@ -4,7 +4,7 @@
 use guard_model::cadvisor::Cadvisor;
 use guard_model::detector::Detector;
 use guard_model::report::{ModelInfo, PodReport};
-use guard_model::sample::PodFacts;
+use guard_model::sample::{PodFacts, seconds};
 use guard_model::sampler::Sampler;
 use guard_model::scorer::{Scorer, Settings};
 use guard_model::summary;
@@ -102,11 +102,6 @@ impl Pipeline {
     pub fn restore(&mut self, learnt: &[u8], at: Timestamp) -> Result<(), String> {
         self.scorer.restore(learnt, seconds(at)).map(|_| ()).map_err(|error| error.to_string())
     }
-}
-
-/// Seconds of Unix time.
-pub fn seconds(at: Timestamp) -> f64 {
-    at.as_duration().as_secs_f64()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub struct Asked {
     pub headers: HeaderMap,
     /// How it came.
     pub channel: Channel,
+    /// The address that it came from.
+    pub from: IpAddr,
 }
 
 /// How a request came.
@@ -109,8 +112,9 @@ pub async fn serve(listener: TcpListener, routes: Routes, certificates: Option<A
     let mut open = Connections::default();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                open.add(tokio::spawn(open_connection(stream, Arc::clone(&routes), certificates.clone())));
+            Ok((stream, peer)) => {
+                let certificates = certificates.clone();
+                open.add(tokio::spawn(open_connection(stream, peer.ip(), Arc::clone(&routes), certificates)));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -172,10 +176,15 @@ impl Lease {
 
 /// Serves a connection in the protocol that the client begins with: a kubelet's probe needs no certificate to be
 /// answered, a scraper does.
-async fn open_connection(stream: TcpStream, routes: Arc<Routes>, certificates: Option<Arc<Certificates>>) {
-    let Some(certificates) = certificates else { return connection(stream, routes, Channel::Plain).await };
+async fn open_connection(
+    stream: TcpStream,
+    from: IpAddr,
+    routes: Arc<Routes>,
+    certificates: Option<Arc<Certificates>>,
+) {
+    let Some(certificates) = certificates else { return connection(stream, routes, (Channel::Plain, from)).await };
     match tokio::time::timeout(HEADER_TIMEOUT, begins_tls(&stream)).await {
-        Ok(Ok(false)) => connection(stream, routes, Channel::Plain).await,
+        Ok(Ok(false)) => connection(stream, routes, (Channel::Plain, from)).await,
         Ok(Ok(true)) => {
             let Some(acceptor) = certificates.acceptor() else { return };
             match tokio::time::timeout(HEADER_TIMEOUT, acceptor.accept(stream)).await {
@@ -183,7 +192,7 @@ async fn open_connection(stream: TcpStream, routes: Arc<Routes>, certificates: O
                     // Rustls has verified what a client shows, or has broken off.
                     let certified = stream.get_ref().1.peer_certificates().is_some();
                     let channel = if certified { Channel::Certified } else { Channel::Tls };
-                    connection(stream, routes, channel).await;
+                    connection(stream, routes, (channel, from)).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -199,7 +208,7 @@ async fn begins_tls(stream: &TcpStream) -> std::io::Result<bool> {
     Ok(stream.peek(&mut first).await? == 1 && first[0] == HANDSHAKE)
 }
 
-async fn connection<S>(stream: S, routes: Arc<Routes>, channel: Channel)
+async fn connection<S>(stream: S, routes: Arc<Routes>, way: (Channel, IpAddr))
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -207,7 +216,7 @@ where
     let leased = Arc::clone(&lease);
     let service = service_fn(move |request| {
         let (routes, lease) = (Arc::clone(&routes), Arc::clone(&leased));
-        async move { Ok::<_, Infallible>(respond(&routes, &lease, channel, request).await) }
+        async move { Ok::<_, Infallible>(respond(&routes, &lease, way, request).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -226,7 +235,7 @@ where
 async fn respond(
     routes: &Routes,
     lease: &Lease,
-    channel: Channel,
+    (channel, from): (Channel, IpAddr),
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let (head, _) = request.into_parts();
@@ -238,7 +247,7 @@ async fn respond(
     } else if routes.loopback_only && !addressed_to_loopback(&head.uri, &head.headers) {
         Answer::text(StatusCode::FORBIDDEN, "this host name is not served here\n")
     } else {
-        (routes.answer)(Asked { path: head.uri.path().to_owned(), headers: head.headers, channel }).await
+        (routes.answer)(Asked { path: head.uri.path().to_owned(), headers: head.headers, channel, from }).await
     };
     *lease.place.lock().unwrap_or_else(PoisonError::into_inner) = answer.place.take();
     response(answer)

@@ -45,7 +45,7 @@ pub struct Durations {
 pub struct Snapshot {
     /// What is served as `/v1/report`.
     pub report: NodeReport,
-    /// When the kubelet was last read, in seconds of Unix time; `None` before the first time.
+    /// When the kubelet was last read with the node's pods known, in seconds of Unix time; `None` before the first time.
     pub last_sample: Option<f64>,
     /// The kind of the kubelet's failure, while it fails.
     pub kubelet_error: Option<&'static str>,

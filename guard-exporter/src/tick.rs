@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use guard_model::cadvisor::{Cadvisor, Reader};
 use guard_model::report::{KubeletState, NodeReport, VERSION};
+use guard_model::sample::seconds;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -16,7 +17,7 @@ use crate::health::Heartbeat;
 use crate::kubelet::{self, Kubelet, KubeletError};
 use crate::model::Source;
 use crate::mutes::Mutes;
-use crate::pipeline::{Pipeline, Readings, seconds};
+use crate::pipeline::{Pipeline, Readings};
 use crate::snapshot::{Dropped, Durations, Failures, Snapshot};
 use crate::state;
 use crate::tls::Certificates;

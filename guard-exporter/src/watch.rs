@@ -53,9 +53,10 @@ impl Pods {
     /// Follows the pods of `node` for as long as it is polled: it starts again, with a growing pause, whatever happens.
     pub async fn follow(&self, client: Client, node: &str) {
         let api: Api<Pod> = Api::all(client);
-        // From the API server's cache: an exact list would make it read every pod of the cluster from etcd, for each node.
-        let config =
-            watcher::Config::default().fields(&format!("spec.nodeName={node},status.phase!=Succeeded")).any_semantic();
+        // An exact list, in pages. API servers of Kubernetes 1.34 and later have it from their cache; older ones may read every pod of
+        // the cluster from etcd for it, for each node. Of version 0 any would have it from the cache, but heeds no limit then: thousands
+        // of failed pods would come in one answer. A list as a watch (`sendInitialEvents`) is refused where that is turned off.
+        let config = watcher::Config::default().fields(&format!("spec.nodeName={node},status.phase!=Succeeded"));
         let mut events = std::pin::pin!(watcher(api, config).map_ok(reduce).default_backoff());
         while let Some(event) = events.next().await {
             match event {

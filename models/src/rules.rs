@@ -3,6 +3,8 @@
 //! They speak from the first tick and without a model. Each rule looks at one thing; [`crate::scorer`] mixes the
 //! strongest of them with the learnt probability.
 
+use jiff::Timestamp;
+
 use crate::cause::{Cause, Reason};
 use crate::habit::Habit;
 use crate::restarts::Restarts;
@@ -53,9 +55,9 @@ const LEAST_RISE: f64 = 0.1;
 /// A pod that never was ready is given this long to start.
 const START_GRACE_SECONDS: f64 = 120.0;
 
-/// An OOM kill is news for this long, and fades after it.
-const OOM_NEWS_SECONDS: f64 = 300.0;
-const OOM_FADE_SECONDS: f64 = 600.0;
+/// What has happened to a pod is news for this long, and fades after it.
+const NEWS_SECONDS: f64 = 300.0;
+const FADE_SECONDS: f64 = 600.0;
 
 /// A level that is a habit keeps this share of its score: below the line, still shown.
 pub(crate) const HABIT_SHARE: f64 = 0.5;
@@ -70,7 +72,7 @@ pub fn reasons(facts: &PodFacts, measures: &Measures, custom: Custom, now: f64) 
         oom_killed(facts, measures, now),
         cannot_start(facts),
         unschedulable(facts),
-        failed(facts),
+        failed(facts, now),
         not_ready(facts, now),
         restarted(facts, custom),
         cpu_at_limit(facts, measures, custom),
@@ -97,6 +99,11 @@ fn reason(cause: Cause, score: f64, text: String) -> Reason {
     Reason { cause, score, text }
 }
 
+/// What is left of a score this many seconds after what it is for.
+fn fading(score: f64, age: f64) -> f64 {
+    score * (-(age - NEWS_SECONDS).max(0.0) / FADE_SECONDS).exp()
+}
+
 fn crash_loop(facts: &PodFacts, custom: Custom) -> Option<Reason> {
     let waits = facts.waiting.as_deref() == Some("CrashLoopBackOff");
     if !waits && custom.recent_restarts < 2 {
@@ -116,7 +123,7 @@ fn crash_loop(facts: &PodFacts, custom: Custom) -> Option<Reason> {
 fn oom_killed(facts: &PodFacts, measures: &Measures, now: f64) -> Option<Reason> {
     if let Some(end) = facts.terminated.as_ref().filter(|end| end.reason == "OOMKilled") {
         let age = end.finished_at.map_or(0.0, |at| (now - seconds(at)).max(0.0));
-        let score = 0.98 * (-(age - OOM_NEWS_SECONDS).max(0.0) / OOM_FADE_SECONDS).exp();
+        let score = fading(0.98, age);
         let limit = facts.memory_limit_bytes.map_or(String::new(), |b| format!(" at {}", words::bytes(b)));
         let text = format!("{} OOM killed{limit} {} ago", end.container, words::duration(age));
         return Some(reason(Cause::OomKilled, score, text));
@@ -151,15 +158,28 @@ fn unschedulable(facts: &PodFacts) -> Option<Reason> {
     Some(reason(Cause::Unschedulable, 0.9, format!("cannot be scheduled: {message}")))
 }
 
-fn failed(facts: &PodFacts) -> Option<Reason> {
+/// A pod that failed stays until somebody deletes it. Its controller has made another in its place, or has given up: it is news,
+/// and fades. A bare pod that failed is missing for as long as it lies there.
+fn failed(facts: &PodFacts, now: f64) -> Option<Reason> {
     if facts.phase != Phase::Failed {
+        return None;
+    }
+    let score = if facts.workload.is_some() { fading(0.85, now - ended(facts).map_or(now, seconds)) } else { 0.85 };
+    if score < 0.1 {
         return None;
     }
     let text = match &facts.terminated {
         Some(end) => format!("pod failed, exit {} ({})", end.exit_code, end.reason),
         None => "pod failed".to_owned(),
     };
-    Some(reason(Cause::Failed, 0.85, text))
+    Some(reason(Cause::Failed, score, text))
+}
+
+/// When a pod that has failed did: the latest that is known. An evicted pod may have no container that ended, and one that its
+/// node refused has no condition.
+fn ended(facts: &PodFacts) -> Option<Timestamp> {
+    let container = facts.terminated.as_ref().and_then(|end| end.finished_at);
+    [container, facts.ready_changed, facts.begun()].into_iter().flatten().max()
 }
 
 fn not_ready(facts: &PodFacts, now: f64) -> Option<Reason> {
@@ -242,8 +262,6 @@ fn drops(measures: &Measures) -> Option<Reason> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::sample::{OptOut, Termination};
     use crate::workload::Workload;
@@ -266,7 +284,7 @@ mod tests {
         }
     }
 
-    fn ended(reason: &str, exit_code: i32, ago: i64) -> Termination {
+    fn end(reason: &str, exit_code: i32, ago: i64) -> Termination {
         Termination { container: "main".into(), reason: reason.into(), exit_code, finished_at: before(ago) }
     }
 
@@ -286,7 +304,7 @@ mod tests {
             waiting: Some("CrashLoopBackOff".into()),
             restarts: 7,
             ready: false,
-            terminated: Some(ended("Error", 1, 20)),
+            terminated: Some(end("Error", 1, 20)),
             ..running()
         };
         let (cause, score, text) = leading(&facts).unwrap();
@@ -299,7 +317,7 @@ mod tests {
         let facts = |ago| PodFacts {
             waiting: Some("CrashLoopBackOff".into()),
             restarts: 3,
-            terminated: Some(ended("OOMKilled", 137, ago)),
+            terminated: Some(end("OOMKilled", 137, ago)),
             memory_limit_bytes: Some(64.0 * 1024.0 * 1024.0),
             ..running()
         };
@@ -343,6 +361,30 @@ mod tests {
         let crashed = PodFacts { waiting: Some("CrashLoopBackOff".into()), ..running() };
         assert_eq!(leading(&PodFacts { deleting: true, ..crashed.clone() }), None);
         assert_eq!(leading(&PodFacts { phase: Phase::Succeeded, ..crashed }), None);
+    }
+
+    #[test]
+    fn a_pod_that_failed_and_has_a_controller_is_news_and_fades() {
+        let failed = PodFacts {
+            workload: Some(Workload::new("Deployment", "cart")),
+            phase: Phase::Failed,
+            ready: false,
+            ..running()
+        };
+        let score = |facts: &PodFacts| leading(facts).map(|(cause, score, _)| (cause, score));
+        let exited = |ago| PodFacts { terminated: Some(end("Error", 137, ago)), ..failed.clone() };
+        assert_eq!(score(&exited(200)), Some((Cause::Failed, 0.85)));
+        assert_eq!(score(&exited(900)), Some((Cause::Failed, 0.31)));
+        assert_eq!(score(&exited(3600)), None, "another has taken its place");
+        let evicted = |ago| PodFacts { ready_changed: before(ago), ..failed.clone() };
+        assert_eq!([200, 3600].map(|ago| score(&evicted(ago)).is_some()), [true, false]);
+        let refused = |ago| PodFacts { created: before(ago), ready_changed: None, ..failed.clone() };
+        assert_eq!([200, 3600].map(|ago| score(&refused(ago)).is_some()), [true, false]);
+        assert_eq!(
+            score(&PodFacts { workload: None, ..exited(3600) }),
+            Some((Cause::Failed, 0.85)),
+            "none replaces it"
+        );
     }
 
     #[test]

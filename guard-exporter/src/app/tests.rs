@@ -13,16 +13,18 @@ use crate::kubelet::tests::{FakeKubelet, authority, ok};
 const SUMMARY: &str = include_str!("../../../models/tests/fixtures/summary.json");
 const POD: &str = include_str!("../../../models/tests/fixtures/pod.json");
 
-/// An API server that lists one pod and `folder`'s mutes, then holds the watches open and says nothing. The address of its
-/// kubeconfig.
+/// An API server that lists one pod and `folder`'s mutes, then holds the watches open and says nothing; the first watch of the
+/// pods gets no answer at all if there is a file `silent`. The address of its kubeconfig.
 async fn api_server(folder: &TempDir) -> std::path::PathBuf {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let mutes_file = folder.path().join("mutes");
+    let silent_file = folder.path().join("silent");
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             let maps = std::fs::read_to_string(&mutes_file).unwrap_or_default();
+            let silent_file = silent_file.clone();
             tokio::spawn(async move {
                 let mut head = Vec::new();
                 while !head.ends_with(b"\r\n\r\n") {
@@ -37,9 +39,14 @@ async fn api_server(folder: &TempDir) -> std::path::PathBuf {
                 assert!(pods || mutes, "{head}");
                 assert!(head.contains("user-agent: guard-exporter/"), "{head}");
                 if head.contains("watch=true") {
+                    if pods && std::fs::remove_file(&silent_file).is_ok() {
+                        return std::future::pending().await;
+                    }
                     let _sent = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
                     std::future::pending::<()>().await;
                 }
+                // In pages, and never at version 0, at which an API server heeds no limit.
+                assert!(head.contains("limit=500") && !head.contains("resourceVersion"), "{head}");
                 let (kind, items) = if pods { ("PodList", POD) } else { ("ConfigMapList", maps.as_str()) };
                 let list = format!(
                     r#"{{"kind":"{kind}","apiVersion":"v1","metadata":{{"resourceVersion":"7"}},"items":[{items}]}}"#
@@ -227,6 +234,33 @@ async fn without_an_api_server_the_exporter_lives_and_says_what_is_missing() {
 }
 
 #[tokio::test]
+async fn a_watch_that_is_never_answered_is_begun_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let silent = folder.path().join("silent");
+    std::fs::write(&silent, "").unwrap();
+    let kubeconfig = api_server(&folder).await;
+    let client = client(Some(&kubeconfig), Duration::from_millis(200)).await.unwrap();
+    let pods = Pods::default();
+    let failed = async {
+        let pause = || tokio::time::sleep(Duration::from_millis(20));
+        while silent.exists() {
+            pause().await;
+        }
+        // A slow machine may have failed at the list before.
+        let before = pods.failures();
+        while pods.failures() == before {
+            pause().await;
+        }
+    };
+    tokio::select! {
+        () = pods.follow(client, "node1") => panic!("it ended"),
+        () = tokio::time::sleep(Duration::from_secs(30)) => panic!("nobody noticed"),
+        () = failed => {}
+    }
+    assert_eq!(pods.all().map(|pods| pods.len()), Some(1), "what is known stays");
+}
+
+#[tokio::test]
 async fn every_address_is_one_of_ipv4_too() {
     let listener = listen("[::]:0".parse().unwrap()).await.unwrap();
     let address = (Ipv4Addr::LOCALHOST, listener.local_addr().unwrap().port());
@@ -243,13 +277,22 @@ async fn a_port_that_is_taken_is_named() {
     assert!(error.to_string().starts_with("cannot listen on 127.0.0.1:"), "{error}");
 }
 
+fn asked() -> Asked {
+    Asked {
+        path: "/metrics".to_owned(),
+        headers: hyper::HeaderMap::new(),
+        channel: Channel::Plain,
+        from: Ipv4Addr::LOCALHOST.into(),
+    }
+}
+
 #[tokio::test]
 async fn scrapers_that_do_not_read_leave_the_others_a_clear_no() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&folder, SUMMARY).await;
     let heartbeat = Arc::new(Heartbeat::new(config.interval));
     let scrapes = Scrapes::new(tokio::sync::watch::channel(None).1, Pods::default(), heartbeat);
-    let asked = Asked { path: "/metrics".to_owned(), headers: hyper::HeaderMap::new(), channel: Channel::Plain };
+    let asked = asked();
     let held: Vec<Answer> = (0..SCRAPES).map(|_| scrapes.answer(&asked)).collect();
     assert!(held.iter().all(|answer| answer.status == StatusCode::OK));
     assert_eq!(scrapes.answer(&asked).status, StatusCode::SERVICE_UNAVAILABLE);
@@ -264,7 +307,7 @@ async fn a_pod_that_goes_is_missing_from_the_very_next_scrape() {
     let (_publish, latest) = tokio::sync::watch::channel(Some(Arc::clone(&snapshot)));
     let heartbeat = Arc::new(Heartbeat::new(Duration::from_secs(15)));
     let scrapes = Scrapes::new(latest, pods.clone(), heartbeat);
-    let asked = Asked { path: "/metrics".to_owned(), headers: hyper::HeaderMap::new(), channel: Channel::Plain };
+    let asked = asked();
     let series_of = |pod: &str| {
         let text = String::from_utf8(scrapes.answer(&asked).body.to_vec()).unwrap();
         text.lines().filter(|line| line.contains(&format!("pod=\"{pod}\""))).count()
@@ -288,7 +331,7 @@ async fn the_network_port_gives_metrics_over_tls_to_those_who_may_and_health_to_
     crate::tls::tests::write(&config.tls, &authority);
     let heartbeat = Arc::new(Heartbeat::new(config.interval));
     let scrapes = Scrapes::new(tokio::sync::watch::channel(None).1, Pods::default(), heartbeat);
-    let gate = Gate::new(client(Some(&judged)).await.unwrap(), config.audience.clone(), Lifetimes::default());
+    let gate = Gate::new(client(Some(&judged), SILENCE).await.unwrap(), config.audience.clone(), Lifetimes::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let certificates = Some(Arc::new(Certificates::new(config.tls.clone())));

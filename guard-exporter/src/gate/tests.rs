@@ -8,9 +8,11 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::kubelet::tests::ok;
 
+const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+const ELSEWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 const AUDIENCE: &str = "guard-exporter.guard-system.svc";
 
-/// An API server that knows the tokens `good` (who may scrape), `poor` (who may not) and `other` (made out to somebody
+/// An API server that knows the tokens `good` and `renewed` (whose owner may scrape), `poor` (who may not) and `other` (made out to somebody
 /// else), and counts what it is asked.
 pub(crate) struct Judge {
     pub(crate) address: std::net::SocketAddr,
@@ -63,8 +65,8 @@ fn judged(path: &str, mut review: Value) -> Value {
     review["status"] = if path.contains("tokenreviews") {
         assert_eq!(review["spec"]["audiences"], json!([AUDIENCE]));
         match review["spec"]["token"].as_str().unwrap() {
-            token @ ("good" | "poor") => json!({"authenticated": true, "audiences": [AUDIENCE],
-                "user": {"username": token, "groups": ["scrapers"], "uid": "7"}}),
+            token @ ("good" | "poor" | "renewed") => json!({"authenticated": true, "audiences": [AUDIENCE],
+                "user": {"username": token.replace("renewed", "good"), "groups": ["scrapers"], "uid": "7"}}),
             "other" => json!({"authenticated": true, "user": {"username": "good"}}),
             _ => json!({"authenticated": false, "error": "invalid token"}),
         }
@@ -96,12 +98,12 @@ async fn only_a_token_made_out_to_us_of_somebody_who_may_is_let_in() {
         ("Basic good", Verdict::Unauthenticated),
         ("good", Verdict::Unauthenticated),
     ] {
-        assert_eq!(gate.judge(&with(value)).await, verdict, "{value}");
+        assert_eq!(gate.judge(&with(value), HOME).await, verdict, "{value}");
     }
-    assert_eq!(gate.judge(&HeaderMap::new()).await, Verdict::Unauthenticated);
+    assert_eq!(gate.judge(&HeaderMap::new(), HOME).await, Verdict::Unauthenticated);
     let mut twice = with("Bearer good");
     twice.append(AUTHORIZATION, "Bearer good".parse().unwrap());
-    assert_eq!(gate.judge(&twice).await, Verdict::Unauthenticated);
+    assert_eq!(gate.judge(&twice, HOME).await, Verdict::Unauthenticated);
 }
 
 #[tokio::test]
@@ -109,12 +111,12 @@ async fn a_verdict_is_asked_for_once_while_it_holds_and_again_after() {
     let judge = Judge::start().await;
     let keeping = judge.gate(Lifetimes::default());
     for value in ["Bearer good", "Bearer poor", "Bearer good", "Bearer poor"] {
-        keeping.judge(&with(value)).await;
+        keeping.judge(&with(value), HOME).await;
     }
     assert_eq!(judge.asked(), 4, "two reviews for each of the two tokens");
     let forgetting = judge.gate(Lifetimes { yes: Duration::ZERO, no: Duration::ZERO });
     for _ in 0..2 {
-        assert_eq!(forgetting.judge(&with("Bearer good")).await, Verdict::Allowed);
+        assert_eq!(forgetting.judge(&with("Bearer good"), HOME).await, Verdict::Allowed);
     }
     assert_eq!(judge.asked(), 8);
 }
@@ -125,25 +127,28 @@ async fn without_an_api_server_only_those_let_in_before_are_and_only_for_a_while
     let (keeping, forgetting) =
         (judge.gate(Lifetimes::default()), judge.gate(Lifetimes { yes: Duration::ZERO, no: Duration::ZERO }));
     for gate in [&keeping, &forgetting] {
-        assert_eq!(gate.judge(&with("Bearer good")).await, Verdict::Allowed);
+        assert_eq!(gate.judge(&with("Bearer good"), HOME).await, Verdict::Allowed);
     }
     judge.serving.abort();
     assert!(judge.serving.await.unwrap_err().is_cancelled());
-    assert_eq!(keeping.judge(&with("Bearer good")).await, Verdict::Allowed);
-    assert_eq!(forgetting.judge(&with("Bearer good")).await, Verdict::Unknown);
-    assert_eq!(keeping.judge(&with("Bearer poor")).await, Verdict::Unknown);
+    assert_eq!(keeping.judge(&with("Bearer good"), HOME).await, Verdict::Allowed);
+    assert_eq!(forgetting.judge(&with("Bearer good"), HOME).await, Verdict::Unknown);
+    assert_eq!(keeping.judge(&with("Bearer poor"), HOME).await, Verdict::Unknown);
 }
 
-#[test]
-fn verdicts_end_and_strangers_cannot_push_out_a_scraper() {
-    let (mut verdicts, now) = (Verdicts::default(), Instant::now());
-    let (minute, second) = (Duration::from_mins(1), Duration::from_secs(1));
-    verdicts.put([1; 32], Verdict::Allowed, now, minute);
-    for stranger in 0..2 * REMEMBERED {
-        let key = Sha256::digest(stranger.to_string()).into();
-        verdicts.put(key, Verdict::Unauthenticated, now, second);
-        assert!(verdicts.0.len() <= REMEMBERED);
-    }
-    assert_eq!(verdicts.get(&[1; 32], now), Some(Verdict::Allowed));
-    assert_eq!(verdicts.get(&[1; 32], now + minute), None);
+#[tokio::test]
+async fn strangers_neither_keep_a_scraper_out_nor_cost_a_review_each() {
+    let judge = Judge::start().await;
+    let gate = judge.gate(Lifetimes { yes: Duration::ZERO, ..Lifetimes::default() });
+    assert_eq!(gate.judge(&with("Bearer good"), HOME).await, Verdict::Allowed);
+    let strangers = (0..100).map(|stranger| {
+        let gate = &gate;
+        async move { gate.judge(&with(&format!("Bearer stranger-{stranger}")), ELSEWHERE).await }
+    });
+    let (refused, known) =
+        tokio::join!(futures::future::join_all(strangers), async { gate.judge(&with("Bearer good"), ELSEWHERE).await });
+    assert_eq!(known, Verdict::Allowed, "it was let in before");
+    assert!(refused.iter().filter(|verdict| **verdict == Verdict::Unknown).count() >= 80, "{refused:?}");
+    assert!(judge.asked() < 20, "{} reviews", judge.asked());
+    assert_eq!(gate.judge(&with("Bearer renewed"), HOME).await, Verdict::Allowed, "a scraper came from there");
 }

@@ -16,7 +16,7 @@ use crate::sanitise;
 use crate::scores::portforward;
 use crate::setup::manifests::{self, Choices, Kubelet, Object};
 use crate::setup::objects::{self, Applied, Manner};
-use crate::setup::rollout::{self, Progress};
+use crate::setup::rollout::{self, Patience, Progress};
 use crate::setup::{NAMESPACE, certificates, leftovers};
 
 /// A sound exporter is ready by then; one that is not can say why.
@@ -46,7 +46,7 @@ pub struct InstallArgs {
     /// Take over fields that somebody else manages
     #[arg(long)]
     force_conflicts: bool,
-    /// How long to wait for the exporters; 0 does not wait
+    /// How long to wait for one more exporter to get ready; 0 does not wait
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "2m")]
     timeout: Duration,
     /// Print the objects without the certificate, and apply nothing; needs no cluster
@@ -121,7 +121,8 @@ async fn wait(
     console: &Console,
 ) -> Result<(Option<Progress>, Vec<String>), Error> {
     let first = patience.min(FIRST_LOOK);
-    let progress = rollout::wait(&connection.client, 0, first, console).await?;
+    let look = Patience { first, step: first };
+    let progress = rollout::wait(&connection.client, 0, look, console).await?;
     if progress.is_some_and(|progress| progress.is_done(0)) {
         return Ok((progress, Vec::new()));
     }
@@ -132,8 +133,8 @@ async fn wait(
         return Err(Error::NotReady { state, hint: doctor::KUBELET_TLS.into() });
     }
     let away = rollout::away(&connection.client).await;
-    let later =
-        rollout::wait(&connection.client, away.len(), patience.saturating_sub(first), console).await?.or(progress);
+    let rest = Patience { first: patience.saturating_sub(first), step: patience };
+    let later = rollout::wait(&connection.client, away.len(), rest, console).await?.or(progress);
     // All of them were ready in the end.
     let away = if later.is_some_and(|progress| progress.is_done(0)) { Vec::new() } else { away };
     Ok((later, away))
@@ -239,7 +240,7 @@ fn judge(progress: Option<Progress>, away: &[String], patience: Duration) -> Res
     let seconds = patience.as_secs();
     let state = match progress {
         Some(progress) if progress.is_done(away.len()) => return Ok(()),
-        Some(Progress { ready, wanted }) => format!("{ready} of {wanted} nodes are ready after {seconds} s"),
+        Some(Progress { ready, wanted }) => format!("{ready} of {wanted} nodes are ready, and no more for {seconds} s"),
         None => format!("no controller has looked at its DaemonSet for {seconds} s"),
     };
     let again = "run the same install again then: it also removes what an earlier version left";
@@ -332,11 +333,11 @@ mod tests {
         let error = judge(some(2), &[]).unwrap_err();
         assert_eq!(error.process_exit_code(), Exit::Partial);
         insta::assert_snapshot!(error.shown(), @r"
-        error: the exporter is installed, but 2 of 3 nodes are ready after 9 s
+        error: the exporter is installed, but 2 of 3 nodes are ready, and no more for 9 s
         hint: `kubectl guard doctor` looks for the cause; run the same install again then: it also removes what an earlier version left
         ");
         insta::assert_snapshot!(judge(some(0), &["node2"]).unwrap_err().shown(), @r"
-        error: the exporter is installed, but 0 of 3 nodes are ready after 9 s; not Ready: node2
+        error: the exporter is installed, but 0 of 3 nodes are ready, and no more for 9 s; not Ready: node2
         hint: a node that is not Ready can hold up the new exporters of the others: bring it back or delete it; run the same install again then: it also removes what an earlier version left
         ");
         insta::assert_snapshot!(judge(None, &[]).unwrap_err().shown(), @r"

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
+use tokio::time::Instant;
 
 use super::{EXPORTER, NAMESPACE};
 use crate::console::Console;
@@ -42,7 +43,17 @@ pub fn progress(daemon_set: &DaemonSet) -> Option<Progress> {
     Some(Progress { ready: status.number_ready.min(updated), wanted: status.desired_number_scheduled })
 }
 
-/// Waits until all exporters are ready but for those of nodes that are `away`, at most for `patience`, and tells of each
+/// How long to wait: until the first step, and from each to the next. A cluster of hundreds of nodes takes many minutes for all
+/// of them, a few at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Until one more exporter is ready than at first.
+    pub first: Duration,
+    /// Until one more is than ever before.
+    pub step: Duration,
+}
+
+/// Waits until all exporters are ready but for those of nodes that are `away`, for as long as `patience` says, and tells of each
 /// step; where it got to by then, or `None` if the DaemonSet's controller never looked at it.
 ///
 /// # Errors
@@ -50,13 +61,12 @@ pub fn progress(daemon_set: &DaemonSet) -> Option<Progress> {
 pub async fn wait(
     client: &Client,
     away: usize,
-    patience: Duration,
+    patience: Patience,
     console: &Console,
 ) -> Result<Option<Progress>, Error> {
-    let mut last = None;
-    // Out of patience is an answer, too: how far it got.
-    tokio::time::timeout(patience, follow(client, away, console, &mut last)).await.ok().transpose()?;
-    Ok(last)
+    let api = Api::<DaemonSet>::namespaced(client.clone(), NAMESPACE);
+    let changes = watcher::watch_object(api, EXPORTER).default_backoff().boxed();
+    follow(changes, away, patience, console).await
 }
 
 /// The nodes that are not Ready and whose exporter is not ready either: they may be down for days, and a DaemonSet counts
@@ -80,30 +90,40 @@ fn away_of(nodes: &[Node], pods: &[Pod]) -> Vec<String> {
     names.filter(waits).map(sanitise::line).collect()
 }
 
-async fn follow(client: &Client, away: usize, console: &Console, last: &mut Option<Progress>) -> Result<(), Error> {
-    let api = Api::<DaemonSet>::namespaced(client.clone(), NAMESPACE);
-    let mut changes = watcher::watch_object(api, EXPORTER).default_backoff().boxed();
-    loop {
-        let seen = match changes.try_next().await {
-            Ok(Some(seen)) => seen,
-            Ok(None) => return Ok(()),
+async fn follow(
+    mut changes: impl Stream<Item = Result<Option<DaemonSet>, watcher::Error>> + Unpin,
+    away: usize,
+    patience: Patience,
+    console: &Console,
+) -> Result<Option<Progress>, Error> {
+    let (mut last, mut best): (_, Option<i32>) = (None, None);
+    let mut end = Instant::now() + patience.first;
+    // Out of patience is an answer, too: how far it got.
+    while let Ok(Some(change)) = tokio::time::timeout_at(end, changes.next()).await {
+        let now = match change {
+            Ok(seen) => seen.as_ref().and_then(progress),
             Err(error) => match refusal(&error) {
                 Some(refusal) => return Err(refusal),
                 // The watch starts anew by itself, with growing pauses.
                 None => continue,
             },
         };
-        let now = seen.as_ref().and_then(progress);
-        if now != *last {
-            *last = now;
-            if let Some(now) = now {
-                console.note(&format!("{} of {} exporters are ready", now.ready, now.wanted));
-            }
+        let Some(progress) = now.filter(|_| now != last) else {
+            last = now;
+            continue;
+        };
+        last = now;
+        console.note(&format!("{} of {} exporters are ready", progress.ready, progress.wanted));
+        if progress.is_done(away) {
+            break;
         }
-        if now.is_some_and(|now| now.is_done(away)) {
-            return Ok(());
+        // One that comes and goes is no step.
+        if best.is_some_and(|best| progress.ready > best) {
+            end = Instant::now() + patience.step;
         }
+        best = best.max(Some(progress.ready));
     }
+    Ok(last)
 }
 
 /// The error if it is a no that waiting will not change.
@@ -117,9 +137,11 @@ fn refusal(error: &watcher::Error) -> Option<Error> {
 
 #[cfg(test)]
 mod tests {
+    use futures::stream;
     use serde_json::json;
 
     use super::*;
+    use crate::console::capture;
 
     fn daemon_set(generation: i64, observed: i64, wanted: i32, updated: i32, ready: i32) -> DaemonSet {
         serde_json::from_value(serde_json::json!({
@@ -143,6 +165,27 @@ mod tests {
         let progress = progress(&daemon_set(2, 2, 3, 1, 3)).unwrap();
         assert_eq!(progress, Progress { ready: 1, wanted: 3 });
         assert!(!progress.is_done(0) && !progress.is_done(1) && progress.is_done(2));
+    }
+
+    /// Where the wait ends, and after how many seconds, if this many of six exporters are ready at these seconds.
+    async fn waited(seen: &'static [(u64, i32)]) -> (i32, u64) {
+        let began = Instant::now();
+        let changes = stream::iter(seen).then(move |(second, ready)| async move {
+            tokio::time::sleep_until(began + Duration::from_secs(*second)).await;
+            Ok(Some(daemon_set(1, 1, 6, *ready, *ready)))
+        });
+        let changes = changes.chain(stream::pending()).boxed();
+        let (console, _captured) = capture::console(80);
+        let patience = Patience { first: Duration::from_secs(25), step: Duration::from_mins(2) };
+        let end = follow(changes, 0, patience, &console).await.unwrap();
+        (end.unwrap().ready, began.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_begins_anew_with_each_exporter_that_gets_ready_and_not_with_one_that_comes_and_goes() {
+        assert_eq!(waited(&[(0, 1)]).await, (1, 25));
+        assert_eq!(waited(&[(0, 1), (20, 2), (130, 3), (240, 6)]).await, (6, 240));
+        assert_eq!(waited(&[(0, 1), (20, 2), (60, 1), (90, 2), (130, 1)]).await, (1, 140));
     }
 
     #[test]
