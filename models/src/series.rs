@@ -68,6 +68,9 @@ pub(crate) struct Series {
     /// That of the fresh sample before.
     #[serde(default)]
     probability_before: Option<f64>,
+    /// When the first sample was measured (Unix seconds) that there is no probability of, nor of any since.
+    #[serde(default)]
+    missed_since: Option<f64>,
     pub(crate) seen: Seen,
     pub(crate) learning_left: u32,
     pub(crate) alert: Alert,
@@ -108,6 +111,7 @@ impl Series {
             forecast: None,
             probability: None,
             probability_before: None,
+            missed_since: None,
             seen: Seen::default(),
             learning_left: if baseline.is_some() { LEARNING_INHERITED } else { LEARNING },
             alert: Alert::default(),
@@ -178,7 +182,20 @@ impl Series {
     pub(crate) fn suspect(&mut self, probability: f64, at: f64, seen: Seen) {
         let hushed = self.hush.step(at, &seen.values, &self.seen.expected);
         self.probability_before = self.probability.replace(probability.max(hushed));
+        self.missed_since = None;
         self.seen = seen;
+    }
+
+    /// Takes what a sample measured at `at` (Unix seconds) showed, where nothing says what that is worth.
+    pub(crate) fn miss(&mut self, seen: Seen, at: f64) {
+        (self.probability, self.probability_before, self.forecast) = (None, None, None);
+        self.missed_since.get_or_insert(at);
+        self.seen = seen;
+    }
+
+    /// For how many seconds, at `now`, no sample has had a probability.
+    pub(crate) fn missed(&self, now: f64) -> f64 {
+        self.missed_since.map_or(0.0, |since| now - since)
     }
 
     /// The learnt probability, once it may speak.

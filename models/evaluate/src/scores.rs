@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use guard_model::cause::Cause;
-use guard_model::engine::{Engine, HIDDEN};
+use guard_model::engine::{Engine, HIDDEN, Outputs};
 use guard_model::features::{INPUTS, Normaliser, signals};
 use guard_model::scorer::{Scorer, Settings};
 use guard_train::WINDOW;
@@ -125,12 +125,18 @@ pub(crate) fn by_network(day: &Day, onnx: &[u8]) -> Result<Scores> {
             let pod = index[sample.facts.name.as_str()];
             let (normaliser, h, c) = &mut pods[pod];
             let features = normaliser.step(sample.at, &signals(sample));
-            let probability = engine.step(1, &features.input, h, c)?.probability[0];
+            let probability = whole(engine.step(1, &features.input, h, c)?)?[0];
             let speaks = normaliser.seen() >= LEARNING;
             scores[pod].push((tick.at, if speaks { f64::from(probability) } else { 0.0 }));
         }
     }
     Ok(scores)
+}
+
+/// The probabilities of a step, each of which must be one.
+fn whole(outputs: &Outputs) -> Result<&[f32]> {
+    ensure!(outputs.unusable.is_empty(), "the network gives no usable number");
+    Ok(&outputs.probability)
 }
 
 /// The probability of a network that sees the last [`WINDOW`] samples of each pod, and nothing before; until there are so many
@@ -159,7 +165,7 @@ pub(crate) fn by_windows(day: &Day, onnx: &[u8]) -> Result<Scores> {
         for step in 0..if full.is_empty() { 0 } else { WINDOW } {
             let x: Vec<f32> = full.iter().flat_map(|&pod| pods[pod].1[step]).collect();
             let [h, c] = &mut state;
-            probability.clone_from(&engine.step(full.len(), &x, h, c)?.probability);
+            probability = whole(engine.step(full.len(), &x, h, c)?)?.to_vec();
         }
         for (pod, probability) in full.into_iter().zip(probability) {
             scores[pod].push((tick.at, f64::from(probability)));

@@ -175,6 +175,46 @@ fn without_a_model_only_facts_speak() {
     assert_eq!((healed[0].state, healed[1].state, healed[1].score), (State::Anomalous, State::Ok, None));
 }
 
+/// The model that ships, with some of its weights as they must not be: for a pod with a known CPU limit it gives no number.
+fn poisoned() -> Engine {
+    const NAME: &[u8] = b"embed_w";
+    // Raw data (field 9 of an initialiser) follow its name, with their length in two bytes.
+    let place = (0..SHIPPED.len()).find(|at| SHIPPED[*at..].starts_with(NAME) && SHIPPED[at + NAME.len()] == 0x4a);
+    let weights = place.expect("the weights have that name") + NAME.len() + 3;
+    let mut bytes = SHIPPED.to_vec();
+    for unit in 0..HIDDEN {
+        // Whether the shares of the CPU limit and of the memory limit are known.
+        for input in [6 * SIGNALS + 2, 6 * SIGNALS + 3] {
+            let at = weights + 4 * (unit * INPUTS + input);
+            bytes[at..at + 4].copy_from_slice(&3e38_f32.to_le_bytes());
+        }
+    }
+    Engine::load(&bytes).expect("it fits all the same")
+}
+
+#[test]
+fn a_pod_without_a_usable_number_takes_the_score_of_no_other_and_ends_its_alert() {
+    let mut scorer = Scorer::new(SETTINGS, Some(poisoned().into()));
+    let mut tick = |tick: i64, sent: f64, limited: bool| {
+        let mut victim = sample(tick, facts("cart-1"), sent);
+        (victim.measures.cpu_limit_share, victim.measures.memory_limit_share) =
+            (limited.then_some(0.1), limited.then_some(0.1));
+        let reports = scorer.tick(at(tick), &[victim, sample(tick, facts("catalog-1"), 40e3)]);
+        (reports, scorer.model().error.clone())
+    };
+    (0..60).for_each(|i| drop(tick(i, 40e3, false)));
+    let (found, error) = (60..64).map(|i| tick(i, 400e3, false)).last().unwrap();
+    assert_eq!((found[0].state, error), (State::Anomalous, None));
+    let (one, error) = tick(64, 400e3, true);
+    assert_eq!((one[0].state, one[0].score), (State::Anomalous, None), "one that is missing ends nothing");
+    assert!(one[1].score.is_some(), "the other pod is scored");
+    assert_eq!(error.unwrap(), "it gave no usable number for 1 of 2 pods, such as shop/cart-1");
+    let (later, _) = (65..70).map(|i| tick(i, 400e3, true)).last().unwrap();
+    assert_eq!((later[0].state, later[1].state), (State::Ok, State::Ok));
+    let (again, error) = (70..80).map(|i| tick(i, 40e3, false)).last().unwrap();
+    assert!(again[0].score.is_some() && error.is_none(), "it goes on from nothing");
+}
+
 #[test]
 fn a_fact_that_is_over_ends_its_alert_while_the_pod_is_learnt() {
     let (mut scorer, mut pulling) = (scorer(), facts("cart-1"));
