@@ -150,6 +150,10 @@ impl Series {
                     None => self.metrics.entry(name.to_string()).or_default().step(sample.at, *value),
                 }
             }
+            let is_reported =
+                |name: &str| sample.metrics.iter().any(|(reported, value)| **reported == *name && value.is_finite());
+            let missing = self.metrics.iter_mut().filter(|(name, _)| !is_reported(name));
+            missing.for_each(|(_, metric)| metric.miss(sample.at));
         }
     }
 

@@ -125,6 +125,21 @@ fn a_metric_of_ones_own_is_scored_named_and_shown() {
 }
 
 #[test]
+fn a_metric_that_is_no_longer_reported_ends_what_it_began() {
+    let mut scorer = scorer();
+    let mut tick = |tick: i64, queue: Option<f64>| {
+        let metrics = queue.map(|queue| ("queue_length".into(), queue)).into_iter().collect();
+        scorer.tick(at(tick), &[PodSample { metrics, ..sample(tick, facts("cart-1"), 40e3) }]).remove(0)
+    };
+    (0..60).for_each(|i| drop(tick(i, Some(8.0 + (i % 3) as f64))));
+    let found = (60..64).map(|i| tick(i, Some(400.0))).last().unwrap();
+    assert_eq!((found.state, found.features.len()), (State::Anomalous, 5));
+    assert_eq!(tick(64, None).state, State::Anomalous, "a row without it says nothing yet");
+    let over = (65..80).map(|i| tick(i, None)).last().unwrap();
+    assert_eq!((over.state, over.features.len()), (State::Ok, 4), "{:?}", over.reasons);
+}
+
+#[test]
 fn disk_traffic_is_scored_named_and_shown_where_it_is_measured() {
     let mut scorer = scorer();
     let mut tick = |tick: i64, rate: Option<f64>| {
