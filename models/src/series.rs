@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
-use crate::cause::NAMED_PROBABILITY;
+use crate::cause::{Cause, NAMED_PROBABILITY};
 use crate::confirm::{Doubt, confirmed};
 use crate::disk::Disk;
 use crate::engine::HIDDEN;
@@ -16,7 +16,7 @@ use crate::habit::Habit;
 use crate::hush::Hush;
 use crate::level::{Level, START_SECONDS};
 use crate::metric::Metric;
-use crate::recurrence::Recurrence;
+use crate::recurrence::{Recurrence, Suspect};
 use crate::report::{HISTORY, HistoryPoint};
 use crate::restarts::Restarts;
 use crate::rules::Custom;
@@ -178,8 +178,24 @@ impl Series {
         }
         let values = features::signals(sample).values.map(|v| (!v.is_nan()).then_some(v));
         let unlike = load >= NAMED_PROBABILITY;
-        let period = unlike.then(|| self.recurrence.excursion(sample.at, &values, &self.seen.expected)).flatten()?;
+        if !unlike {
+            return None;
+        }
+        let suspects = self.suspects();
+        let period = self.recurrence.excursion(sample.at, &values, &self.seen.expected, &suspects)?;
         Some(Habit::Every(period.round() as u32))
+    }
+
+    /// What is suspected beside the signals.
+    fn suspects(&self) -> Vec<Suspect> {
+        let is_suspected = |suspicion: Option<f64>| suspicion.is_some_and(|p| p >= NAMED_PROBABILITY);
+        let disk = self.disk.rate.filter(|_| is_suspected(self.disk.suspicion()));
+        let disk = disk.map(|rate| (Cause::Disk.name().to_owned(), rate, self.disk.expected));
+        let metrics = self.metrics.iter().filter(|(_, metric)| is_suspected(metric.suspicion()));
+        // A metric may well be called disk.
+        let metrics =
+            metrics.filter_map(|(name, m)| Some((format!("{} {name}", Cause::Metric.name()), m.value?, m.expected)));
+        disk.into_iter().chain(metrics).collect()
     }
 
     /// Takes what the net says of a sample, and what it showed.
