@@ -308,7 +308,7 @@ mod tests {
             past.excursion(NOW + HOUR * f64::from(hour), &values(1.0), &USUAL, &suspects).is_some()
         };
         let mut past = Recurrence::default();
-        (0..3).for_each(|hour| drop(at_hour(&mut past, hour, "queue", 400.0)));
+        assert!((0..3).all(|hour| !at_hour(&mut past, hour, "queue", 400.0)), "no rhythm yet");
         for (name, value, excused) in [
             ("queue", 400.0, true),
             ("queue", 580.0, true),

@@ -236,7 +236,9 @@ fn verdict<'a>(settings: Settings, now: Timestamp, sample: &'a PodSample, series
         reasons.extend(metric_reasons(series, believed, excuse));
     }
     let stated = |r: &Reason| r.cause.is_fact() && r.score >= line;
-    reasons.sort_by(|a, b| stated(b).cmp(&stated(a)).then(b.score.total_cmp(&a.score)));
+    let unlike = |r: &Reason| !series.is_as_expected(r.cause);
+    let rank = |r: &Reason| (stated(r), unlike(r));
+    reasons.sort_by(|a, b| rank(b).cmp(&rank(a)).then(b.score.total_cmp(&a.score)));
     let score = match (measured.map(believed), fact) {
         // Two excuses are no suspicion.
         (Some(p), Some(fact)) if excuse.is_some() => Some(p.max(fact)),

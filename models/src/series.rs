@@ -10,7 +10,7 @@ use crate::cause::{Cause, NAMED_PROBABILITY};
 use crate::confirm::{Doubt, confirmed};
 use crate::disk::Disk;
 use crate::engine::HIDDEN;
-use crate::explain::Forecast;
+use crate::explain::{self, Forecast};
 use crate::features::{self, CPU, LEARNING, MEMORY, Normaliser, SIGNALS};
 use crate::habit::Habit;
 use crate::hush::Hush;
@@ -140,8 +140,9 @@ impl Series {
         }
         if sample.fresh {
             self.last_fresh = Some(now);
-            self.cpu_level.step(sample.at, sample.measures.cpu_limit_share);
-            self.memory_level.step(sample.at, sample.measures.memory_limit_share);
+            self.cpu_level.step(sample.at, sample.measures.cpu_limit_share, self.alert.since().is_some());
+            // Whoever fills its memory and goes on for hours shows that it may; one at its CPU limit is late all the time.
+            self.memory_level.step(sample.at, sample.measures.memory_limit_share, false);
             self.disk.step(sample.at, sample.measures.disk_bytes_per_second);
             self.memory_trend.step(sample.at, sample.measures.memory_bytes, sample.reset);
             for (name, value) in &sample.metrics {
@@ -224,6 +225,13 @@ impl Series {
         let before = self.probability_before.unwrap_or(0.0);
         let (cpu_share, memory_share) = (self.seen.share[CPU], self.seen.share[MEMORY]);
         Some(confirmed(probability, Doubt { before, cpu_share, memory_share, age: self.age }))
+    }
+
+    /// Whether the signal of this cause lies where the pod itself is expected to be; what is no signal has no such place.
+    pub(crate) fn is_as_expected(&self, cause: Cause) -> bool {
+        let signal = explain::CAUSES[..SIGNALS].iter().position(|of| *of == cause);
+        let seen = signal.and_then(|signal| self.seen.values[signal].zip(self.seen.expected[signal]));
+        seen.is_some_and(|(value, (low, high))| (low..=high).contains(&value))
     }
 
     /// The probability that disk traffic or one of the user's own metrics is wrong; `None` while none of them may speak.

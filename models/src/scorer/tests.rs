@@ -300,6 +300,63 @@ fn a_name_used_again_by_another_uid_is_another_pod() {
 }
 
 #[test]
+fn a_pod_that_is_stuck_at_its_cpu_limit_stays_an_incident_and_names_its_cpu() {
+    let mut scorer = scorer();
+    let tick = |scorer: &mut Scorer, tick: i64, cpu: f64| {
+        let mut sample = sample(tick, facts("cart-1"), 40e3);
+        let cpu = cpu * sample.measures.cpu_cores.unwrap() / 0.05;
+        (sample.measures.cpu_cores, sample.measures.cpu_limit_share) = (Some(cpu), Some(cpu));
+        scorer.tick(at(tick), &[sample]).remove(0)
+    };
+    (0..480).for_each(|i| drop(tick(&mut scorer, i, 0.12)));
+    for i in 480..1920 {
+        let report = tick(&mut scorer, i, 0.97);
+        if i == 1200 {
+            // A restart keeps it.
+            let saved = scorer.save((START + 15 * i) as f64);
+            scorer = self::scorer();
+            scorer.restore(&saved, (START + 15 * i) as f64).unwrap();
+        }
+        let first = report.reasons[0].cause;
+        let is_told = report.state == State::Anomalous && matches!(first, Cause::CpuAtLimit | Cause::Cpu);
+        assert!(is_told, "{i} {:?} {:?}", report.state, report.reasons);
+    }
+    let after: Vec<State> = (1920..1924).map(|i| tick(&mut scorer, i, 0.12).state).collect();
+    assert_eq!(after[3], State::Ok, "{after:?}");
+}
+
+#[test]
+fn a_pod_that_was_at_its_cpu_limit_since_it_was_first_seen_may_be_there() {
+    let mut scorer = scorer();
+    let mut tick = |tick: i64| {
+        let mut sample = sample(tick, facts("cart-1"), 40e3);
+        (sample.measures.cpu_cores, sample.measures.cpu_limit_share) = (Some(0.97), Some(0.97));
+        scorer.tick(at(tick), &[sample]).remove(0)
+    };
+    let reports: Vec<PodReport> = (0..400).map(&mut tick).collect();
+    assert!(reports.iter().all(|report| report.state != State::Anomalous));
+    assert!(reports[399].reasons[0].text.ends_with("as always"), "{:?}", reports[399].reasons);
+}
+
+#[test]
+fn a_signal_that_is_as_expected_is_named_last() {
+    let mut sample = sample(0, facts("cart-1"), 40e3);
+    sample.measures.cpu_limit_share = Some(0.97);
+    let mut series = Series::new(&sample, None);
+    series.observe(START as f64, &sample);
+    series.learning_left = 0;
+    let seen = Seen {
+        values: [Some(0.05), Some(9e8), Some(2e4), None],
+        expected: [Some((0.01, 0.1)), Some((4e7, 6e7)), Some((1e4, 3e4)), None],
+        share: [0.4, 0.2, 0.4, 0.0],
+    };
+    (0..2).for_each(|_| series.suspect(0.9, START as f64, seen));
+    let verdict = verdict(SETTINGS, at(0), &sample, &mut series);
+    let causes: Vec<Cause> = verdict.reasons.iter().map(|reason| reason.cause).collect();
+    assert_eq!(causes, [Cause::CpuAtLimit, Cause::Memory, Cause::Cpu, Cause::Receive]);
+}
+
+#[test]
 fn a_pod_that_is_no_longer_measured_turns_stale_and_not_calm() {
     let mut scorer = scorer();
     run(&mut scorer, 0..30, "cart-1", 40e3);
