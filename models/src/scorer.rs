@@ -249,7 +249,11 @@ fn verdict<'a>(settings: Settings, now: Timestamp, sample: &'a PodSample, series
     if stepped.is_none() && (silent || series.missed(seconds) > stale_after) {
         series.alert = crate::alert::Alert::default();
     }
-    series.alert.step(now, stepped, line, &reasons);
+    // A kubelet reads every 10 to 15 s, and ticks may be closer: what was measured once is no second sign of calm.
+    let is_again = !series.has_news(fact) && measured.is_some() && !sample.fresh;
+    if !is_again {
+        series.alert.step(now, stepped, line, &reasons);
+    }
     series.remember(now, score);
     let state = match () {
         () if facts.opt_out.ignore || facts.muted.is_some() => State::Muted,

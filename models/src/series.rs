@@ -96,6 +96,9 @@ pub(crate) struct Series {
     /// None before the pod was first seen.
     #[serde(default)]
     restarted: Option<Restarts>,
+    /// The score of the strongest fact at the tick before.
+    #[serde(skip)]
+    fact: Option<f64>,
 }
 
 impl Series {
@@ -127,6 +130,7 @@ impl Series {
             age: 0.0,
             rollout: baseline.is_some_and(other_template),
             restarted: None,
+            fact: None,
         }
     }
 
@@ -237,6 +241,11 @@ impl Series {
     /// The probability that disk traffic or one of the user's own metrics is wrong; `None` while none of them may speak.
     pub(crate) fn suspected_others(&self) -> Option<f64> {
         self.disk.suspicion().into_iter().chain(self.metrics.values().filter_map(Metric::suspicion)).reduce(either)
+    }
+
+    /// Takes the score of the strongest fact at this tick, and says whether it has changed.
+    pub(crate) fn has_news(&mut self, fact: Option<f64>) -> bool {
+        std::mem::replace(&mut self.fact, fact) != fact
     }
 
     /// Keeps this tick for sparklines and trends.

@@ -357,6 +357,37 @@ fn a_signal_that_is_as_expected_is_named_last() {
 }
 
 #[test]
+fn one_calm_reading_seen_at_many_ticks_ends_no_alert() {
+    let mut scorer = scorer();
+    run(&mut scorer, 0..60, "cart-1", 40e3);
+    let fault = run(&mut scorer, 60..64, "cart-1", 400e3);
+    assert_eq!(fault[3].state, State::Anomalous);
+    // Ticks of 5 s, of which each third has a reading.
+    let mut tick = |five: i64| {
+        let now = Timestamp::from_second(START + 15 * 64 + 5 * five).unwrap();
+        let fresh = five % 3 == 0;
+        let held = sample(64 + five / 3, facts("cart-1"), 40e3);
+        scorer.tick(now, &[PodSample { fresh, ..held }]).remove(0)
+    };
+    let reports: Vec<PodReport> = (0..60).map(&mut tick).collect();
+    let first_calm = reports.iter().position(|r| r.score.is_some_and(|score| score < 0.7 * 0.75)).unwrap();
+    let ended = reports.iter().position(|r| r.state == State::Ok).unwrap();
+    assert!(first_calm % 3 == 0 && ended == first_calm + 3, "calm at {first_calm}, over at {ended}");
+}
+
+#[test]
+fn an_alert_ends_by_what_is_measured_anew_or_by_facts_that_change() {
+    let mut scorer = scorer();
+    run(&mut scorer, 0..30, "cart-1", 40e3);
+    let mut tick = |tick: i64, ready: bool, fresh: bool| {
+        let facts = PodFacts { ready, ready_changed: Some(at(29)), ..facts("cart-1") };
+        scorer.tick(at(tick), &[PodSample { fresh, ..sample(30, facts, 40e3) }]).remove(0).state
+    };
+    let states = [tick(30, false, true), tick(31, true, false), tick(32, true, false), tick(33, true, true)];
+    assert_eq!(states, [State::Anomalous, State::Anomalous, State::Anomalous, State::Ok]);
+}
+
+#[test]
 fn a_pod_that_is_no_longer_measured_turns_stale_and_not_calm() {
     let mut scorer = scorer();
     run(&mut scorer, 0..30, "cart-1", 40e3);
