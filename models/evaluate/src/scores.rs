@@ -18,6 +18,9 @@ pub(crate) const LINE: f64 = 0.7;
 /// The network alone keeps silent for as many samples as the scorer lets it.
 const LEARNING: u32 = 20;
 
+/// A score that changes by less is that of the tick before.
+const HELD: f64 = 1e-3;
+
 /// Time (Unix seconds) and score of each sample of a pod.
 pub(crate) type PodScores = Vec<(f64, f64)>;
 /// Those of all pods, in the order of [`Day::pods`].
@@ -85,7 +88,8 @@ pub(crate) struct Said {
     pub(crate) words: Vec<Vec<(f64, String)>>,
 }
 
-/// The score that ships: network, saturation and facts, as `guard-exporter` mixes them; and the reasons that it gives.
+/// The score that ships: network, saturation and facts, as `guard-exporter` mixes them, once for each reading and for each change
+/// between two; and the reasons that it gives.
 ///
 /// # Errors
 /// If the model cannot be loaded.
@@ -98,9 +102,14 @@ pub(crate) fn by_scorer(day: &Day, onnx: &[u8]) -> Result<Said> {
         Said { scores: vec![Vec::new(); pods], causes: vec![Vec::new(); pods], words: vec![Vec::new(); pods] };
     for tick in &day.ticks {
         let at = Timestamp::from_second(tick.at as i64).context("a time out of range")?;
-        for report in node.tick(at, &tick.samples) {
+        for (report, sample) in node.tick(at, &tick.samples).into_iter().zip(&tick.samples) {
             let pod = index[report.name.as_str()];
             let score = report.score.unwrap_or(0.0);
+            // As all other detectors: what is measured once counts once, unless another fact speaks.
+            let held = |&(_, before): &(f64, f64)| !sample.fresh && (before - score).abs() < HELD;
+            if said.scores[pod].last().is_some_and(held) {
+                continue;
+            }
             said.scores[pod].push((tick.at, score));
             said.causes[pod].push(report.reasons.iter().map(|reason| reason.cause).collect());
             if let Some(first) = report.reasons.first().filter(|_| score >= LINE) {
