@@ -90,6 +90,13 @@ impl<W: Write> Sink<'_, W> {
         Ok(())
     }
 
+    /// The model may have had no number for some of the pods.
+    fn miss(&mut self, at: Timestamp, scorer: &Scorer) {
+        if let Some(error) = &scorer.model().error {
+            self.insights.miss(at, error);
+        }
+    }
+
     /// A row without a score.
     fn skip(&mut self, at: Timestamp, pod: &PodFacts) -> Result<(), AnalyzeError> {
         self.lines.as_mut().map_or(Ok(()), |lines| lines.write(at, pod, None)).map_err(AnalyzeError::from)
@@ -157,6 +164,7 @@ impl Scoring {
             scored += 1;
             sink.take(tick.at, verdict.facts().node.as_deref(), &verdict)
         })?;
+        sink.miss(tick.at, &self.scorer);
         skipped.try_for_each(|(_, pod)| sink.skip(tick.at, pod))?;
         if let Some(before) = self.forgetting.is_due(tick.at) {
             self.scorer.forget_before(before);
@@ -183,6 +191,7 @@ pub fn recording<W: Write>(
             let scorer = scorers.entry(node.clone()).or_insert_with(|| Scorer::new(settings, detector()));
             scorer.forget_others(samples);
             scorer.judge(moment.at, samples, |verdict| sink.take(moment.at, Some(node), &verdict))?;
+            sink.miss(moment.at, scorer);
             counts.rows += samples.len() as u64;
         }
         Ok::<(), AnalyzeError>(())

@@ -198,7 +198,7 @@ fn model(reports: &[NodeReport]) -> Check {
     let mut hashes: BTreeMap<&str, usize> = BTreeMap::new();
     for report in reports {
         if let Some(error) = &report.model.error {
-            let found = format!("{}: not in use, hard facts alone make the scores: {error}", report.node);
+            let found = format!("{}: where it says nothing, hard facts alone make the scores: {error}", report.node);
             return Check::fail(
                 NAME,
                 found,

@@ -159,7 +159,7 @@ impl Scores {
                 warnings.push(format!("node {node}: the kubelet cannot be read: {error}"));
             }
             if let Some(error) = &report.model.error {
-                warnings.push(format!("node {node}: hard facts only, the model is not in use: {error}"));
+                warnings.push(format!("node {node}: hard facts only where the model says nothing: {error}"));
             }
         }
         warnings.extend(self.skew());

@@ -8,7 +8,7 @@ use crate::report::Severity;
 
 /// An alert ends when the score has been under this share of its line ...
 const FALL_SHARE: f64 = 0.75;
-/// ... for this many samples in a row.
+/// ... for this many readings in a row: the same reading seen at the next tick is not asked again.
 const FALL_SAMPLES: u32 = 2;
 /// From here on the learnt score alone is critical.
 const CRITICAL: f64 = 0.95;

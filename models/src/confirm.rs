@@ -1,5 +1,7 @@
 //! How far one reading is believed before the next has confirmed it.
 
+use crate::saturation::known;
+
 /// How soon suspicion in the reading before confirms this one. Chosen on the folds of `models/evaluate`, where 5 and 8
 /// do as well.
 const READINESS: i32 = 6;
@@ -35,6 +37,7 @@ impl Doubt {
 /// in any young pod; what it says counts by the pod's age, in full after ten minutes. A limit that comes near is a rule's matter.
 pub(crate) fn confirmed(now: f64, doubt: Doubt) -> f64 {
     let Doubt { before, cpu_share, memory_share, age } = doubt;
+    let [now, before, cpu_share, memory_share] = [now, before, cpu_share, memory_share].map(known);
     let unconfirmed = (1.0 - cpu_share).clamp(0.0, 1.0) * (1.0 - before.clamp(0.0, 1.0)).powi(READINESS);
     let growing = memory_share.clamp(0.0, 1.0) * (1.0 - age / GROWN_UP).clamp(0.0, 1.0);
     now * (1.0 - unconfirmed) * (1.0 - growing)
@@ -60,6 +63,13 @@ mod tests {
     fn memory_of_a_young_pod_may_grow() {
         let memory = |age| confirmed(0.9, Doubt { memory_share: 0.9, age, ..Doubt::after(0.9) });
         assert!(memory(180.0) < 0.4 && memory(300.0) < 0.6 && memory(600.0) > 0.89);
+    }
+
+    #[test]
+    fn what_is_no_number_confirms_nothing_and_hides_nothing() {
+        let nan = Doubt { before: 0.9, cpu_share: f64::NAN, memory_share: f64::NAN, age: 60.0 };
+        assert!(confirmed(0.9, nan) > 0.89);
+        assert!(confirmed(f64::NAN, Doubt::after(0.9)) <= 0.0);
     }
 
     proptest! {

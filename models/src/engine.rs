@@ -93,12 +93,6 @@ pub enum StepError {
         /// The length it should have.
         wanted: usize,
     },
-    /// The model gave something that is not a finite number or not a probability; the row's memory was cleared.
-    #[error("the model gave no usable number for row {row}")]
-    NotFinite {
-        /// Which row.
-        row: usize,
-    },
     /// tract failed.
     #[error("inference failed: {0}")]
     Failed(String),
@@ -113,6 +107,9 @@ pub struct Outputs {
     pub mean: Vec<f32>,
     /// Log of the squared scale of that forecast; [`SIGNALS`] a row.
     pub log_variance: Vec<f32>,
+    /// Rows, in order, of which the model gave something that is not a finite number or not a probability: what stands for
+    /// them above means nothing, and their memory was cleared.
+    pub unusable: Vec<usize>,
 }
 
 /// A loaded model.
@@ -173,8 +170,12 @@ impl Engine {
         let mut engine = Engine::new(proto, info, calibration);
         let rows = BATCHES[0];
         let (mut h, mut c) = (vec![0.0; rows * HIDDEN], vec![0.0; rows * HIDDEN]);
-        let tried = engine.step(rows, &vec![0.0; rows * INPUTS], &mut h, &mut c).map(drop);
-        tried.map_err(|e| LoadError::Unusable(e.to_string()))?;
+        let tried = engine.step(rows, &vec![0.0; rows * INPUTS], &mut h, &mut c);
+        if !tried.map_err(|e| LoadError::Unusable(e.to_string()))?.unusable.is_empty() {
+            return Err(LoadError::Unusable(
+                "it gives no usable number for a pod of which nothing is known".to_owned(),
+            ));
+        }
         Ok(engine)
     }
 
@@ -189,11 +190,10 @@ impl Engine {
     }
 
     /// One step of `rows` pods: `x` is rows x [`INPUTS`], `h` and `c` are rows x [`HIDDEN`] and are replaced by the state
-    /// after the step.
+    /// after the step. A row whose numbers are unusable begins anew from zeros; the others are as they would be without it.
     ///
     /// # Errors
-    /// If a slice has the wrong length or inference fails. `h` and `c` are then as they were, but that a row
-    /// whose numbers were unusable starts anew from zeros.
+    /// If a slice has the wrong length or inference fails. `h` and `c` are then as they were.
     pub fn step(&mut self, rows: usize, x: &[f32], h: &mut [f32], c: &mut [f32]) -> Result<&Outputs, StepError> {
         check_length("x", x.len(), rows * INPUTS)?;
         check_length("h", h.len(), rows * HIDDEN)?;
@@ -219,11 +219,14 @@ impl Engine {
                 into.extend_from_slice(values.get(..wanted).ok_or_else(shape)?);
             }
         }
-        if let Some(row) = (0..rows).find(|&row| !usable(row, outputs, h_out, c_out)) {
-            for state in [h, c] {
-                state[row * HIDDEN..(row + 1) * HIDDEN].fill(0.0);
+        outputs.unusable.clear();
+        for row in 0..rows {
+            if !usable(row, outputs, h_out, c_out) {
+                outputs.unusable.push(row);
+                for state in [&mut *h_out, &mut *c_out] {
+                    state[row * HIDDEN..(row + 1) * HIDDEN].fill(0.0);
+                }
             }
-            return Err(StepError::NotFinite { row });
         }
         outputs.probability.iter_mut().for_each(|p| *p = self.calibration.probability(*p));
         h.copy_from_slice(h_out);
@@ -379,14 +382,18 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_none_are_not_passed_on_and_the_next_step_recovers() {
+    fn a_row_without_usable_numbers_begins_anew_and_leaves_the_others_alone() {
         let mut engine = shipped();
         let (mut h, mut c) = ([0.5; 2 * HIDDEN], [0.5; 2 * HIDDEN]);
         c[HIDDEN] = f32::NAN;
         let x = [0.0; 2 * INPUTS];
-        assert_eq!(engine.step(2, &x, &mut h, &mut c), Err(StepError::NotFinite { row: 1 }));
-        assert!(h[..HIDDEN].iter().all(|v| (*v - 0.5).abs() < f32::EPSILON) && h[HIDDEN..].iter().all(|v| *v == 0.0));
-        assert!(engine.step(2, &x, &mut h, &mut c).is_ok());
+        let (mut alone_h, mut alone_c) = ([0.5; HIDDEN], [0.5; HIDDEN]);
+        let alone = engine.step(1, &x[..INPUTS], &mut alone_h, &mut alone_c).unwrap().probability[0];
+        let found = engine.step(2, &x, &mut h, &mut c).unwrap();
+        assert_eq!(found.unusable, [1]);
+        assert!((found.probability[0] - alone).abs() < 1e-6, "the other row goes on");
+        assert!((h[0] - alone_h[0]).abs() < 1e-6 && h[HIDDEN..].iter().chain(&c[HIDDEN..]).all(|v| *v == 0.0));
+        assert!(engine.step(2, &x, &mut h, &mut c).unwrap().unusable.is_empty());
     }
 
     #[test]

@@ -31,6 +31,10 @@ pub struct Forecast {
 /// Degrees of freedom of the student t that the net was trained with: heavy tails, as real series have.
 const FREEDOM: f64 = 3.0;
 
+/// A log variance beyond this, either way, is taken for it: a model file may hold any number, and a spread of 0 or without end
+/// would leave no share that is a number.
+const LOG_VARIANCE: f64 = 20.0;
+
 /// Minus the log of a student-t density, up to a constant.
 fn surprise(z: f64) -> f64 {
     f64::midpoint(FREEDOM, 1.0) * (z * z / FREEDOM).ln_1p()
@@ -45,7 +49,8 @@ pub fn shares(residual: &[f32; SIGNALS], known: &[f32; SIGNALS], forecast: Optio
         }
         let r = f64::from(residual[signal]);
         let against_forecast = forecast.map_or(0.0, |f| {
-            let spread = (f64::from(f.log_variance[signal]) / 2.0).exp();
+            let log_variance = f64::from(f.log_variance[signal]).clamp(-LOG_VARIANCE, LOG_VARIANCE);
+            let spread = (log_variance / 2.0).exp();
             surprise((r - f64::from(f.mean[signal])) / spread)
         });
         shares[signal] = surprise(r).max(against_forecast);
@@ -102,6 +107,17 @@ mod tests {
         let forecast = Forecast { mean: [0.0, 0.0, 0.0, 9.0], ..Forecast::default() };
         let shares = shares(&[0.2, 0.1, 0.4, 9.0], &[1.0; SIGNALS], Some(&forecast));
         assert!(shares[3] > 0.9, "{shares:?}");
+    }
+
+    #[test]
+    fn shares_are_numbers_whatever_a_model_says_of_its_forecast() {
+        for log_variance in [f32::MIN, -2000.0, 2000.0, f32::MAX] {
+            for mean in [0.0, f32::MAX] {
+                let forecast = Forecast { mean: [mean; SIGNALS], log_variance: [log_variance; SIGNALS] };
+                let shares = shares(&[0.2, 0.1, 0.4, 9.0], &[1.0; SIGNALS], Some(&forecast));
+                assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{log_variance} {mean}: {shares:?}");
+            }
+        }
     }
 
     #[test]

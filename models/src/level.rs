@@ -31,15 +31,18 @@ pub(crate) struct Level {
 }
 
 impl Level {
-    /// Takes the share measured at `at` (seconds); unknown changes nothing.
-    pub(crate) fn step(&mut self, at: f64, share: Option<f64>) {
+    /// Takes the share measured at `at` (seconds); unknown changes nothing. Of a pod that is `alarming` a custom that is known
+    /// stays as it is: a fault that nobody mends is no custom, however long it lasts.
+    pub(crate) fn step(&mut self, at: f64, share: Option<f64>, alarming: bool) {
         let Some(share) = share else { return };
         let dt = self.last.map_or(0.0, |last| (at - last).clamp(0.0, STEP_SECONDS));
         self.last = Some(at);
-        self.watched += dt;
-        // A plain mean at first, a forgetting one later.
-        let weight = (dt / self.watched.clamp(f64::MIN_POSITIVE, LEVEL_SECONDS)).min(1.0);
-        self.mean += weight * (share - self.mean);
+        if !alarming || self.watched < CUSTOM_AFTER_SECONDS {
+            self.watched += dt;
+            // A plain mean at first, a forgetting one later.
+            let weight = (dt / self.watched.clamp(f64::MIN_POSITIVE, LEVEL_SECONDS)).min(1.0);
+            self.mean += weight * (share - self.mean);
+        }
         if share < CALM_SHARE {
             self.calm += dt;
             self.started = true;
@@ -75,7 +78,7 @@ mod tests {
 
     /// Steps of 15 s.
     fn watched(level: &mut Level, from: u32, to: u32, share: f64) {
-        (from..to).for_each(|tick| level.step(f64::from(tick) * 15.0, Some(share)));
+        (from..to).for_each(|tick| level.step(f64::from(tick) * 15.0, Some(share), false));
     }
 
     #[test]
@@ -94,6 +97,21 @@ mod tests {
         watched(&mut level, 0, 390, 0.1);
         watched(&mut level, 390, 400, 1.0);
         assert_eq!(level.habit(0.8), None);
+    }
+
+    #[test]
+    fn what_is_watched_under_alert_becomes_no_custom_once_there_is_one() {
+        let alarming = |level: &mut Level, from: u32, to: u32| {
+            (from..to).for_each(|tick| level.step(f64::from(tick) * 15.0, Some(0.95), true));
+        };
+        let mut stuck = Level::default();
+        watched(&mut stuck, 0, 4 * 240, 0.12);
+        alarming(&mut stuck, 4 * 240, 24 * 240);
+        assert_eq!(stuck.habit(0.8), None);
+        let mut busy = Level::default();
+        watched(&mut busy, 0, 5, 0.1);
+        alarming(&mut busy, 5, 140);
+        assert_eq!(busy.habit(0.8), Some(Habit::Always), "that is what it is like");
     }
 
     #[test]
@@ -121,8 +139,8 @@ mod tests {
     fn a_long_gap_is_not_watched_time() {
         let mut level = Level::default();
         watched(&mut level, 0, 6, 0.1);
-        level.step(86_400.0, Some(1.0));
-        level.step(2.0 * 86_400.0, Some(1.0));
+        level.step(86_400.0, Some(1.0), false);
+        level.step(2.0 * 86_400.0, Some(1.0), false);
         assert_eq!(level.habit(0.8), None);
     }
 }

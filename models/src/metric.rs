@@ -16,6 +16,8 @@ const SCALE_FLOOR: f64 = 0.05;
 const FIRST: usize = 5;
 /// Beyond it `sinh` is no finite number.
 const LARGEST: f64 = 700.0;
+/// A value holds for so long where the next is not reported, in seconds: not every row of a table need have it.
+const HELD_SECONDS: f64 = 180.0;
 /// The unit is this share of the smallest value.
 const UNIT_SHARE: f64 = 0.1;
 
@@ -30,8 +32,8 @@ pub(crate) struct Metric {
     /// Seconds watched.
     age: f64,
     last: Option<f64>,
-    /// The last value.
-    pub(crate) value: f64,
+    /// The last value; `None` if it is not reported any more.
+    pub(crate) value: Option<f64>,
     /// What nine of ten readings show, before this one.
     pub(crate) expected: Option<(f64, f64)>,
     probability: f64,
@@ -47,7 +49,7 @@ impl Default for Metric {
             first: Vec::new(),
             age: 0.0,
             last: None,
-            value: 0.0,
+            value: None,
             expected: None,
             probability: 0.0,
             before: 0.0,
@@ -63,7 +65,7 @@ impl Metric {
         }
         let interval = features::interval(self.last.map(|last| at - last));
         self.last = Some(at);
-        self.value = value;
+        self.value = Some(value);
         self.before = self.probability;
         self.probability = 0.0;
         if self.first.len() < FIRST {
@@ -84,6 +86,13 @@ impl Metric {
         self.probability = robust::probability(residual);
     }
 
+    /// Takes that there was no value at `at` (seconds of Unix time): what the last one said is over when it is no longer held.
+    pub(crate) fn miss(&mut self, at: f64) {
+        if self.last.is_none_or(|last| at - last > HELD_SECONDS) {
+            (self.value, self.probability, self.before) = (None, 0.0, 0.0);
+        }
+    }
+
     /// The middle of the first few values is where it starts from: any one of them may be far off.
     fn begin(&mut self, interval: f64) {
         self.unit = unit(&self.first);
@@ -95,8 +104,10 @@ impl Metric {
         self.age = interval * FIRST as f64;
     }
 
-    /// The probability, 0 to 1, that this value is wrong, as far as one reading is believed; `None` while it is learnt.
+    /// The probability, 0 to 1, that this value is wrong, as far as one reading is believed; `None` while it is learnt, or
+    /// not reported.
     pub(crate) fn suspicion(&self) -> Option<f64> {
+        self.value?;
         // The first few count as one.
         let seen = self.running.samples() + (FIRST - 1) as f64;
         (seen > f64::from(LEARNING)).then(|| confirmed(self.probability, Doubt::after(self.before)))
@@ -104,7 +115,7 @@ impl Metric {
 
     /// What a new pod of the same workload starts from.
     pub(crate) fn inherited(&self) -> Metric {
-        Metric { last: None, probability: 0.0, before: 0.0, ..self.clone() }
+        Metric { last: None, value: None, probability: 0.0, before: 0.0, ..self.clone() }
     }
 
     fn scaled(&self, value: f64) -> f64 {
@@ -149,7 +160,7 @@ fn grouped(text: &str) -> String {
 
 /// A metric in words: `queue_length 240, expected 3 to 12`.
 pub(crate) fn text(name: &str, metric: &Metric) -> String {
-    let seen = number(metric.value);
+    let seen = number(metric.value.unwrap_or(0.0));
     match metric.expected {
         Some((low, high)) => format!("{name} {seen}, expected {} to {}", number(low), number(high)),
         None => format!("{name} {seen}"),
@@ -213,8 +224,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_longer_reported_is_held_for_a_while_and_then_over() {
+        let mut metric = fed(10.0, &[80.0; 2]);
+        let last = 30.0 * 121.0;
+        metric.miss(last + 180.0);
+        assert!(metric.suspicion().unwrap() > 0.9);
+        metric.miss(last + 210.0);
+        assert_eq!((metric.value, metric.suspicion()), (None, None));
+        metric.step(last + 240.0, 80.0);
+        assert!(metric.suspicion().unwrap() < 0.3, "it has to be confirmed anew");
+    }
+
+    #[test]
     fn words_give_seen_and_expected() {
-        let metric = Metric { value: 240.0, expected: Some((3.04, 12.5)), ..Metric::default() };
+        let metric = Metric { value: Some(240.0), expected: Some((3.04, 12.5)), ..Metric::default() };
         assert_eq!(text("queue_length", &metric), "queue_length 240, expected 3.04 to 12.5");
         let numbers = [0.0, 0.012_34, -7.0, 48_300.2, 1e-9, 2.5e17].map(number);
         assert_eq!(numbers, ["0", "0.0123", "-7", "48,300", "1.00e-9", "2.50e17"]);

@@ -5,7 +5,7 @@
 //! little under the line twice and over it the third time has come three times. Only load is ever excused by them, never what
 //! Kubernetes itself states (a crash, an OOM kill, a pod that is not ready).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,8 @@ const CALENDAR_SECONDS: [f64; 2] = [86_400.0, 7.0 * 86_400.0];
 const WORSE: [f64; SIGNALS] = [1.5, 1.1, 1.5, 1.5];
 /// What is next to nothing in each signal's own unit, so that a ratio of two trifles says nothing.
 const TRIFLE: [f64; SIGNALS] = [0.01, 4.0 * 1_048_576.0, 1024.0, 1024.0];
+/// No further from what is usual than before: disk traffic and the user's own metrics, this many times.
+const FURTHER: f64 = 1.5;
 /// No longer than before: this many times, and this much more.
 const LONGER: f64 = 1.5;
 const LONGER_SECONDS: f64 = 60.0;
@@ -41,19 +43,25 @@ const LONGER_SECONDS: f64 = 60.0;
 /// The values of one sample; `None` was not measured.
 type Reading = [Option<f32>; SIGNALS];
 
+/// What is suspected beside the signals, disk traffic or a metric of the user's own: by name, its value and what is usual of it.
+pub(crate) type Suspect = (String, f64, Option<(f64, f64)>);
+
 /// A time in which a pod was unlike itself.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Excursion {
     /// Unix seconds of its first and its last sample.
     start: f64,
     end: f64,
     /// Highest and lowest value of each signal, as far as they are believed; `None` was not measured, or once only.
     range: [Option<(f32, f32)>; SIGNALS],
+    /// How far what was suspected beside them was above what is usual of it, and below, at most: by name, in its own unit.
+    #[serde(default)]
+    beyond: BTreeMap<String, (f64, f64)>,
 }
 
 impl Excursion {
     fn begin(at: f64) -> Self {
-        Self { start: at, end: at, range: [None; SIGNALS] }
+        Self { start: at, end: at, range: [None; SIGNALS], beyond: BTreeMap::new() }
     }
 
     /// Takes a reading; `before` is the one before it in this excursion. High CPU is believed at once; all else jumps for a
@@ -73,6 +81,17 @@ impl Excursion {
         }
     }
 
+    /// Takes what is suspected now: that was confirmed already.
+    fn suspect(&mut self, suspects: &[Suspect]) {
+        for (name, value, usual) in suspects {
+            let (low, high) = usual.unwrap_or((0.0, 0.0));
+            let (above, below) = self.beyond.entry(name.clone()).or_default();
+            // What is saved must be a finite number.
+            *above = above.max((value - high).min(f64::MAX));
+            *below = below.max((low - value).min(f64::MAX));
+        }
+    }
+
     fn seconds(&self) -> f64 {
         self.end - self.start
     }
@@ -89,12 +108,14 @@ pub(crate) struct Recurrence {
 
 impl Recurrence {
     /// Takes a sample in which the pod is unlike itself, at `at` (Unix seconds), with its raw values and what is usual for
-    /// each of them. Gives the period in seconds if this is what comes back at equal intervals, no worse than it ever did.
+    /// each of them, and what is suspected beside them. Gives the period in seconds if this is what comes back at equal
+    /// intervals, no worse than it ever did.
     pub(crate) fn excursion(
         &mut self,
         at: f64,
         values: &[Option<f64>; SIGNALS],
         usual: &[Option<(f64, f64)>; SIGNALS],
+        suspects: &[Suspect],
     ) -> Option<f64> {
         let begins = self.past.back().is_none_or(|last| !(0.0..=PAUSE_SECONDS).contains(&(at - last.end)));
         if begins {
@@ -111,9 +132,10 @@ impl Recurrence {
             let before = self.reading.replace(reading);
             now.extend(at, &reading, before.as_ref());
         }
-        let now = *now;
+        now.suspect(suspects);
+        let now = self.past.back()?;
         let (period, before) = self.rhythm(now.start)?;
-        no_worse(&now, &before, usual).then_some(period)
+        no_worse(now, &before, usual).then_some(period)
     }
 
     /// A blip gives way before the job of last night does.
@@ -134,7 +156,7 @@ impl Recurrence {
 
     /// The period at which excursions came back until the one that starts at `start`, the shortest there is, and those
     /// that did.
-    fn rhythm(&self, start: f64) -> Option<(f64, Vec<Excursion>)> {
+    fn rhythm(&self, start: f64) -> Option<(f64, Vec<&Excursion>)> {
         let earlier: Vec<&Excursion> = self.past.iter().rev().filter(|one| one.start < start).collect();
         let periods = earlier.iter().map(|one| start - one.start).filter(|&period| period >= LEAST_PERIOD_SECONDS);
         periods.into_iter().find_map(|period| {
@@ -149,12 +171,12 @@ impl Recurrence {
             let on_the_beat = |beat: usize| {
                 let due = start - beat as f64 * period;
                 let near = earlier.iter().copied().filter(|one| (one.start - due).abs() <= tolerance);
-                near.max_by(|a, b| a.seconds().total_cmp(&b.seconds())).copied()
+                near.max_by(|a, b| a.seconds().total_cmp(&b.seconds()))
             };
-            let found: Vec<Excursion> = (1..=KEPT).map_while(on_the_beat).collect();
+            let found: Vec<&Excursion> = (1..=KEPT).map_while(on_the_beat).collect();
             // A pod that is unlike itself all the time fits every beat; what is far shorter is something else.
             let first = found.last()?.start;
-            let alike = 0.5 * found.iter().map(Excursion::seconds).fold(f64::INFINITY, f64::min);
+            let alike = 0.5 * found.iter().map(|one| one.seconds()).fold(f64::INFINITY, f64::min);
             let others = earlier.iter().filter(|one| one.start >= first && !found.contains(one));
             let between = others.filter(|one| one.seconds() >= alike).count();
             (found.len() >= times && between <= found.len()).then_some((period, found))
@@ -168,10 +190,19 @@ fn calendar(period: f64) -> bool {
 }
 
 /// No signal is higher than it may be by what it was in the rhythm, unless it is as usual: how many requests a pod has while its
-/// job runs makes the job no worse, nor that there are none. A pod that does nothing at all shows it in its CPU.
-fn no_worse(now: &Excursion, before: &[Excursion], usual: &[Option<(f64, f64)>; SIGNALS]) -> bool {
-    let longest = before.iter().map(Excursion::seconds).fold(0.0, f64::max);
+/// job runs makes the job no worse, nor that there are none. A pod that does nothing at all shows it in its CPU. What is suspected
+/// beside the signals must have been so in the rhythm, and have gone as far.
+fn no_worse(now: &Excursion, before: &[&Excursion], usual: &[Option<(f64, f64)>; SIGNALS]) -> bool {
+    let longest = before.iter().map(|one| one.seconds()).fold(0.0, f64::max);
     if now.seconds() > LONGER * longest + LONGER_SECONDS {
+        return false;
+    }
+    let no_further = |(name, now): (&String, &(f64, f64))| {
+        let known = before.iter().filter_map(|one| one.beyond.get(name));
+        let furthest = known.fold((0.0, 0.0), |most: (f64, f64), one| (most.0.max(one.0), most.1.max(one.1)));
+        now.0 <= FURTHER * furthest.0 && now.1 <= FURTHER * furthest.1
+    };
+    if !now.beyond.iter().all(no_further) {
         return false;
     }
     (0..SIGNALS).all(|signal| {
@@ -206,7 +237,7 @@ mod tests {
     /// An excursion of `seconds` in steps of 15 s; what its last sample gave.
     fn excursion(past: &mut Recurrence, start: f64, seconds: f64, cpu: f64) -> Option<f64> {
         let steps = (seconds / 15.0) as usize;
-        (0..=steps).map(|i| past.excursion(start + 15.0 * i as f64, &values(cpu), &USUAL)).last().flatten()
+        (0..=steps).map(|i| past.excursion(start + 15.0 * i as f64, &values(cpu), &USUAL, &[])).last().flatten()
     }
 
     fn hourly(times: u32) -> Recurrence {
@@ -252,7 +283,7 @@ mod tests {
         let usual = [USUAL[0], USUAL[1], None, Some((5e4, 5e5))];
         let second = |usual| {
             let mut past = past.clone();
-            [0.0, 15.0].map(|after| past.excursion(at + after, &busy, usual).is_some())
+            [0.0, 15.0].map(|after| past.excursion(at + after, &busy, usual, &[]).is_some())
         };
         assert_eq!(second(&USUAL), [true, false], "one reading of traffic is none");
         assert_eq!(second(&usual), [true, true]);
@@ -268,6 +299,25 @@ mod tests {
         assert_eq!(excursion(&mut hourly(5), NOW + 5.0 * HOUR, 300.0, 1.6), None);
         assert_eq!(excursion(&mut hourly(5), NOW + 5.0 * HOUR, 525.0, 1.0), None);
         assert!(excursion(&mut hourly(5), NOW + 5.0 * HOUR, 495.0, 1.2).is_some());
+    }
+
+    #[test]
+    fn disk_traffic_and_ones_own_metrics_may_be_no_further_from_the_usual_than_before() {
+        let at_hour = |past: &mut Recurrence, hour: u32, name: &str, value: f64| {
+            let suspects = [(name.to_owned(), value, Some((8.0, 10.0)))];
+            past.excursion(NOW + HOUR * f64::from(hour), &values(1.0), &USUAL, &suspects).is_some()
+        };
+        let mut past = Recurrence::default();
+        assert!((0..3).all(|hour| !at_hour(&mut past, hour, "queue", 400.0)), "no rhythm yet");
+        for (name, value, excused) in [
+            ("queue", 400.0, true),
+            ("queue", 580.0, true),
+            ("queue", 400e3, false),
+            ("queue", 0.0, false),
+            ("errors", 12.0, false),
+        ] {
+            assert_eq!(at_hour(&mut past.clone(), 3, name, value), excused, "{name} {value}");
+        }
     }
 
     #[test]
@@ -312,7 +362,7 @@ mod tests {
             let (mut past, mut at) = (Recurrence::default(), NOW);
             for (i, (dt, value)) in steps.into_iter().enumerate() {
                 at += dt;
-                let period = past.excursion(at, &[value; SIGNALS], &[None; SIGNALS]);
+                let period = past.excursion(at, &[value; SIGNALS], &[None; SIGNALS], &[]);
                 prop_assert!(past.past.len() <= KEPT);
                 let least = |period| if calendar(period) { 1 } else { TIMES_DAILY };
                 prop_assert!(period.is_none_or(|period| i >= least(period) && period >= LEAST_PERIOD_SECONDS));

@@ -60,7 +60,7 @@ pub struct ModelInfo {
     pub version: String,
     /// Lower-case hex of the SHA-256 of the file.
     pub sha256: String,
-    /// Why it is not in use, if it is not: facts alone then make the scores.
+    /// Why it is not in use, or which pods it has no number for, if so: facts alone then make their scores.
     pub error: Option<String>,
 }
 

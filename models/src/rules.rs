@@ -254,7 +254,7 @@ fn level(cause: Cause, what: &str, share: f64, score: f64, habit: Option<Habit>)
     Some(reason(cause, score, format!("{what} at {percent} of its limit")))
 }
 
-/// A few drops are the weather of a busy network; five a second and more are not.
+/// A few drops are the weather of a busy network; five a second are half a suspicion, and more than ten are over the line of 0.7.
 fn drops(measures: &Measures) -> Option<Reason> {
     let drops = measures.drops_per_second.filter(|&drops| drops >= 1.0)?;
     Some(reason(Cause::Drops, 0.8 * (1.0 - (-drops / 5.0).exp()), format!("{drops:.0} packets dropped a second")))
@@ -420,6 +420,15 @@ mod tests {
         assert!(score(&running(), always).unwrap() < 0.5);
         let expected = PodFacts { opt_out: OptOut { expected_high_cpu: true, ..OptOut::default() }, ..running() };
         assert_eq!(score(&expected, Custom::default()), None);
+    }
+
+    #[test]
+    fn more_than_ten_drops_a_second_are_an_incident_and_five_are_not() {
+        let score = |drops| {
+            let measures = Measures { drops_per_second: Some(drops), ..Measures::default() };
+            reasons(&running(), &measures, Custom::default(), NOW).first().map_or(0.0, |reason| reason.score)
+        };
+        assert!(score(0.9) <= 0.0 && (score(5.0) - 0.51).abs() < 0.01 && score(10.0) < 0.7 && score(11.0) > 0.7);
     }
 
     #[test]

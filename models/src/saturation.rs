@@ -15,9 +15,15 @@ pub fn saturation(cpu_limit_share: f64) -> f64 {
     CEILING / (1.0 + (-(cpu_limit_share - CENTRE) / WIDTH).exp())
 }
 
-/// Two independent grounds for suspicion as one probability: `1 - (1 - a)(1 - b)`.
+/// Two independent grounds for suspicion as one probability: `1 - (1 - a)(1 - b)`. One that is no number is no ground, and
+/// hides no other.
 pub fn either(a: f64, b: f64) -> f64 {
-    1.0 - (1.0 - a) * (1.0 - b)
+    1.0 - (1.0 - known(a)) * (1.0 - known(b))
+}
+
+/// A probability, or 0 for what is no number.
+pub(crate) fn known(p: f64) -> f64 {
+    if p.is_nan() { 0.0 } else { p }
 }
 
 #[cfg(test)]
@@ -37,6 +43,13 @@ mod tests {
         for (a, b) in [(0.0, 0.0), (0.3, 0.5), (1.0, 0.2), (0.7, 0.7)] {
             let both = either(a, b);
             assert!(both >= a.max(b) && both <= 1.0, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_hides_no_fact() {
+        for both in [either(f64::NAN, 0.97), either(0.97, f64::NAN)] {
+            assert!((both - 0.97).abs() < 1e-12, "{both}");
         }
     }
 }

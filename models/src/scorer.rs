@@ -170,17 +170,17 @@ impl Scorer {
         }
         debug_assert_eq!(batch.x.len(), batch.rows.len() * INPUTS);
         match self.detector.as_mut().filter(|_| !batch.rows.is_empty()) {
-            None => {}
+            None => miss(batch, &mut self.series, samples),
             Some(Detector::Robust) => self.compare(samples),
             Some(Detector::Network(engine)) => {
                 match engine.step(batch.rows.len(), &batch.x, &mut batch.h, &mut batch.c) {
                     Ok(outputs) => {
-                        self.model.error = None;
+                        self.model.error = unusable(outputs, batch, samples);
                         take(batch, &mut self.series, samples, outputs);
                     }
                     Err(error) => {
                         self.model.error = Some(error.to_string());
-                        self.series.values_mut().for_each(|series| series.probability = None);
+                        miss(batch, &mut self.series, samples);
                     }
                 }
             }
@@ -236,17 +236,24 @@ fn verdict<'a>(settings: Settings, now: Timestamp, sample: &'a PodSample, series
         reasons.extend(metric_reasons(series, believed, excuse));
     }
     let stated = |r: &Reason| r.cause.is_fact() && r.score >= line;
-    reasons.sort_by(|a, b| stated(b).cmp(&stated(a)).then(b.score.total_cmp(&a.score)));
+    let unlike = |r: &Reason| !series.is_as_expected(r.cause);
+    let rank = |r: &Reason| (stated(r), unlike(r));
+    reasons.sort_by(|a, b| rank(b).cmp(&rank(a)).then(b.score.total_cmp(&a.score)));
     let score = match (measured.map(believed), fact) {
         // Two excuses are no suspicion.
         (Some(p), Some(fact)) if excuse.is_some() => Some(p.max(fact)),
         (Some(p), fact) => Some(either(p, fact.unwrap_or(0.0))),
         (None, fact) => fact,
     };
-    if silent && score.is_none() {
+    let stepped = score.or(at_rest(series, silent));
+    if stepped.is_none() && (silent || series.missed(seconds) > stale_after) {
         series.alert = crate::alert::Alert::default();
     }
-    series.alert.step(now, score.or(at_rest(series, silent)), line, &reasons);
+    // A kubelet reads every 10 to 15 s, and ticks may be closer: what was measured once is no second sign of calm.
+    let is_again = !series.has_news(fact) && measured.is_some() && !sample.fresh;
+    if !is_again {
+        series.alert.step(now, stepped, line, &reasons);
+    }
     series.remember(now, score);
     let state = match () {
         () if facts.opt_out.ignore || facts.muted.is_some() => State::Muted,
@@ -268,10 +275,30 @@ fn take(batch: &Batch, all: &mut HashMap<String, Series>, samples: &[PodSample],
         let mut next = Forecast::default();
         next.mean.copy_from_slice(&outputs.mean[row * SIGNALS..][..SIGNALS]);
         next.log_variance.copy_from_slice(&outputs.log_variance[row * SIGNALS..][..SIGNALS]);
+        if outputs.unusable.binary_search(&row).is_ok() {
+            series.miss(seen(sample, series, features, None), sample.at);
+            continue;
+        }
         let last = series.forecast.replace(next);
         let seen = seen(sample, series, features, last.as_ref());
         series.suspect(f64::from(outputs.probability[row]), sample.at, seen);
     }
+}
+
+/// The samples of these rows were seen, and there is nothing that says what they are worth.
+fn miss(batch: &Batch, all: &mut HashMap<String, Series>, samples: &[PodSample]) {
+    for (i, features) in &batch.rows {
+        let sample = &samples[*i];
+        let Some(series) = all.get_mut(&sample.facts.uid) else { continue };
+        series.miss(seen(sample, series, features, None), sample.at);
+    }
+}
+
+/// Which pods the model gives no usable number for, if there are any.
+fn unusable(outputs: &Outputs, batch: &Batch, samples: &[PodSample]) -> Option<String> {
+    let facts = &samples[batch.rows[*outputs.unusable.first()?].0].facts;
+    let (found, of) = (outputs.unusable.len(), batch.rows.len());
+    Some(format!("it gave no usable number for {found} of {of} pods, such as {}/{}", facts.namespace, facts.name))
 }
 
 fn key(sample: &PodSample) -> Option<(String, Workload)> {

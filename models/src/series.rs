@@ -6,17 +6,17 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
-use crate::cause::NAMED_PROBABILITY;
+use crate::cause::{Cause, NAMED_PROBABILITY};
 use crate::confirm::{Doubt, confirmed};
 use crate::disk::Disk;
 use crate::engine::HIDDEN;
-use crate::explain::Forecast;
+use crate::explain::{self, Forecast};
 use crate::features::{self, CPU, LEARNING, MEMORY, Normaliser, SIGNALS};
 use crate::habit::Habit;
 use crate::hush::Hush;
 use crate::level::{Level, START_SECONDS};
 use crate::metric::Metric;
-use crate::recurrence::Recurrence;
+use crate::recurrence::{Recurrence, Suspect};
 use crate::report::{HISTORY, HistoryPoint};
 use crate::restarts::Restarts;
 use crate::rules::Custom;
@@ -68,6 +68,9 @@ pub(crate) struct Series {
     /// That of the fresh sample before.
     #[serde(default)]
     probability_before: Option<f64>,
+    /// When the first sample was measured (Unix seconds) that there is no probability of, nor of any since.
+    #[serde(default)]
+    missed_since: Option<f64>,
     pub(crate) seen: Seen,
     pub(crate) learning_left: u32,
     pub(crate) alert: Alert,
@@ -93,6 +96,9 @@ pub(crate) struct Series {
     /// None before the pod was first seen.
     #[serde(default)]
     restarted: Option<Restarts>,
+    /// The score of the strongest fact at the tick before.
+    #[serde(skip)]
+    fact: Option<f64>,
 }
 
 impl Series {
@@ -108,6 +114,7 @@ impl Series {
             forecast: None,
             probability: None,
             probability_before: None,
+            missed_since: None,
             seen: Seen::default(),
             learning_left: if baseline.is_some() { LEARNING_INHERITED } else { LEARNING },
             alert: Alert::default(),
@@ -123,6 +130,7 @@ impl Series {
             age: 0.0,
             rollout: baseline.is_some_and(other_template),
             restarted: None,
+            fact: None,
         }
     }
 
@@ -136,8 +144,9 @@ impl Series {
         }
         if sample.fresh {
             self.last_fresh = Some(now);
-            self.cpu_level.step(sample.at, sample.measures.cpu_limit_share);
-            self.memory_level.step(sample.at, sample.measures.memory_limit_share);
+            self.cpu_level.step(sample.at, sample.measures.cpu_limit_share, self.alert.since().is_some());
+            // Whoever fills its memory and goes on for hours shows that it may; one at its CPU limit is late all the time.
+            self.memory_level.step(sample.at, sample.measures.memory_limit_share, false);
             self.disk.step(sample.at, sample.measures.disk_bytes_per_second);
             self.memory_trend.step(sample.at, sample.measures.memory_bytes, sample.reset);
             for (name, value) in &sample.metrics {
@@ -146,6 +155,10 @@ impl Series {
                     None => self.metrics.entry(name.to_string()).or_default().step(sample.at, *value),
                 }
             }
+            let is_reported =
+                |name: &str| sample.metrics.iter().any(|(reported, value)| **reported == *name && value.is_finite());
+            let missing = self.metrics.iter_mut().filter(|(name, _)| !is_reported(name));
+            missing.for_each(|(_, metric)| metric.miss(sample.at));
         }
     }
 
@@ -170,15 +183,44 @@ impl Series {
         }
         let values = features::signals(sample).values.map(|v| (!v.is_nan()).then_some(v));
         let unlike = load >= NAMED_PROBABILITY;
-        let period = unlike.then(|| self.recurrence.excursion(sample.at, &values, &self.seen.expected)).flatten()?;
+        if !unlike {
+            return None;
+        }
+        let suspects = self.suspects();
+        let period = self.recurrence.excursion(sample.at, &values, &self.seen.expected, &suspects)?;
         Some(Habit::Every(period.round() as u32))
+    }
+
+    /// What is suspected beside the signals.
+    fn suspects(&self) -> Vec<Suspect> {
+        let is_suspected = |suspicion: Option<f64>| suspicion.is_some_and(|p| p >= NAMED_PROBABILITY);
+        let disk = self.disk.rate.filter(|_| is_suspected(self.disk.suspicion()));
+        let disk = disk.map(|rate| (Cause::Disk.name().to_owned(), rate, self.disk.expected));
+        let metrics = self.metrics.iter().filter(|(_, metric)| is_suspected(metric.suspicion()));
+        // A metric may well be called disk.
+        let metrics =
+            metrics.filter_map(|(name, m)| Some((format!("{} {name}", Cause::Metric.name()), m.value?, m.expected)));
+        disk.into_iter().chain(metrics).collect()
     }
 
     /// Takes what the net says of a sample, and what it showed.
     pub(crate) fn suspect(&mut self, probability: f64, at: f64, seen: Seen) {
         let hushed = self.hush.step(at, &seen.values, &self.seen.expected);
         self.probability_before = self.probability.replace(probability.max(hushed));
+        self.missed_since = None;
         self.seen = seen;
+    }
+
+    /// Takes what a sample measured at `at` (Unix seconds) showed, where nothing says what that is worth.
+    pub(crate) fn miss(&mut self, seen: Seen, at: f64) {
+        (self.probability, self.probability_before, self.forecast) = (None, None, None);
+        self.missed_since.get_or_insert(at);
+        self.seen = seen;
+    }
+
+    /// For how many seconds, at `now`, no sample has had a probability.
+    pub(crate) fn missed(&self, now: f64) -> f64 {
+        self.missed_since.map_or(0.0, |since| now - since)
     }
 
     /// The learnt probability, once it may speak.
@@ -189,9 +231,21 @@ impl Series {
         Some(confirmed(probability, Doubt { before, cpu_share, memory_share, age: self.age }))
     }
 
+    /// Whether the signal of this cause lies where the pod itself is expected to be; what is no signal has no such place.
+    pub(crate) fn is_as_expected(&self, cause: Cause) -> bool {
+        let signal = explain::CAUSES[..SIGNALS].iter().position(|of| *of == cause);
+        let seen = signal.and_then(|signal| self.seen.values[signal].zip(self.seen.expected[signal]));
+        seen.is_some_and(|(value, (low, high))| (low..=high).contains(&value))
+    }
+
     /// The probability that disk traffic or one of the user's own metrics is wrong; `None` while none of them may speak.
     pub(crate) fn suspected_others(&self) -> Option<f64> {
         self.disk.suspicion().into_iter().chain(self.metrics.values().filter_map(Metric::suspicion)).reduce(either)
+    }
+
+    /// Takes the score of the strongest fact at this tick, and says whether it has changed.
+    pub(crate) fn has_news(&mut self, fact: Option<f64>) -> bool {
+        std::mem::replace(&mut self.fact, fact) != fact
     }
 
     /// Keeps this tick for sparklines and trends.

@@ -26,6 +26,9 @@ pub struct Document {
     pub(super) source: String,
     /// Name, version and SHA-256 of the model; absent if hard facts alone made the scores.
     pub(super) model: Option<String>,
+    /// When and why the model did not score all pods: hard facts alone made their scores then. Absent if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) model_missed: Option<String>,
     /// Scores from here on are anomalies.
     pub(super) threshold: f64,
     /// Time of the first row.

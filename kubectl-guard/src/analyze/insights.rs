@@ -23,6 +23,8 @@ pub struct Insights {
     /// Events by UID: pod, reason and how often.
     events: HashMap<String, ((String, String), String, u64)>,
     span: Option<(Timestamp, Timestamp)>,
+    /// What the model could not score first, and at how many times there was something.
+    missed: Option<(String, u64)>,
 }
 
 impl Insights {
@@ -43,6 +45,21 @@ impl Insights {
             pod.workload.clone_from(workload);
         }
         pod.take(at, verdict.into(), |from| Insight::of(from, &verdict.report()));
+    }
+
+    /// Takes why the model did not score all pods at one time.
+    pub fn miss(&mut self, at: Timestamp, error: &str) {
+        let (_, times) = self.missed.get_or_insert_with(|| (sanitise::line(&format!("{at}: {error}")), 0));
+        *times += 1;
+    }
+
+    /// When and why the model did not score all pods for the first time, and how often that was.
+    pub fn missed(&self) -> Option<String> {
+        let (first, times) = self.missed.as_ref()?;
+        Some(match times {
+            1 => first.clone(),
+            times => format!("{first}; so it was at {times} times"),
+        })
     }
 
     /// Takes an `EventList`; the same event seen again counts as often as it says.
@@ -128,6 +145,7 @@ impl Insights {
             version: VERSION,
             source: source.to_owned(),
             model: model.error.is_none().then(|| format!("{} {} sha256:{}", model.name, model.version, model.sha256)),
+            model_missed: self.missed(),
             threshold,
             from: self.span.map(|span| span.0),
             to: self.span.map(|span| span.1),

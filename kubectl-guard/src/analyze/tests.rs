@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 
 use guard_model::engine::{Engine, SHIPPED};
+use guard_model::report::ModelInfo;
 use guard_model::sample::{PodFacts, PodSample};
 
 use super::*;
@@ -105,6 +106,17 @@ fn a_bad_row_is_named_and_what_stands_before_it_is_scored() {
 fn names_that_a_spreadsheet_would_run_are_made_harmless() {
     let found = analyzed(&["2026-11-22T13:00:00Z,=cmd(),@x,1,2,3\n"]);
     assert!(found.lines[1].starts_with("2026-11-22T13:00:00Z,'=cmd(),'@x,"), "{}", found.lines[1]);
+}
+
+#[test]
+fn what_the_model_did_not_score_is_said_in_the_document() {
+    let mut insights = Insights::default();
+    let mut table = Table::new(SETTINGS, None);
+    let mut sink: Sink<'_, Vec<u8>> = Sink { lines: None, insights: &mut insights, latest: None, tracker: None };
+    table.read(format!("{HEADER}{}", rows(2, 9)).as_bytes(), &mut sink).unwrap();
+    let document = serde_json::to_value(insights.document("pod_metrics.csv", &ModelInfo::default(), 0.7)).unwrap();
+    assert_eq!(document["model_missed"], "2026-11-22T14:00:00Z: no model loaded; so it was at 2 times");
+    assert!(analyzed(&[&rows(2, 9)]).insights.get("model_missed").is_none());
 }
 
 #[test]

@@ -273,6 +273,12 @@ impl Run<'_> {
                 counts.skipped, counts.rows
             ));
         }
+        let missed = self.insights.missed();
+        if let Some(missed) = &missed {
+            self.console.warn(&format!(
+                "the model did not score all rows, hard facts alone did: {missed}; another model may, or the one that ships"
+            ));
+        }
         let worst = self.insights.worst();
         let taken = |path: Option<&Path>| path == Some(Path::new("-"));
         if !worst.is_empty() && !taken(Some(&self.args.output_file)) && !taken(self.args.scores.as_deref()) {
@@ -296,7 +302,11 @@ impl Run<'_> {
             self.insights.watched(),
             counts.rows
         ));
-        Ok(if self.args.exit_code && !worst.is_empty() { Exit::Anomalies } else { Exit::Done })
+        Ok(match () {
+            () if self.args.exit_code && !worst.is_empty() => Exit::Anomalies,
+            () if missed.is_some() => Exit::Partial,
+            () => Exit::Done,
+        })
     }
 
     fn failed(&self, error: AnalyzeError) -> Error {

@@ -1,7 +1,7 @@
 //! Did it help? The judgement of one look at the scores after another, pure.
 //!
 //! *Recovered* is: the rollout is complete, every live pod of the workload has a score of its own, none is over its line
-//! by the exporter's judgement with hysteresis, and that for [`CALM_TICKS`] ticks in a row. A pod that is still being
+//! by the exporter's judgement with hysteresis, and that for [`CALM_TICKS`] ticks in a row and for [`CALM_SECONDS`]. A pod that is still being
 //! learnt has no such score: *learning* is never *recovered*.
 
 use std::collections::HashMap;
@@ -16,6 +16,8 @@ use crate::plan::Evidence;
 
 /// So many ticks in a row must be calm before the target counts as recovered.
 pub const CALM_TICKS: u32 = 2;
+/// And for so long from the first of them, in seconds: a kubelet reads every 10 to 15 s, and ticks may see the same reading.
+pub const CALM_SECONDS: i64 = 14;
 /// So many ticks in a row must be worse, after the rollout, before waiting longer is pointless.
 pub const WORSE_TICKS: u32 = 4;
 /// A score must rise by this much to count as worse: less is noise.
@@ -42,6 +44,8 @@ pub(super) struct Judge {
     last_tick: Option<Timestamp>,
     standing: Outcome,
     in_a_row: u32,
+    /// The first of these ticks.
+    first_tick: Option<Timestamp>,
 }
 
 impl Judge {
@@ -56,6 +60,7 @@ impl Judge {
             last_tick: None,
             standing: Outcome::Unknown,
             in_a_row: 0,
+            first_tick: None,
         }
     }
 
@@ -63,9 +68,15 @@ impl Judge {
     pub(super) fn standing(&self) -> Outcome {
         match self.standing {
             // Calm, but not yet for long enough to say so.
-            Outcome::Recovered if self.in_a_row < CALM_TICKS => Outcome::Learning,
+            Outcome::Recovered if !self.lasts() => Outcome::Learning,
             standing => standing,
         }
+    }
+
+    fn lasts(&self) -> bool {
+        let seconds =
+            self.last_tick.zip(self.first_tick).map_or(0, |(last, first)| last.duration_since(first).as_secs());
+        self.in_a_row >= CALM_TICKS && seconds >= CALM_SECONDS
     }
 
     /// Takes one look into account; the outcome once it is certain.
@@ -84,10 +95,14 @@ impl Judge {
         self.last_tick = tick.or(self.last_tick);
         let pods: Vec<&PodReport> = found.iter().map(|(_, pod)| *pod).collect();
         let now = self.judge(&pods, live.len(), look);
-        self.in_a_row = if now == self.standing { self.in_a_row.saturating_add(1) } else { 1 };
+        if now == self.standing {
+            self.in_a_row = self.in_a_row.saturating_add(1);
+        } else {
+            (self.in_a_row, self.first_tick) = (1, tick);
+        }
         self.standing = now;
         match now {
-            Outcome::Recovered if self.in_a_row >= CALM_TICKS => Some(now),
+            Outcome::Recovered if self.lasts() => Some(now),
             Outcome::Worse if look.rolled_out && self.in_a_row >= WORSE_TICKS => Some(now),
             _ => None,
         }
@@ -197,6 +212,18 @@ mod tests {
         let mut judge = judge();
         assert_eq!(run(&mut judge, 1..2, true, OK), None);
         assert_eq!(run(&mut judge, 2..3, true, OK), Some(Outcome::Recovered));
+    }
+
+    #[test]
+    fn ticks_that_may_see_the_same_reading_are_not_recovered() {
+        let (mut judge, live) = (judge(), live(&["a"]));
+        let mut seen = |second: i64| {
+            let mut reports = report(1, &[OK]);
+            reports[0].at = now() + second.seconds();
+            judge.observe(&Look { live: &live, rolled_out: true, reports: &reports })
+        };
+        assert_eq!([5, 10, 15].map(&mut seen), [None; 3]);
+        assert_eq!(seen(20), Some(Outcome::Recovered));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use kube::Client;
 use serde_json::Value;
 
-pub use judge::{CALM_TICKS, WORSE_BY, WORSE_TICKS};
+pub use judge::{CALM_SECONDS, CALM_TICKS, WORSE_BY, WORSE_TICKS};
 pub use resize::resized;
 
 use crate::approve::ApprovedPlan;

@@ -25,7 +25,7 @@ pub(crate) const LOSSES: usize = 5;
 /// Names of the score that ships, of the same at the line of the budget, of its network alone, and of networks of the
 /// same shape that were trained without memory, or to look at windows of plain levels.
 pub(crate) const GUARD: &str = "kubectl guard at 0.7";
-const GUARD_IN_BUDGET: &str = "kubectl guard";
+const GUARD_IN_BUDGET: &str = "the same score, line fitted";
 pub(crate) const NETWORK: &str = "its network alone";
 pub(crate) const WITHOUT_MEMORY: &str = "the same without memory";
 const WINDOWED: &str = "an LSTM over windows";

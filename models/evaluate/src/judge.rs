@@ -19,15 +19,20 @@ fn alerts(scores: &[(f64, f64)], line: f64) -> impl Iterator<Item = (f64, bool)>
     })
 }
 
+/// A score stands for the time since the one before of its pod, but not for longer than this many samples: so the same pods have the
+/// same calm time whichever detector is asked, and however often it is.
+const LONGEST: f64 = 4.0;
+
 /// Alerts that rise in calm time, seconds under alert in it, and its length, over all pods.
 pub(crate) fn calm(day: &Day, scores: &[PodScores], calm: &[Range<f64>], line: f64) -> (Vec<FalseAlert>, f64, f64) {
     let (mut risen, mut over_time, mut time) = (Vec::new(), 0.0, 0.0);
     for (pod, name) in scores.iter().zip(&day.pods) {
-        let mut before = false;
+        let (mut before, mut last) = (false, None);
         for (at, over) in alerts(pod, line) {
+            let samples = last.replace(at).map_or(1.0, |last| ((at - last) / day.interval).round().clamp(1.0, LONGEST));
             if calm.iter().any(|span| span.contains(&at)) {
-                time += day.interval;
-                over_time += if over { day.interval } else { 0.0 };
+                time += samples * day.interval;
+                over_time += if over { samples * day.interval } else { 0.0 };
                 if over && !before {
                     let unlabelled = day.doubtful(name, at);
                     risen.push(FalseAlert { pod: name.clone(), at, told: String::new(), unlabelled });
@@ -140,6 +145,14 @@ mod tests {
         // Under alert from the start: no rise in calm time. The next two peaks are one incident.
         let (risen, over, seconds) = calm(&Day::made(&["pod-0"]), &scores, &spans, 0.7);
         assert_eq!((risen.len(), over, seconds), (1, 360.0, 420.0));
+    }
+
+    #[test]
+    fn calm_time_is_that_of_the_pod_however_often_it_is_scored() {
+        let each = minutes(&[0.0; 13]);
+        let third: Vec<(f64, f64)> = each.iter().step_by(3).copied().collect();
+        let of = |scores| calm(&Day::made(&["pod-0"]), &[scores], &[0.0..1e4], 0.7).2;
+        assert!((of(each) - of(third)).abs() < 1e-9);
     }
 
     #[test]

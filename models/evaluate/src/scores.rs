@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use guard_model::cause::Cause;
-use guard_model::engine::{Engine, HIDDEN};
+use guard_model::engine::{Engine, HIDDEN, Outputs};
 use guard_model::features::{INPUTS, Normaliser, signals};
 use guard_model::scorer::{Scorer, Settings};
 use guard_train::WINDOW;
@@ -17,6 +17,9 @@ use crate::detectors::{BASELINES, Detector, Make};
 pub(crate) const LINE: f64 = 0.7;
 /// The network alone keeps silent for as many samples as the scorer lets it.
 const LEARNING: u32 = 20;
+
+/// A score that changes by less is that of the tick before.
+const HELD: f64 = 1e-3;
 
 /// Time (Unix seconds) and score of each sample of a pod.
 pub(crate) type PodScores = Vec<(f64, f64)>;
@@ -85,7 +88,8 @@ pub(crate) struct Said {
     pub(crate) words: Vec<Vec<(f64, String)>>,
 }
 
-/// The score that ships: network, saturation and facts, as `guard-exporter` mixes them; and the reasons that it gives.
+/// The score that ships: network, saturation and facts, as `guard-exporter` mixes them, once for each reading and for each change
+/// between two; and the reasons that it gives.
 ///
 /// # Errors
 /// If the model cannot be loaded.
@@ -98,9 +102,14 @@ pub(crate) fn by_scorer(day: &Day, onnx: &[u8]) -> Result<Said> {
         Said { scores: vec![Vec::new(); pods], causes: vec![Vec::new(); pods], words: vec![Vec::new(); pods] };
     for tick in &day.ticks {
         let at = Timestamp::from_second(tick.at as i64).context("a time out of range")?;
-        for report in node.tick(at, &tick.samples) {
+        for (report, sample) in node.tick(at, &tick.samples).into_iter().zip(&tick.samples) {
             let pod = index[report.name.as_str()];
             let score = report.score.unwrap_or(0.0);
+            // As all other detectors: what is measured once counts once, unless another fact speaks.
+            let held = |&(_, before): &(f64, f64)| !sample.fresh && (before - score).abs() < HELD;
+            if said.scores[pod].last().is_some_and(held) {
+                continue;
+            }
             said.scores[pod].push((tick.at, score));
             said.causes[pod].push(report.reasons.iter().map(|reason| reason.cause).collect());
             if let Some(first) = report.reasons.first().filter(|_| score >= LINE) {
@@ -125,12 +134,18 @@ pub(crate) fn by_network(day: &Day, onnx: &[u8]) -> Result<Scores> {
             let pod = index[sample.facts.name.as_str()];
             let (normaliser, h, c) = &mut pods[pod];
             let features = normaliser.step(sample.at, &signals(sample));
-            let probability = engine.step(1, &features.input, h, c)?.probability[0];
+            let probability = whole(engine.step(1, &features.input, h, c)?)?[0];
             let speaks = normaliser.seen() >= LEARNING;
             scores[pod].push((tick.at, if speaks { f64::from(probability) } else { 0.0 }));
         }
     }
     Ok(scores)
+}
+
+/// The probabilities of a step, each of which must be one.
+fn whole(outputs: &Outputs) -> Result<&[f32]> {
+    ensure!(outputs.unusable.is_empty(), "the network gives no usable number");
+    Ok(&outputs.probability)
 }
 
 /// The probability of a network that sees the last [`WINDOW`] samples of each pod, and nothing before; until there are so many
@@ -159,7 +174,7 @@ pub(crate) fn by_windows(day: &Day, onnx: &[u8]) -> Result<Scores> {
         for step in 0..if full.is_empty() { 0 } else { WINDOW } {
             let x: Vec<f32> = full.iter().flat_map(|&pod| pods[pod].1[step]).collect();
             let [h, c] = &mut state;
-            probability.clone_from(&engine.step(full.len(), &x, h, c)?.probability);
+            probability = whole(engine.step(full.len(), &x, h, c)?)?.to_vec();
         }
         for (pod, probability) in full.into_iter().zip(probability) {
             scores[pod].push((tick.at, f64::from(probability)));

@@ -81,13 +81,15 @@ impl Verdict<'_> {
 }
 
 /// Every feature and metric with its share of the suspicion.
-fn views(series: &Series) -> Vec<FeatureView> {
+fn views<'a>(series: &'a Series) -> Vec<FeatureView> {
     let seen = &series.seen;
     let learnt = series.learnt().unwrap_or(0.0);
     let disk = series.disk.suspicion().unwrap_or(0.0);
-    let metrics: Vec<(&String, &Metric, f64)> =
-        series.metrics.iter().map(|(name, metric)| (name, metric, metric.suspicion().unwrap_or(0.0))).collect();
-    let others: f64 = disk + metrics.iter().map(|(_, _, suspicion)| suspicion).sum::<f64>();
+    let reported = |(name, metric): (&'a String, &'a Metric)| {
+        Some((name, metric, metric.value?, metric.suspicion().unwrap_or(0.0)))
+    };
+    let metrics: Vec<(&String, &Metric, f64, f64)> = series.metrics.iter().filter_map(reported).collect();
+    let others: f64 = disk + metrics.iter().map(|(_, _, _, suspicion)| suspicion).sum::<f64>();
     // While nothing else is suspected the shares of the signals stand as they are.
     let of_signals = if others > 0.0 { learnt / (learnt + others) } else { 1.0 };
     let of_other = |suspicion: f64| if others > 0.0 { suspicion / (learnt + others) } else { 0.0 };
@@ -96,10 +98,10 @@ fn views(series: &Series) -> Vec<FeatureView> {
         explain::view(signal, value, seen.expected[signal], seen.share[signal] * of_signals)
     });
     let disk = series.disk.rate.map(|rate| explain::view(DISK, rate, series.disk.expected, of_other(disk)));
-    let own = metrics.iter().map(|(name, metric, suspicion)| FeatureView {
+    let own = metrics.iter().map(|(name, metric, value, suspicion)| FeatureView {
         name: (*name).clone().into(),
         unit: "".into(),
-        seen: Some(metric.value),
+        seen: Some(*value),
         expected_low: metric.expected.map(|range| range.0),
         expected_high: metric.expected.map(|range| range.1),
         share: of_other(*suspicion),

@@ -11,7 +11,7 @@ const TITLE: &str = "
 The recordings once more, read at every second, third and sixth of their ticks, by the product that ships. A fault of two minutes is two
 samples at 60 s. *Only then missed* names the faults that the first row found. At 5 s a cut of the soak is judged with each run of the tests.
 
-| interval | faults found | median delay | right pod first | false alerts a pod-day | only then missed |
+| interval | faults found | median delay | right pod scored highest | false alerts a pod-day | only then missed |
 | --- | --- | --- | --- | --- | --- |";
 
 pub(super) fn render(page: &mut String, record: &Record) {
