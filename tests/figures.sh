@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What the binaries in the folder $1 take, beside what does the same work: a section of tests/FIGURES.md on stdout.
+# What the binaries in the folder $1 take, beside what does the same work, of the same profile where it is ours: a section of
+# tests/FIGURES.md on stdout.
 # In a test cluster (tests/run --figures); $2 is what the bench `tick` printed.
 set -Eeuo pipefail
 # Whatever ends it is told.
@@ -144,7 +145,7 @@ table() {
 }
 for rows in 50000 500000; do
   table $rows >"$work/pod_metrics.csv"
-  beside kubectl-guard analyze "$work/pod_metrics.csv" --output-file "$work/insights.json" -- guard-csv "$work/pod_metrics.csv"
+  beside kubectl-guard analyze "$work/pod_metrics.csv" --output-file "$work/insights.json" -- "$built/guard-csv" "$work/pod_metrics.csv"
   rate() { awk -v rows=$rows -v seconds="$1" 'BEGIN {printf "%.0f", rows / seconds}'; }
   row "\`analyze\`, $rows rows: rows a second, most memory" \
     "$(rate "$ours"), $(memory kubectl-guard analyze "$work/pod_metrics.csv" --output-file "$work/insights.json") MiB" \

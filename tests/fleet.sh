@@ -40,7 +40,7 @@ kill $forward
 fleet_of 500 fleet exporter
 kubectl -n fleet get pods --no-headers \
   -o custom-columns=:metadata.namespace,:metadata.name,:metadata.uid,:spec.nodeName >"$fleet/pods"
-guard-kubelets 127.0.0.1:9107 "$fleet/report.json" "$fleet/pods" &
+"$built/guard-kubelets" 127.0.0.1:9107 "$fleet/report.json" "$fleet/pods" &
 fleet_kubelets=$!
 # It makes all reports first.
 until (exec 3<>/dev/tcp/127.0.0.1/9107) 2>/dev/null; do kill -0 "$fleet_kubelets"; sleep 0.2; done

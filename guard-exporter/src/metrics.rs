@@ -102,7 +102,7 @@ impl Families {
         );
         self.gauge(
             "guard_pod_anomaly_since_timestamp_seconds",
-            "Since when the pod has been over its line.",
+            "Since when the pod has been anomalous: its first score at its line or over it.",
             pods.iter().filter_map(|pod| pod.since.map(|at| row(&names(pod), at.as_second() as f64))).collect(),
         );
         self.features(pods);

@@ -21,7 +21,7 @@ mod endpoint;
 mod error;
 mod range;
 
-pub use answer::{Answer, Point, Series};
+pub use answer::{Answer, Point, Series, parse};
 pub use endpoint::{Credentials, Endpoint, Place, Service};
 pub use error::PrometheusError;
 pub use range::Range;

@@ -157,10 +157,18 @@ impl Cluster {
     /// # Errors
     /// If the log cannot be read.
     pub fn audit_since(&self, mark: u64, person: &str) -> Result<Vec<Value>> {
+        self.audit(mark, |event| event["user"]["username"] == person)
+    }
+
+    /// What was asked of the API server after the mark by whomever, as far as it is wanted: the log is long.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn audit(&self, mark: u64, is_wanted: impl Fn(&Value) -> bool) -> Result<Vec<Value>> {
         let log = fs::read(self.folder.join("audit.log"))?;
         let events = log[mark as usize..].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let events: Result<Vec<Value>, _> = events.map(serde_json::from_slice).collect();
-        Ok(events?.into_iter().filter(|event| event["user"]["username"] == person).collect())
+        let events = events.map(serde_json::from_slice).filter(|event| event.as_ref().map_or(true, &is_wanted));
+        Ok(events.collect::<Result<_, _>>()?)
     }
 }
 

@@ -21,6 +21,7 @@ pub mod inject;
 pub mod kills;
 pub mod load;
 pub mod manifests;
+pub mod marks;
 pub mod node;
 pub mod person;
 pub mod pki;

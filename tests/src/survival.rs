@@ -207,15 +207,22 @@ pub fn section(record: &[Survival], kills: &[Survived]) -> String {
         format!("| {fault} | {place} | {tried} | {survived} | {lost} | {claim} |\n")
     }));
     let killed = kills.iter().filter(|kill| kill.killed).count();
-    let dates = kills.iter().map(|kill| kill.date.as_str());
-    let last = dates.max().filter(|date| !date.is_empty()).map(|date| format!(", the last at {date}"));
     text.extend([format!(
         "\n`tests/run --kills`: `fix` and the other commands that write, killed before, after and within each of their writes and \
         taken up again: {} kills{}, of which {killed} came in time; all were survived ([kills.csv](kills.csv)).\n",
         kills.len(),
-        last.unwrap_or_default()
+        when(kills)
     )]);
     text + &figures::held("fault", &HELD)
+}
+
+/// When these were made and of which commit, as far as their lines tell it.
+fn when(kills: &[Survived]) -> String {
+    let (without, with): (Vec<&Survived>, Vec<&Survived>) = kills.iter().partition(|kill| kill.date.is_empty());
+    let last = with.iter().max_by_key(|kill| &kill.date);
+    let last = last.map(|kill| format!(", the last at {} of commit {}", kill.date, kill.commit));
+    let count = (!without.is_empty()).then(|| format!(" ({} from before they were dated)", without.len()));
+    [last, count].into_iter().flatten().collect()
 }
 
 /// The record's lines.
@@ -247,6 +254,25 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn kills_are_told_with_the_last_date_and_how_many_have_none() {
+        let kill = |date: &str, commit: &str| Survived {
+            action: "scale".to_owned(),
+            at: "step.before:1".to_owned(),
+            killed: true,
+            then: "resumed".to_owned(),
+            date: date.to_owned(),
+            commit: commit.to_owned(),
+        };
+        let (old, first, last) = (kill("", ""), kill("2026-11-30T01:00:00Z", "a"), kill("2026-11-30T02:00:00Z", "b"));
+        assert_eq!(when(&[first.clone(), last.clone()]), ", the last at 2026-11-30T02:00:00Z of commit b");
+        assert_eq!(when(&[old.clone(), old.clone()]), " (2 from before they were dated)");
+        assert_eq!(
+            when(&[last, first, old]),
+            ", the last at 2026-11-30T02:00:00Z of commit b (1 from before they were dated)"
+        );
+    }
 
     /// So often a fault is made around a process, and of the whole cluster.
     const LEAST: [(&str, usize); 2] = [("process", 20), ("cluster", 3)];

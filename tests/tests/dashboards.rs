@@ -123,9 +123,29 @@ fn names_that_others_rely_on_are_stable_and_links_lead_somewhere() -> Result<()>
             text.split("\"/d/").skip(1).filter_map(|rest| rest.split(['?', '"']).next()).collect();
         assert!(leads.len() >= 2 && leads.is_subset(&uids), "{}: {leads:?}", board.name);
         for link in text.split("?var-").skip(1).filter_map(|rest| rest.split('"').next()) {
-            assert!(link.contains("var-datasource=${datasource}") && link.contains("${__url_time_range}"), "{link}");
+            for kept in ["var-datasource=${datasource}", "${__url_time_range}", "${cluster:queryparam}"] {
+                assert!(link.contains(kept), "{link} loses {kept}");
+            }
         }
     }
+    Ok(())
+}
+
+/// Pods and nodes of two clusters may have one name.
+#[test]
+fn what_is_named_by_a_series_is_told_from_that_of_another_cluster() -> Result<()> {
+    let mut seen = 0;
+    for board in boards()? {
+        for target in board.panels().flat_map(|panel| panel["targets"].as_array().into_iter().flatten()) {
+            let expression = target["expr"].as_str().unwrap_or_default();
+            let Some(legend) = target["legendFormat"].as_str() else { continue };
+            // What is summed has the labels alone that it is summed by.
+            let is_of_all = expression.contains(" by (") && !expression.contains(" by (cluster");
+            assert_eq!(legend.contains("{{cluster}}"), !is_of_all, "{}: {legend} of {expression}", board.name);
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen}");
     Ok(())
 }
 

@@ -106,7 +106,10 @@ struct Refusal {
 }
 
 /// Reads the body of a success.
-pub(super) fn parse(server: &str, body: &[u8]) -> Result<Answer, PrometheusError> {
+///
+/// # Errors
+/// If it is none, in words that are ready to be shown.
+pub fn parse(server: &str, body: &[u8]) -> Result<Answer, PrometheusError> {
     let strange =
         |problem: &str| PrometheusError::NotPrometheus { server: server.to_owned(), problem: sanitise::line(problem) };
     let envelope: Envelope = serde_json::from_slice(body).map_err(|error| strange(&error.to_string()))?;

@@ -67,7 +67,7 @@ pub struct Held {
 
 impl Held {
     /// Reads the data. Text in it is sanitised, but for what is only compared with objects.
-    pub(super) fn of(data: &BTreeMap<String, String>) -> Self {
+    pub fn of(data: &BTreeMap<String, String>) -> Self {
         let hashes: BTreeSet<String> = data.values().flat_map(|text| text.lines()).map(|l| hex(l.as_bytes())).collect();
         let mut held = Self::default();
         let mut plans: Vec<Vec<Line>> = Vec::new();

@@ -17,9 +17,15 @@ use guard_model::{pod, quantity, summary};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 use kubectl_guard::llm::{self, Pseudonyms};
-use kubectl_guard::plan::{ActionKind, PlanFile};
-use kubectl_guard::{audit, config, events, sanitise};
+use kubectl_guard::plan::{ActionKind, Kind, PlanFile, TargetName};
+use kubectl_guard::run::agents::Word;
+use kubectl_guard::run::due::Proposable;
+use kubectl_guard::sink::Held;
+use kubectl_guard::{audit, config, events, prometheus, sanitise};
+use serde_json::Value;
 
+/// The journal that an audit log is compared with.
+const JOURNAL: &[u8] = include_bytes!("../seeds/journal/journal.jsonl");
 /// The beginning of each recording is enough.
 const TICKS: usize = 20;
 
@@ -239,6 +245,88 @@ pub fn answer(bytes: &[u8]) {
         }
         Err(error) => assert!(is_harmless(&error.to_string()), "{error}"),
     }
+}
+
+/// An answer of a Prometheus: its texts can be shown, and its values are numbers.
+///
+/// # Panics
+/// If they cannot, or are none.
+pub fn prometheus(bytes: &[u8]) {
+    match prometheus::parse("prometheus", bytes) {
+        Ok(answer) => {
+            let labels = answer.series.iter().flat_map(|series| &series.labels);
+            let mut texts = labels.flat_map(|(name, value)| [name, value]).chain(&answer.warnings);
+            assert!(texts.all(|text| is_line(text)), "{answer:?}");
+            let mut points = answer.series.iter().flat_map(|series| &series.points);
+            assert!(points.all(|point| point.at.is_finite() && point.value.is_finite()), "{answer:?}");
+        }
+        Err(error) => assert!(is_line(&error.to_string()), "{error}"),
+    }
+}
+
+/// A line that a program of the user's says: it proposes nothing that was not offered, and what it says can be shown.
+///
+/// # Panics
+/// If it does, or cannot.
+pub fn word(bytes: &[u8]) {
+    let target = TargetName { kind: Kind::Deployment, name: "cart".to_owned() };
+    let offered = [Proposable { namespace: "shop".to_owned(), target: target.clone(), score: Some(0.9) }];
+    match Word::read(bytes) {
+        Ok(Word::Note(_)) => {}
+        Ok(Word::Proposal(ask)) => {
+            assert!(is_line(&ask.reason()), "{ask:?}");
+            match ask.check(&offered) {
+                Ok(chosen) => {
+                    assert!(chosen == target && ask.namespace == "shop", "{ask:?}");
+                    assert!(offered[0].actions().contains(&ask.action), "{ask:?}");
+                    assert!(ask.replicas.is_none_or(|replicas| (1..=1000).contains(&replicas)), "{ask:?}");
+                }
+                Err(why) => assert!(is_line(&why), "{why}"),
+            }
+        }
+        Err(why) => assert!(is_line(&why), "{why}"),
+    }
+}
+
+/// A plan of the journal that is shared in a ConfigMap: the first line is its key. What is held can be shown, but for the fields
+/// of objects, which are only compared.
+///
+/// # Panics
+/// If it cannot.
+pub fn shared_journal(bytes: &[u8]) {
+    let text = text(bytes);
+    let (key, lines) = text.split_once('\n').unwrap_or((&text, ""));
+    let held = Held::of(&BTreeMap::from([(key.to_owned(), lines.to_owned())]));
+    assert!(held.doubts.iter().all(|doubt| is_line(doubt)), "{held:?}");
+    for line in &held.lines {
+        is_shown(&serde_json::to_value(line).expect("a line can be written"));
+    }
+    let _shown = (audit::entries(&held.lines), kubectl_guard::incidents::fixes(&held.lines));
+}
+
+fn is_shown(value: &Value) {
+    match value {
+        Value::String(text) => assert!(is_line(text), "{text:?}"),
+        Value::Array(items) => items.iter().for_each(is_shown),
+        Value::Object(fields) => {
+            let shown = fields.iter().filter(|(name, _)| !["patch", "before", "after"].contains(&name.as_str()));
+            shown.for_each(|(_, value)| is_shown(value));
+        }
+        _ => {}
+    }
+}
+
+/// An audit log of the API server beside a journal: what is found can be shown.
+///
+/// # Panics
+/// If it cannot.
+pub fn audit_log(bytes: &[u8]) {
+    let mut heads = audit::Heads::default();
+    bytes.split(|byte| *byte == b'\n').for_each(|line| heads.line(line));
+    assert!(heads.unreadable <= bytes.len());
+    let found = audit::compare(&audit::check(JOURNAL), &heads);
+    let mut texts = found.rewritten.iter().chain(&found.cut).chain(found.others.keys());
+    assert!(texts.all(|text| is_line(text)), "{found:?}");
 }
 
 /// Whatever a terminal is shown.

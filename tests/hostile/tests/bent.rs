@@ -171,6 +171,35 @@ fn an_answer_of_a_language_model() {
 }
 
 #[test]
+fn an_answer_of_a_prometheus() {
+    each("prometheus", guard_hostile::prometheus);
+}
+
+#[test]
+fn a_line_of_a_program_of_the_users() {
+    each("word", guard_hostile::word);
+}
+
+#[test]
+fn a_journal_that_is_shared() {
+    each("shared_journal", guard_hostile::shared_journal);
+}
+
+/// Its digest is right: what is bent is more than a refusal.
+#[test]
+fn the_seed_of_a_shared_journal_is_a_plan() {
+    let seed = String::from_utf8(seeds("shared_journal").remove(0)).unwrap();
+    let (key, lines) = seed.split_once('\n').unwrap();
+    let held = kubectl_guard::sink::Held::of(&[(key.to_owned(), lines.to_owned())].into());
+    assert_eq!(held.lines.len(), 3, "{:?}", held.doubts);
+}
+
+#[test]
+fn an_audit_log_of_the_api_server() {
+    each("audit_log", guard_hostile::audit_log);
+}
+
+#[test]
 fn whatever_a_terminal_is_shown() {
     each("terminal", guard_hostile::terminal);
 }

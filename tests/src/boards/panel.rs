@@ -119,12 +119,15 @@ impl Panel<'_> {
     }
 }
 
-/// Only plain words stand in the boards' patterns, as a test holds.
+/// Only plain words stand in the boards' patterns, or those that a name begins with, as a test holds.
 fn is_meant(matcher: &Value, name: &str) -> bool {
     let wanted = matcher["options"].as_str().unwrap_or_default();
     match matcher["id"].as_str() {
         Some("byName") => name == wanted,
-        Some("byRegexp") => name.contains(wanted.trim_matches('/')),
+        Some("byRegexp") => match wanted.trim_matches('/').strip_prefix('^') {
+            Some(beginning) => name.starts_with(beginning),
+            None => name.contains(wanted.trim_matches('/')),
+        },
         _ => false,
     }
 }
@@ -134,7 +137,8 @@ pub fn placeholders(legend: &str) -> Vec<String> {
     legend.split("{{").skip(1).filter_map(|rest| Some(rest.split_once("}}")?.0.trim().to_owned())).collect()
 }
 
-/// A legend with its labels put in, all at once: what a label holds is never read as a legend.
+/// A legend with its labels put in, all at once: what a label holds is never read as a legend. A label that is missing leaves
+/// nothing, nor the space before it.
 fn named_by(legend: &str, labels: &BTreeMap<String, String>) -> String {
     let mut parts = legend.split("{{");
     let mut name = parts.next().unwrap_or_default().to_owned();
@@ -143,7 +147,7 @@ fn named_by(legend: &str, labels: &BTreeMap<String, String>) -> String {
         name += labels.get(label.trim()).map_or("", String::as_str);
         name += rest;
     }
-    name
+    name.trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -156,8 +160,16 @@ mod tests {
     fn a_legend_is_filled_once() {
         let labels =
             BTreeMap::from([("a", "{{b}}"), ("b", "2")].map(|(name, value)| (name.to_owned(), value.to_owned())));
-        assert_eq!(named_by("{{a}}/{{ b }} of {{c}}", &labels), "{{b}}/2 of ");
+        assert_eq!(named_by("{{a}}/{{ b }} of {{c}}", &labels), "{{b}}/2 of");
         assert_eq!(placeholders("{{a}}/{{ b }}"), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_field_is_meant_by_its_name_by_a_word_in_it_or_by_its_beginning() {
+        let meant = |id: &str, options: &str, name: &str| is_meant(&json!({"id": id, "options": options}), name);
+        assert!(meant("byName", "ok", "ok") && !meant("byName", "ok", "ok east"));
+        assert!(meant("byRegexp", "/expected/", "cpu_cores expected east"));
+        assert!(meant("byRegexp", "/^ok/", "ok east") && !meant("byRegexp", "/^ok/", "stale tokyo"));
     }
 
     #[test]

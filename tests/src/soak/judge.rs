@@ -32,7 +32,7 @@ pub const DRIFT: f64 = 0.02;
 /// How a fault showed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
-    /// Seconds from the fault's start to the sample that went over the line.
+    /// Seconds from the fault's start to when `run` told it, or to the exporter's sample that went over the line.
     pub after: i64,
     /// The pod of the fault is the first mover.
     pub first: bool,
@@ -171,7 +171,7 @@ fn fault(label: &Label, told: &[Told], record: &Record) -> Fault {
     let begins = |at| seconds(label.start, at) >= -BEFORE && seconds(label.end, at) <= ECHO;
     let incident = told.iter().filter(|told| told.pods.contains(&label.pod) && begins(told.from));
     let incident = incident.min_by_key(|told| told.from).map(|told| Seen {
-        after: seconds(label.start, told.from),
+        after: seconds(label.start, told.at),
         first: told.pod == label.pod,
         lead: told.pod.clone(),
         cause: told.cause.clone(),
@@ -285,6 +285,12 @@ impl Verdict {
         (seen.clone().count(), seen.filter(|seen| seen.first).count())
     }
 
+    /// How long after its start a fault was told, in the median; seconds.
+    pub fn told_after(&self) -> i64 {
+        let after = self.faults.iter().filter_map(|fault| Some(fault.told.as_ref()?.after as f64));
+        median(&after.collect::<Vec<_>>()) as i64
+    }
+
     /// What must hold of every soak and does not; a sentence each. How many faults are found is told, and held elsewhere.
     pub fn broken(&self) -> Vec<String> {
         let mut broken: Vec<String> = self.troubles.iter().map(|what| format!("trouble on the way: {what}")).collect();
@@ -388,7 +394,8 @@ mod tests {
         };
         let verdict = judge(&record);
         let found = |fault: &Fault| fault.told.as_ref().map(|seen| (seen.after, seen.first));
-        assert_eq!(verdict.faults.iter().map(found).collect::<Vec<_>>(), [Some((30, true)), None, Some((40, false))]);
+        assert_eq!(verdict.faults.iter().map(found).collect::<Vec<_>>(), [Some((35, true)), None, Some((45, false))]);
+        assert_eq!(verdict.told_after(), 45);
         assert_eq!((verdict.told(), verdict.seen()), ((2, 1), (2, 0)), "feed-1 was earlier than both");
         assert_eq!((verdict.neighbours.len(), verdict.false_incidents.len()), (1, 1));
         assert_eq!(verdict.false_incidents[0].from, at(1500));

@@ -58,7 +58,10 @@ pub fn section(verdict: &Verdict, record: &Record) -> String {
     );
     text += "| what | came to |\n| --- | --- |\n";
     let mut row = |what: &str, came: String| text.extend([format!("| {what} | {came} |\n")]);
-    row("faults that `run` told as an incident", format!("{told} of {all}, the right pod first in {first}"));
+    row(
+        "faults that `run` told as an incident",
+        format!("{told} of {all}, the right pod first in {first}; {}", in_the_median(verdict)),
+    );
     row("faults that an exporter alerted of", format!("{seen} of {all}, no other pod before it in {seen_first}"));
     row("incidents without a fault", verdict.false_incidents.len().to_string());
     row("incidents of neighbours while a fault lasted, neither right nor wrong", verdict.neighbours.len().to_string());
@@ -81,7 +84,7 @@ pub fn section(verdict: &Verdict, record: &Record) -> String {
     )]);
     text += "| process | hours | memory, MiB | growth, MiB | open files | series | CPU, ms a second |\n| --- | --- | --- | --- | --- | --- | --- |\n";
     verdict.lives.iter().for_each(|life| text += &line_of(life));
-    text += "\n| fault | pod | `run`: after | first mover | cause | exporter: after | cause |\n| --- | --- | --- | --- | --- | --- | --- |\n";
+    text += "\n| fault | pod | `run` told it after | first mover | cause | over an exporter's line after | cause |\n| --- | --- | --- | --- | --- | --- | --- |\n";
     verdict.faults.iter().for_each(|fault| text += &line(fault));
     text.extend(
         verdict.false_incidents.iter().map(|told| {
@@ -92,6 +95,11 @@ pub fn section(verdict: &Verdict, record: &Record) -> String {
         format!("\nAlert without a fault: {} {} ({}, {:.2}).\n", alert.since, alert.pod, alert.cause, alert.score)
     }));
     text
+}
+
+/// How soon faults were told; the README says it too.
+fn in_the_median(verdict: &Verdict) -> String {
+    format!("{} s after it began in the median", verdict.told_after())
 }
 
 fn line_of(life: &Life) -> String {
@@ -151,6 +159,12 @@ mod tests {
             assert!(first * 10 >= verdict.faults.len() * OF_TEN, "{}", summary(&verdict));
         }
         assert!(verdict.kills.0 > 0 && verdict.reloads >= 2, "{}", summary(&verdict));
+        let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+        assert!(
+            readme.contains(&in_the_median(&verdict)),
+            "the README tells of another soak: {}",
+            in_the_median(&verdict)
+        );
         let page = std::fs::read_to_string(figures::PAGE).unwrap();
         assert!(page.contains(section(&verdict, &record).trim_end()), "the page tells of another soak");
         let plot = std::fs::read_to_string(format!("{RECORD}/soak.svg")).unwrap();

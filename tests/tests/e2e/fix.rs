@@ -4,25 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use guard_tests::cluster::{Cluster, WORK_IMAGE};
+use guard_tests::marks::stores_nothing;
 use guard_tests::{load, wait};
 use serde_json::{Value, json};
 
 use crate::status::rows;
-
-/// True for a request that stores nothing: a read, a question about rights, a port-forward, or a server's dry run.
-pub(crate) fn stores_nothing(event: &Value) -> bool {
-    let target = &event["objectRef"];
-    let resource = target["resource"].as_str().unwrap_or("");
-    ["get", "list", "watch"].iter().any(|verb| event["verb"] == *verb)
-        || resource.starts_with("selfsubject")
-        || target["subresource"] == "portforward"
-        || event["requestURI"].as_str().is_some_and(|uri| uri.contains("dryRun=All"))
-}
-
-/// True for what tells of a change: an Event, a line of a shared journal, a mute.
-pub(crate) fn tells(event: &Value) -> bool {
-    ["events", "configmaps"].iter().any(|resource| event["objectRef"]["resource"] == *resource)
-}
 
 /// What these requests stored, in order: each change has an Event behind it that tells of it.
 pub(crate) fn stored(events: &[Value]) -> Vec<String> {

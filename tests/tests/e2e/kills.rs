@@ -9,11 +9,11 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::{Cluster, WORK_IMAGE};
 use guard_tests::kills::{Kill, Then, begin_if_whole, note, open, plan, record};
+use guard_tests::marks::changes;
 use guard_tests::person::{Answer, Person};
 use guard_tests::{load, survival};
 use serde_json::{Value, json};
 
-use crate::fix::{stores_nothing, tells};
 use crate::nodes::{self, NODE, SELECTOR};
 use crate::sink;
 
@@ -131,17 +131,17 @@ struct Taken {
     surely: bool,
 }
 
-/// The changes that the API server took or may have taken. An Event is none, nor is a line for the sink: they tell of one.
+/// The changes that the API server took or may have taken. One that names no plan is of a plan that no journal knows.
 fn taken(cluster: &Cluster, mark: u64) -> Result<Vec<Taken>> {
     let events = cluster.audit_since(mark, PERSON)?;
     let of = |event: &Value| {
-        let plan = event["userAgent"].as_str()?.split("plan/").nth(1)?.get(..12)?.to_owned();
+        let plan = event["userAgent"].as_str().and_then(|agent| agent.split(" plan/").nth(1)?.get(..12));
+        let plan = plan.unwrap_or_default().to_owned();
         let code = event["responseStatus"]["code"].as_u64()?;
-        let changes = !stores_nothing(event) && !tells(event);
-        let may = changes && (code < 300 || code == 504);
+        let may = code < 300 || code == 504;
         may.then(|| Taken { plan, object: event["objectRef"].to_string(), surely: code < 300 })
     };
-    Ok(events.iter().filter_map(of).collect())
+    Ok(changes(&events).filter_map(of).collect())
 }
 
 /// The plans of the journal, by the id of the one that began it: each with how many of its steps are known to be done.

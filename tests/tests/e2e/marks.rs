@@ -1,63 +1,28 @@
-//! Every change that a plan made, as the API server's audit log has it: who, by which field manager, for which plan, and under
-//! which precondition. It runs behind all tests that change something.
+//! Every change that the plugin made bears its marks in the API server's audit log. It runs behind all tests that change something.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use guard_tests::cluster::{Cluster, PEOPLE, WORK_IMAGE};
+use guard_tests::cluster::{Cluster, WORK_IMAGE};
+use guard_tests::marks::{changes, is_of_the_plugin, kind, lacks};
 use guard_tests::person::Person;
 use guard_tests::{load, wait};
 use serde_json::{Value, json};
 
-use crate::fix::{stored, stores_nothing, tells};
+use crate::fix::stored;
 
 const SET: &str = "clerk";
 const POD: &str = "pod/clerk-0";
 const RESTART: [&str; 5] = ["fix", POD, "-n", load::NAMESPACE, "--action=restart"];
 
-/// One mark that a change may lack.
-fn lacks(event: &Value) -> Option<&'static str> {
-    let body = &event["requestObject"];
-    let uid = ["/metadata/uid", "/preconditions/uid", "/deleteOptions/preconditions/uid"];
-    let is_bound = uid.iter().any(|place| body.pointer(place).is_some_and(Value::is_string));
-    let agent = event["userAgent"].as_str().unwrap_or_default();
-    match () {
-        () if !PEOPLE.iter().any(|person| event["user"]["username"] == *person) => Some("a person"),
-        () if !event["requestURI"].as_str().is_some_and(|uri| uri.contains("fieldManager=kubectl-guard")) => {
-            Some("its field manager")
-        }
-        () if !(agent.starts_with("kubectl-guard/") && agent.contains(" plan/") && agent.contains(" journal/")) => {
-            Some("plan and journal")
-        }
-        () if !is_bound => Some("a precondition"),
-        () => None,
-    }
-}
-
-/// What a change is of: verb, resource and subresource.
-fn kind(event: &Value) -> String {
-    let of = &event["objectRef"];
-    let [verb, resource] = [&event["verb"], &of["resource"]].map(|part| part.as_str().unwrap_or_default());
-    let part = of["subresource"].as_str().map(|part| format!("/{part}")).unwrap_or_default();
-    format!("{verb} {resource}{part}")
-}
-
-/// Changes of objects that plans were for: Events, journal and mutes tell of them.
-fn changes(events: &[Value]) -> impl Iterator<Item = &Value> {
-    let of_a_plan = |event: &Value| event["userAgent"].as_str().is_some_and(|agent| agent.contains(" plan/"));
-    events.iter().filter(move |event| of_a_plan(event) && !stores_nothing(event) && !tells(event))
-}
-
 pub(crate) fn every_change_bore_its_marks(cluster: &mut Cluster) -> Result<()> {
+    let events = cluster.audit(0, is_of_the_plugin)?;
     let mut kinds = BTreeSet::new();
-    for person in PEOPLE {
-        let events = cluster.audit_since(0, person)?;
-        for change in changes(&events) {
-            let lacking = lacks(change);
-            ensure!(lacking.is_none(), "{} lacks {}: {change}", kind(change), lacking.unwrap_or_default());
-            kinds.insert(kind(change));
-        }
+    for change in changes(&events) {
+        let lacking = lacks(change);
+        ensure!(lacking.is_none(), "{} lacks {}: {change}", kind(change), lacking.unwrap_or_default());
+        kinds.insert(kind(change));
     }
     for kind in [
         "create pods/eviction",

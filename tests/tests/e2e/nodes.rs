@@ -7,13 +7,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use guard_tests::approval::STALE;
 use guard_tests::cluster::{Cluster, WORK_IMAGE};
+use guard_tests::marks::stores_nothing;
 use guard_tests::person::{Answer, Person};
 use guard_tests::wait;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::fix::{stored, stores_nothing};
+use crate::fix::stored;
 
 /// The node of the tests: the one with a certificate that everybody can verify.
 pub(crate) const NODE: &str = "node/node2";

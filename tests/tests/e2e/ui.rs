@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use guard_tests::cluster::{Cluster, WORK_IMAGE};
+use guard_tests::marks::stores_nothing;
 use guard_tests::person::Person;
 use guard_tests::{load, wait};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-
-use crate::fix::stores_nothing;
 
 /// Killed when the test is over, whatever comes of it.
 struct Running(Child);

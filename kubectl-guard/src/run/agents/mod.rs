@@ -31,8 +31,7 @@ mod word;
 
 use insight::{Insight, Told};
 use process::{Line, Lines, Process, Rate, Streams};
-pub use word::Ask;
-use word::Word;
+pub use word::{Ask, Note, Word};
 
 /// Proposals that are not looked at yet; a program that makes more is not listened to.
 const MOST_ASKS: usize = 16;

@@ -13,7 +13,7 @@ const COLUMNS: usize = 300;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "lowercase")]
-pub(super) enum Word {
+pub enum Word {
     /// Something for the log and for `run status`.
     Note(Note),
     /// Something that a person may want to do.
@@ -24,11 +24,11 @@ pub(super) enum Word {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub(super) struct Note {
+pub struct Note {
     /// What is to be noted, at most 300 columns of it.
-    pub(super) text: String,
+    pub text: String,
     /// The incident that it is about.
-    pub(super) incident: Option<String>,
+    pub incident: Option<String>,
 }
 
 /// A proposal.
@@ -59,7 +59,7 @@ impl Word {
     ///
     /// # Errors
     /// Why it says nothing that there is, in words that are ready to be shown.
-    pub(super) fn read(line: &[u8]) -> Result<Self, String> {
+    pub fn read(line: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(line).map_err(|error| fit(&format!("no note and no proposal: {error}")))
     }
 }
