@@ -2,7 +2,7 @@
 //!
 //! The kubelets, through `nodes/proxy` ([`kubelets`]), give all that an exporter sees. Who may not ask them gets CPU and
 //! memory from metrics.k8s.io ([`metrics_api`]). Either way a reading becomes rows of `pod_metrics.csv`, and a reading of
-//! the kubelets can be kept as it came, in a recording.
+//! the kubelets can be kept in a recording, without what could be a secret ([`spare`]).
 
 use std::collections::HashMap;
 
@@ -24,6 +24,7 @@ pub mod file;
 mod kubelets;
 mod metrics_api;
 pub mod own;
+mod spare;
 
 /// A list of the API server is as long as the cluster is large: it may have what all of a recording's tick may.
 const LARGEST_LIST: usize = MAX_TICK;
@@ -42,7 +43,7 @@ pub enum Source {
 pub struct Look {
     /// One row a pod that could be measured.
     pub rows: Vec<Row>,
-    /// What was read, as it came; empty if it was not from the kubelets.
+    /// What was read, for a recording, without what could be a secret; of the kubelets only, and empty if nobody keeps it.
     pub raw: Tick,
     /// What could not be read, a line each.
     pub warnings: Vec<String>,
@@ -60,6 +61,7 @@ pub struct Collector<'a> {
     selection: &'a Selection,
     source: Source,
     own: Option<&'a Own>,
+    keeps: bool,
     kubelets: kubelets::Kubelets,
     /// A first look succeeded: what fails later may be a moment's weakness.
     begun: bool,
@@ -68,7 +70,8 @@ pub struct Collector<'a> {
 impl<'a> Collector<'a> {
     /// Reads from this source, and adds metrics of the user's own.
     fn new(connection: &'a Connection, selection: &'a Selection, source: Source, own: Option<&'a Own>) -> Self {
-        Self { connection, selection, source, own, kubelets: kubelets::Kubelets::default(), begun: false }
+        let kubelets = kubelets::Kubelets::default();
+        Self { connection, selection, source, own, keeps: false, kubelets, begun: false }
     }
 
     /// Reads all selected pods once.
@@ -76,15 +79,17 @@ impl<'a> Collector<'a> {
     /// # Errors
     /// If the pods cannot be listed, no kubelet may be asked, or the metrics API does not answer.
     pub async fn look(&mut self, at: Timestamp) -> Result<Look, Error> {
-        let (body, facts) = list(self.connection, self.selection).await?;
+        let (body, facts) = list(self.connection, self.selection, self.pods()).await?;
         let mut look = match self.source {
             Source::Kubelet => self.kubelets.look(self.connection, at, &facts).await?,
             Source::Metrics => metrics_api::look(self.connection, self.selection, at, &facts).await?,
         };
-        look.raw.pods = Some(body.into_bytes());
+        if self.keeps {
+            look.raw.pods = Some(spare::spared(&body).map_err(|error| self.pods().unreadable(&error))?);
+        }
         match warning_events(self.connection, self.selection).await {
             Ok((body, counts)) => {
-                look.raw.events = Some(body.into_bytes());
+                look.raw.events = self.keeps.then(|| body.into_bytes());
                 for row in &mut look.rows {
                     let count = counts.get(&(row.namespace.clone(), row.pod.clone())).copied().unwrap_or(0.0);
                     row.set(Number::Warnings, Some(count));
@@ -103,6 +108,11 @@ impl<'a> Collector<'a> {
         self.begun = true;
         Ok(look)
     }
+
+    fn pods(&self) -> Request<'a> {
+        let namespace = pods::scope(self.connection, self.selection);
+        Request { verb: "list", resource: "pods", group: "", namespace }
+    }
 }
 
 /// The first look decides where metrics come from: unless somebody chose, the kubelets, or the metrics API for who may not
@@ -120,6 +130,7 @@ pub async fn begin<'a>(
     warn: impl Fn(&str),
 ) -> Result<(Collector<'a>, Look), Error> {
     let mut collector = Collector::new(connection, selection, source.unwrap_or(Source::Kubelet), own);
+    collector.keeps = keeps;
     let refused = match collector.look(at).await {
         Err(error @ Error::Forbidden { .. }) if source.is_none() && !keeps => error,
         answer => return Ok((collector, answer?)),
@@ -144,9 +155,12 @@ pub fn now() -> Timestamp {
 }
 
 /// The pods, as the API server gave them and as facts.
-async fn list(connection: &Connection, selection: &Selection) -> Result<(String, Vec<PodFacts>), Error> {
-    let namespace = pods::scope(connection, selection);
-    let request = Request { verb: "list", resource: "pods", group: "", namespace };
+async fn list(
+    connection: &Connection,
+    selection: &Selection,
+    request: Request<'_>,
+) -> Result<(String, Vec<PodFacts>), Error> {
+    let namespace = request.namespace;
     let labels = ("labelSelector", selection.selector.as_deref());
     let fields = ("fieldSelector", selection.field_selector.as_deref());
     let body = get(connection, request, &format!("{}/pods", core(namespace)), &[labels, fields], LARGEST_LIST).await?;

@@ -284,6 +284,8 @@ fn why_unscored(pod: &PodFacts, scores: &Scores, nodes: &HashMap<&str, &NodeRepo
         return format!("no scores from node {node}: {}", silent.problem);
     }
     match nodes.get(node.as_str()) {
+        // The report of no node is a table's, which has the pods of all.
+        None if nodes.contains_key("") => "not in the table of metrics yet".to_owned(),
         None => format!("no exporter on node {node}"),
         Some(report) if !report.kubelet.up => format!("the exporter on node {node} cannot read its kubelet"),
         Some(_) => format!("not seen yet by the exporter on node {node}"),

@@ -150,16 +150,16 @@ impl Scores {
         let mut warnings = self.notices.clone();
         warnings.extend(self.silences());
         for report in &self.reports {
-            let node = &report.node;
+            let whose = if report.node.is_empty() { "the table".to_owned() } else { format!("node {}", report.node) };
             let age = now.duration_since(report.at).as_secs_f64();
             if age > (4.0 * report.interval_seconds).max(60.0) + self.lag_seconds {
-                warnings.push(format!("scores of node {node} are {} old", guard_model::words::duration(age)));
+                warnings.push(format!("scores of {whose} are {} old", guard_model::words::duration(age)));
             }
             if let Some(error) = report.kubelet.error.as_ref().filter(|_| !report.kubelet.up) {
-                warnings.push(format!("node {node}: the kubelet cannot be read: {error}"));
+                warnings.push(format!("{whose}: the kubelet cannot be read: {error}"));
             }
             if let Some(error) = &report.model.error {
-                warnings.push(format!("node {node}: hard facts only where the model says nothing: {error}"));
+                warnings.push(format!("{whose}: hard facts only where the model says nothing: {error}"));
             }
         }
         warnings.extend(self.skew());

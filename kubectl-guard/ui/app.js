@@ -1,7 +1,7 @@
 // Asks again and again, and draws the view that the address names.
 
 import { banner, history, plan } from "/desk.js";
-import { post, reader } from "/net.js";
+import { enter, post, reader } from "/net.js";
 import { ROWS, fleet, pod, workload } from "/views.js";
 
 const EVERY_MS = 5000;
@@ -130,10 +130,21 @@ function fail(error, isPlan) {
   warnings.textContent = `What is shown is old: ${error.message}`;
 }
 
-window.addEventListener("hashchange", () => {
-  state.shown = ROWS;
-  state.data = null;
-  readers.data = reader();
-  look().then(() => view.focus());
-});
-look();
+function outside() {
+  summary.textContent = "";
+  const p = document.createElement("p");
+  p.textContent = "Nothing is shown in this tab: it did not come in by the URL that was printed. Go on in the tab that did, or end kubectl guard and start it again for a new URL.";
+  view.replaceChildren(p);
+}
+
+if (enter()) {
+  window.addEventListener("hashchange", () => {
+    state.shown = ROWS;
+    state.data = null;
+    readers.data = reader();
+    look().then(() => view.focus());
+  });
+  look();
+} else {
+  outside();
+}

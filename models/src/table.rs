@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::sample::{self, Measures, Phase, PodFacts, PodSample, Termination};
+use crate::sample::{self, Measures, OptOut, Phase, PodFacts, PodSample, Termination};
 use crate::workload::Workload;
 
 mod column;
@@ -21,7 +21,7 @@ pub use write::Writer;
 /// Columns that every table has.
 pub const REQUIRED: [&str; 3] = ["timestamp", "namespace", "pod"];
 /// All columns known by name, in the order in which they are written.
-pub const COLUMNS: [&str; 36] = [
+pub const COLUMNS: [&str; 39] = [
     "timestamp",
     "namespace",
     "pod",
@@ -58,6 +58,9 @@ pub const COLUMNS: [&str; 36] = [
     "terminated_reason",
     "terminated_exit_code",
     "terminated_at",
+    "opt_out_ignore",
+    "opt_out_threshold",
+    "opt_out_high_cpu",
 ];
 
 /// Why a table cannot be read or written.
@@ -113,6 +116,8 @@ pub struct Row {
     pub unschedulable: Option<String>,
     /// How its last container ended.
     pub terminated: Option<Termination>,
+    /// What its owner asked for.
+    pub opt_out: OptOut,
     /// What is known of the columns of numbers, each at its own place; always finite.
     numbers: [Option<f64>; NUMBERS],
     /// What is known of further columns, in their order; always finite.
@@ -180,6 +185,7 @@ impl Row {
             waiting: facts.waiting.clone(),
             unschedulable: facts.unschedulable.clone(),
             terminated: facts.terminated.clone(),
+            opt_out: facts.opt_out.clone(),
             ..Row::default()
         };
         for (column, value) in measured {
@@ -228,6 +234,7 @@ impl Row {
             waiting: self.waiting,
             unschedulable: self.unschedulable,
             terminated: self.terminated,
+            opt_out: self.opt_out,
             cpu_limit_cores: limit(measures.cpu_cores, measures.cpu_limit_share),
             memory_limit_bytes: limit(measures.memory_bytes, measures.memory_limit_share),
             ..PodFacts::default()
@@ -280,6 +287,18 @@ mod tests {
     }
 
     #[test]
+    fn what_an_owner_cannot_have_asked_for_is_refused_and_an_empty_cell_asks_for_nothing() {
+        let of = |column: &str, cell: &str| {
+            read(&format!("timestamp,namespace,pod,{column}\n2026-11-22T13:12:11Z,shop,a,{cell}\n"))
+        };
+        for column in ["opt_out_ignore", "opt_out_threshold", "opt_out_high_cpu"] {
+            assert_eq!(of(column, "").unwrap()[0].opt_out, OptOut::default());
+            assert!(of(column, "7").is_err(), "{column}");
+        }
+        assert!(!of("opt_out_ignore", "false").unwrap()[0].opt_out.ignore);
+    }
+
+    #[test]
     fn a_table_without_its_columns_is_refused() {
         assert!(matches!(read("time,pod\n1,a\n"), Err(TableError::MissingColumn("timestamp"))));
         assert!(matches!(read(""), Err(TableError::MissingColumn("timestamp"))));
@@ -308,14 +327,15 @@ mod tests {
         let mut row = read(
             "timestamp,namespace,pod,node,phase,workload,cpu_usage_cores,cpu_usage_ratio,memory_working_set_bytes,\
              restarts_total,containers_ready,containers_total,created,started,ready_changed,waiting_reason,unschedulable,terminated_container,\
-             terminated_reason,terminated_exit_code,terminated_at\n\
+             terminated_reason,terminated_exit_code,terminated_at,opt_out_ignore,opt_out_threshold,opt_out_high_cpu\n\
              2026-11-22T13:12:11Z,shop,a,node1,Running,Deployment/a,0.25,0.5,1000000,2,1,1,2026-11-22T13:00:00Z,2026-11-22T13:11:59Z,2026-11-22T13:12:01Z,\
-             CrashLoopBackOff,\"0/2 nodes, no room\",main,OOMKilled,137,2026-11-22T13:12:01Z\n",
+             CrashLoopBackOff,\"0/2 nodes, no room\",main,OOMKilled,137,2026-11-22T13:12:01Z,true,0.9,true\n",
         )
         .unwrap()
         .remove(0);
         let sample = row.clone().into_sample();
         assert_eq!(Row::of(row.at, &sample), row);
+        assert_eq!(sample.facts.opt_out, OptOut { ignore: true, threshold: Some(0.9), expected_high_cpu: true });
         let end = sample.facts.terminated.as_ref().unwrap();
         assert_eq!((&*end.container, &*end.reason, end.exit_code), ("main", "OOMKilled", 137));
         let mut bytes = Vec::new();

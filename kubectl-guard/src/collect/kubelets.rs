@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use futures::StreamExt as _;
 use guard_model::cadvisor::{self, Cadvisor};
 use guard_model::recording::{NodeFiles, Tick};
-use guard_model::sample::{self, Measures, PodFacts};
+use guard_model::sample::{self, Measures, Phase, PodFacts};
 use guard_model::sampler::Sampler;
 use guard_model::summary::{self, Summary};
 use guard_model::table::{Number, Row};
@@ -51,27 +51,33 @@ impl Kubelets {
         let answers: Vec<_> = futures::stream::iter(asked).buffered(AT_ONCE).collect().await;
         let mut look = Look { rows: Vec::new(), raw: Tick { at, ..Tick::default() }, warnings: Vec::new() };
         let mut refused = None;
-        let mut answered = 0;
+        let mut unread = BTreeSet::new();
         for (node, answer) in answers {
             match answer {
                 Ok(files) => {
-                    answered += 1;
-                    self.take(at, &files, pods, &mut look);
+                    if let Err(problem) = self.take(at, &files, pods, &mut look) {
+                        look.warnings.push(format!("node {node}: {problem}"));
+                        unread.insert(node);
+                    }
                     look.raw.nodes.push(files);
                 }
                 Err(error) => {
                     look.warnings.push(format!("node {node}: {error}"));
+                    unread.insert(node);
                     refused = Some(error);
                 }
             }
         }
         match refused {
-            Some(error) if answered == 0 => Err(error),
+            Some(error) if look.raw.nodes.is_empty() => Err(error),
             _ => {
-                // No kubelet knows of them, and what they wait for is told by the API server.
-                look.rows.extend(
-                    pods.iter().filter(|pod| pod.unschedulable.is_some()).map(|pod| row(at, pod, Measures::default())),
-                );
+                // No kubelet tells of them. What the API server states of them stands all the same: a pod without a row
+                // would have gone, and whatever is wrong with it would be over.
+                let is_untold = |pod: &&PodFacts| {
+                    let silent = pod.node.as_ref().is_some_and(|node| unread.contains(node));
+                    pod.unschedulable.is_some() || (silent && pod.phase != Phase::Succeeded)
+                };
+                look.rows.extend(pods.iter().filter(is_untold).map(|pod| row(at, pod, Measures::default())));
                 Ok(look)
             }
         }
@@ -82,13 +88,11 @@ impl Kubelets {
         last.is_none_or(|last| at.as_second() - last.as_second() >= CADVISOR_SECONDS)
     }
 
-    fn take(&mut self, at: Timestamp, files: &NodeFiles, pods: &[PodFacts], look: &mut Look) {
+    /// Takes a kubelet's answer, or says why it cannot be read.
+    fn take(&mut self, at: Timestamp, files: &NodeFiles, pods: &[PodFacts], look: &mut Look) -> Result<(), String> {
         let node = self.nodes.entry(files.node.clone()).or_default();
-        let summary = match files.summary.as_deref().map(summary::parse) {
-            Some(Ok(summary)) => summary,
-            Some(Err(error)) => return look.warnings.push(format!("node {}: {error}", files.node)),
-            None => return,
-        };
+        let summary =
+            summary::parse(files.summary.as_deref().unwrap_or_default()).map_err(|error| error.to_string())?;
         let fresh = files.cadvisor.as_deref().map(|body| {
             let mut reader = cadvisor::Reader::default();
             reader.feed(body);
@@ -105,6 +109,7 @@ impl Kubelets {
             totals(&mut row, &sample.facts.uid, &summary, fresh.as_ref());
             look.rows.push(row);
         }
+        Ok(())
     }
 }
 
@@ -136,4 +141,49 @@ async fn read(connection: &Connection, node: String, with_cadvisor: bool) -> (St
     };
     let answer = answer.await;
     (node, answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::wire;
+
+    #[tokio::test]
+    async fn the_pods_of_a_node_that_does_not_answer_keep_their_rows() {
+        let (connection, _) = wire::server(|path, _| match path {
+            path if path.contains("/nodes/up/proxy/stats/summary") => {
+                (200, json!({"node": {"nodeName": "up"}, "pods": []}))
+            }
+            path if path.contains("/nodes/odd/proxy/stats/summary") => (200, json!("no summary")),
+            path if path.contains("/metrics/cadvisor") => (200, json!("")),
+            _ => (
+                503,
+                json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 503, "message": "dead"}),
+            ),
+        })
+        .await;
+        let pod = |name: &str, node: &str, phase| PodFacts {
+            namespace: "shop".into(),
+            name: name.into(),
+            uid: name.into(),
+            node: Some(node.into()),
+            phase,
+            waiting: Some("CrashLoopBackOff".into()),
+            ..PodFacts::default()
+        };
+        let pods = [
+            pod("cart", "dead", Phase::Running),
+            pod("done", "dead", Phase::Succeeded),
+            pod("mail", "odd", Phase::Running),
+            pod("web", "up", Phase::Running),
+        ];
+        let look = Kubelets::default().look(&connection, Timestamp::UNIX_EPOCH, &pods).await.unwrap();
+        let mut rows: Vec<_> = look.rows.iter().map(|row| (&*row.pod, row.number(Number::CpuCores))).collect();
+        rows.sort_by_key(|(name, _)| *name);
+        assert_eq!(rows, [("cart", None), ("mail", None), ("web", None)]);
+        assert!(look.rows.iter().all(|row| row.waiting.as_deref() == Some("CrashLoopBackOff")));
+        assert_eq!(look.warnings.len(), 2, "{:?}", look.warnings);
+    }
 }

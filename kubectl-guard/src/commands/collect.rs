@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -28,7 +28,7 @@ const USUAL: &str = "http://localhost:9090";
 
 /// Arguments of `collect`.
 #[derive(Args, Clone, Debug)]
-// The list of pods goes into a recording as it came, which is in one piece.
+// The list of pods is read in one piece.
 #[command(mut_arg("chunk_size", |arg| arg.hide(true)))]
 pub struct CollectArgs {
     #[command(flatten)]
@@ -36,7 +36,9 @@ pub struct CollectArgs {
     /// Table to write; an existing one with the same columns is appended to
     #[arg(long, value_name = "FILE", default_value = "pod_metrics.csv")]
     output_file: PathBuf,
-    /// Write the raw readings to this recording (.tar.zst) instead of a table
+    /// Write the raw readings to this recording (.tar.zst) instead of a table, for you alone to read: the kubelets' figures,
+    /// the warning events, and the pods with their names, labels, images, volumes and states, but without environment
+    /// variables, arguments, commands, probes and annotations
     #[arg(long, value_name = "FILE", conflicts_with = "output_file")]
     raw: Option<PathBuf>,
     /// Time between two readings, such as 30s; a bare number is seconds
@@ -130,6 +132,15 @@ fn own(args: &CollectArgs, connection: &Connection) -> Result<Option<Own>, Error
     Ok(Some(Own::new(prometheus, matchers, args.metric_name.clone())))
 }
 
+/// A new file that nobody else can read: it says what runs in the cluster.
+fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
 /// The file that is written.
 enum Output {
     Table(TableFile),
@@ -139,7 +150,7 @@ enum Output {
 impl Output {
     fn open(args: &CollectArgs, own: Option<&Own>) -> Result<Self, Error> {
         if let Some(path) = &args.raw {
-            let file = File::create_new(path).map_err(|source| unwritable(path, source))?;
+            let file = create_private(path).map_err(|source| unwritable(path, source))?;
             let writer =
                 recording::Writer::new(BufWriter::new(file), LEVEL).map_err(|source| unwritable(path, source))?;
             return Ok(Self::Recording { path: path.clone(), writer, ticks: 0 });
@@ -189,4 +200,19 @@ fn pods(count: usize) -> String {
 
 fn seconds(interval: Duration) -> String {
     guard_model::words::duration(interval.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(unix)]
+    #[test]
+    fn a_recording_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cluster.tar.zst");
+        let file = super::create_private(&path).unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(super::create_private(&path).is_err(), "what is there already is left as it is");
+    }
 }

@@ -35,7 +35,8 @@ struct PrintArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// YAML that can be used as it is, with the origin of each value in comments
+    /// YAML that can be used as it is, with the origin of each value in comments; addresses that may be secrets are not
+    /// shown whole
     Yaml,
     /// JSON
     Json,

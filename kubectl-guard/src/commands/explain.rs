@@ -223,8 +223,7 @@ pub async fn look(connection: &Connection, row: &Row, scores: &Scores) -> Result
     let api: Api<Pod> = Api::namespaced(connection.client.clone(), namespace);
     let object = api.get_opt(&row.name).await.map_err(|error| request.failed(&error))?;
     let Some(object) = object else { return Ok(None) };
-    // A row of a table has no UID of the cluster's.
-    let uid = object.metadata.uid.as_deref().unwrap_or(&row.uid);
+    let uid = uid_of_events(&object).unwrap_or(&row.uid);
     let (events, events_note) = match events::of_pod(connection, namespace, uid).await {
         Ok(events) => (events, None),
         Err(error) => (Vec::new(), Some(error.to_string())),
@@ -234,6 +233,14 @@ pub async fn look(connection: &Connection, row: &Row, scores: &Scores) -> Result
         None => None,
     };
     Ok(Some(Detail { events, events_note, rollout, ..detail(&object, scores, &row.uid) }))
+}
+
+/// The UID that events name the pod by. The kubelet's name a static pod by its own, which its mirror in the API bears as an
+/// annotation; a row of a table has no UID of the cluster's.
+fn uid_of_events(pod: &Pod) -> Option<&str> {
+    let meta = &pod.metadata;
+    let of_static = meta.annotations.as_ref().and_then(|all| all.get("kubernetes.io/config.mirror"));
+    of_static.or(meta.uid.as_ref()).map(String::as_str)
 }
 
 /// The revision that the pod was made from.
@@ -278,6 +285,17 @@ mod tests {
 
     fn read(text: &str) -> Result<Target, Error> {
         target(&text.split(' ').map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn events_name_a_static_pod_by_the_uid_that_its_kubelet_gave_it() {
+        let pod = |annotations: serde_json::Value| -> Pod {
+            let meta = serde_json::json!({"name": "etcd-node1", "uid": "of-mirror", "annotations": annotations});
+            serde_json::from_value(serde_json::json!({"metadata": meta})).unwrap()
+        };
+        let mirror = pod(serde_json::json!({"kubernetes.io/config.mirror": "of-kubelet"}));
+        assert_eq!(uid_of_events(&mirror), Some("of-kubelet"));
+        assert_eq!(uid_of_events(&pod(serde_json::json!({}))), Some("of-mirror"));
     }
 
     #[test]

@@ -93,11 +93,16 @@ impl Merged {
 
     /// The settings as one tree.
     pub fn tree(&self) -> Value {
+        self.tree_of(|_, value| value.clone())
+    }
+
+    /// The same of what `made` makes of each key's value.
+    pub(super) fn tree_of(&self, made: impl Fn(&str, &Value) -> Value) -> Value {
         let mut root = json!({});
         for leaf in self.leaves() {
             // No setting's key is a section of another's: a property of the tests.
             let place = leaf.path.iter().fold(&mut root, |place, key| &mut place[*key]);
-            *place = leaf.value.clone();
+            *place = made(&leaf.path.join("."), leaf.value);
         }
         root
     }

@@ -18,6 +18,7 @@ mod problem;
 mod programs;
 mod read;
 mod schema;
+mod shown;
 pub mod tighten;
 mod tree;
 
@@ -109,7 +110,8 @@ impl Remediation {
 impl Notices {
     /// Somebody is to be told.
     pub fn anybody(&self) -> bool {
-        self.webhook_url.is_some() || self.slack_url_file.is_some() || self.alertmanager_url.is_some()
+        let webhook = self.webhook_url.is_some() || self.webhook_url_file.is_some();
+        webhook || self.slack_url_file.is_some() || self.alertmanager_url.is_some()
     }
 }
 
@@ -195,6 +197,8 @@ pub struct Llm {
 pub struct Notices {
     /// Gets the incidents as JSON.
     pub webhook_url: Option<String>,
+    /// Holds that address, if it is a secret.
+    pub webhook_url_file: Option<PathBuf>,
     /// A bearer token for it.
     pub webhook_token_file: Option<PathBuf>,
     /// Holds the address of an incoming webhook of Slack, or of something that speaks as Slack does: it is a secret.

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::merge::Merged;
+use super::shown::shown;
 
-/// YAML that can be read back, with the origin of each value behind it.
+/// YAML that can be read back, but for addresses that may be secrets, with the origin of each value behind it.
 pub fn yaml(merged: &Merged) -> String {
     let lines: Vec<(String, String)> = lines(merged);
     let width = lines.iter().filter(|(_, origin)| !origin.is_empty()).map(|(line, _)| line.chars().count()).max();
@@ -28,12 +29,14 @@ fn lines(merged: &Merged) -> Vec<(String, String)> {
         }
         open = sections.iter().map(ToString::to_string).collect();
         let indent = "  ".repeat(sections.len());
+        let (value, left_out) = shown(&leaf.path.join("."), leaf.value);
+        // A setting that nobody made, or whose value is not shown, is no line to be read back.
         let (mark, origin) = match leaf.value {
-            // A setting that nobody made is shown, and can still be read back.
             Value::Null => ("# ", "not set".to_owned()),
+            _ if left_out => ("# ", format!("{}; it may be a secret and is not shown whole", leaf.origin)),
             _ => ("", leaf.origin.to_string()),
         };
-        let value = if leaf.value.is_null() { String::new() } else { format!(" {}", scalar(leaf.value)) };
+        let value = if value.is_null() { String::new() } else { format!(" {}", scalar(&value)) };
         lines.push((format!("{indent}{mark}{}:{value}", key(last)), origin));
     }
     lines
@@ -63,5 +66,5 @@ fn is_plain(text: &str) -> bool {
 pub fn json(merged: &Merged) -> Value {
     let origins: Map<String, Value> =
         merged.leaves().map(|leaf| (leaf.path.join("."), json!(leaf.origin.to_string()))).collect();
-    json!({ "config": merged.tree(), "origins": origins })
+    json!({ "config": merged.tree_of(|key, value| shown(key, value).0), "origins": origins })
 }

@@ -90,6 +90,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("llm.tokens_per_hour", Kind::Count(0, 10_000_000), "60000"),
     unset("llm.price", Kind::Price),
     unset("notices.webhook_url", Kind::Url),
+    unset("notices.webhook_url_file", Kind::Text),
     unset("notices.webhook_token_file", Kind::Text),
     unset("notices.slack_url_file", Kind::Text),
     unset("notices.alertmanager_url", Kind::Url),

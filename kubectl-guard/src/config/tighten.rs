@@ -5,9 +5,10 @@ use serde_json::Value;
 
 use super::Config;
 use super::merge::Merged;
+use super::shown::shown;
 
 /// Decided at the start.
-const FIXED: [&str; 14] = [
+const FIXED: [&str; 15] = [
     "dataset_generator.namespace",
     "dataset_generator.all_namespaces",
     "run.agent_mode",
@@ -18,6 +19,7 @@ const FIXED: [&str; 14] = [
     "llm.api_key_file",
     "llm.max_tokens",
     "notices.webhook_url",
+    "notices.webhook_url_file",
     "notices.webhook_token_file",
     "notices.slack_url_file",
     "notices.alertmanager_url",
@@ -34,7 +36,9 @@ pub struct Change {
 
 impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shown = |value: &Option<Value>| value.as_ref().map_or_else(|| "nothing".to_owned(), Value::to_string);
+        let shown = |value: &Option<Value>| {
+            value.as_ref().map_or_else(|| "nothing".to_owned(), |value| shown(&self.key, value).0.to_string())
+        };
         write!(f, "{} {} -> {}", self.key, shown(&self.from), shown(&self.to))
     }
 }
@@ -125,6 +129,18 @@ mod tests {
         assert_eq!(
             reloaded(&strict, &start),
             Err(vec!["remediation.dry_run: a reload may only make it stricter".into()])
+        );
+    }
+
+    #[test]
+    fn a_webhook_that_is_another_one_is_told_without_its_secret() {
+        let hook = |path: &str| merged(&[("notices.webhook_url", format!("https://hooks.example.org/{path}"))]);
+        let refused = reloaded(&hook("0ld"), &hook("n3w")).unwrap_err();
+        assert_eq!(
+            refused,
+            [
+                r#"notices.webhook_url "https://hooks.example.org/..." -> "https://hooks.example.org/...": this needs a new start"#
+            ]
         );
     }
 

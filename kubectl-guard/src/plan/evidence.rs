@@ -74,7 +74,8 @@ pub struct Evidence {
 
 impl Evidence {
     /// What the reports say of one target; `None` if they hold no pod of it. Of a pod whose `uid` is known, what they say of
-    /// an earlier one of its name does not count: that of a StatefulSet has its name from the one before.
+    /// an earlier one of its name does not count: that of a StatefulSet has its name from the one before. A table knows no
+    /// UIDs, and justifies no write: its pods are taken by their names.
     pub fn of(
         source: Source,
         reports: &[NodeReport],
@@ -82,9 +83,8 @@ impl Evidence {
         target: &TargetName,
         uid: Option<&str>,
     ) -> Option<Self> {
-        // A table that was written without UIDs justifies no write.
-        let is_it =
-            |pod: &PodReport| target.kind != Kind::Pod || pod.uid.is_empty() || uid.is_none_or(|uid| pod.uid == uid);
+        let by_name = source == Source::Csv || target.kind != Kind::Pod;
+        let is_it = |pod: &PodReport| by_name || uid.is_none_or(|uid| pod.uid == uid);
         let mut found: Vec<(&NodeReport, &PodReport)> = reports
             .iter()
             .flat_map(|report| report.pods.iter().map(move |pod| (report, pod)))
@@ -111,8 +111,9 @@ impl Evidence {
     }
 
     /// This pod of the target is over its line.
-    pub fn is_over(&self, uid: &str) -> bool {
-        self.pods.iter().any(|pod| pod.uid == uid && pod.state == State::Anomalous)
+    pub fn is_over(&self, name: &str, uid: &str) -> bool {
+        let is_it = |pod: &PodEvidence| if self.source == Source::Csv { pod.name == name } else { pod.uid == uid };
+        self.pods.iter().any(|pod| is_it(pod) && pod.state == State::Anomalous)
     }
 
     /// What leads the score.
@@ -175,6 +176,8 @@ fn view(pod: &PodReport) -> PodEvidence {
 
 #[cfg(test)]
 mod tests {
+    use guard_model::table::Reader;
+
     use super::*;
 
     fn report(uid: &str) -> Vec<NodeReport> {
@@ -207,6 +210,17 @@ mod tests {
         assert!(found("new", Some("new")));
         assert!(!found("old", Some("new")));
         assert!(found("old", None), "a recording, whose pods nobody can look up");
-        assert!(found("", Some("new")), "a table without UIDs");
+    }
+
+    #[test]
+    fn a_table_tells_of_a_pod_by_its_name() {
+        let target = TargetName { kind: Kind::Pod, name: "db-0".into() };
+        let table = "timestamp,namespace,pod\n2026-11-22T13:12:11Z,shop,db-0\n";
+        let row = Reader::new(table.as_bytes()).unwrap().next().unwrap().unwrap();
+        let uid = row.into_sample().facts.uid;
+        let of = |source| Evidence::of(source, &report(&uid), "shop", &target, Some("5f2c"));
+        let told = of(Source::Csv).unwrap();
+        assert!(told.is_over("db-0", "5f2c") && !told.is_over("db-1", &uid));
+        assert_eq!(of(Source::Prometheus), None);
     }
 }

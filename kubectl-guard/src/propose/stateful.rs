@@ -87,7 +87,7 @@ pub fn instead(wish: &Wish, evidence: Option<&Evidence>, facts: &Facts, now: Tim
     let evidence = evidence?;
     let pod = held_up(workload, &facts.pods)?;
     let restart = suggested(evidence, facts, now)?.action == Some(ActionKind::Restart);
-    (restart && evidence.is_over(&pod.uid)).then(|| name(pod))
+    (restart && evidence.is_over(&pod.name, &pod.uid)).then(|| name(pod))
 }
 
 fn name(pod: &PodFact) -> TargetName {

@@ -1,10 +1,14 @@
 //! What is over its line for sure enough that something may be proposed for it. Pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use guard_model::incident::Anomaly;
+use guard_model::mute::Mute;
 use guard_model::report::{NodeReport, PodReport, State};
+use guard_model::sample::PodFacts;
 
+use super::Reports;
 use crate::desk::Key;
 use crate::plan::{ActionKind, Kind, TargetName, is_name, target_of};
 
@@ -48,6 +52,28 @@ impl Proposable {
     }
 }
 
+/// The reports, in which the pods that somebody asked for silence about are muted: nothing is proposed for those.
+pub fn heeding(reports: &Reports, mutes: &[Mute]) -> Reports {
+    let mut heeded = Arc::clone(reports);
+    if mutes.is_empty() {
+        return heeded;
+    }
+    for report in Arc::make_mut(&mut heeded) {
+        for pod in &mut report.pods {
+            let facts = PodFacts {
+                namespace: pod.namespace.clone(),
+                name: pod.name.clone(),
+                workload: pod.workload.clone(),
+                ..PodFacts::default()
+            };
+            if mutes.iter().any(|mute| mute.covers(&facts, &report.node)) {
+                pod.state = State::Muted;
+            }
+        }
+    }
+    heeded
+}
+
 /// Targets that are over the line for sure enough, and the pods of each.
 pub fn proposable(reports: &[NodeReport], threshold: f64) -> Vec<Proposable> {
     let mut all: Vec<Proposable> = due(reports, threshold)
@@ -89,7 +115,9 @@ pub fn due(reports: &[NodeReport], threshold: f64) -> Vec<(Key, TargetName, &Pod
 
 #[cfg(test)]
 mod tests {
+    use guard_model::mute::Target;
     use guard_model::report::Severity;
+    use guard_model::silence::Silence;
     use guard_model::workload::Workload;
     use jiff::Timestamp;
 
@@ -138,5 +166,28 @@ mod tests {
         let due = due(&reports, 0.75);
         let told: Vec<_> = due.iter().map(|(key, _, pod)| (key.1.as_str(), pod.name.as_str())).collect();
         assert_eq!(told, [("pod/bare", "bare"), ("deployment/cart", "cart-2")]);
+    }
+
+    #[test]
+    fn nothing_is_due_for_what_is_muted() {
+        let reports = Arc::new(report(vec![
+            pod("cart-1", Some("cart"), Some(0.9), State::Anomalous),
+            pod("bare", None, Some(0.9), State::Anomalous),
+            pod("mail-1", Some("mail"), Some(0.9), State::Anomalous),
+        ]));
+        let (namespace, workload) = ("shop".to_owned(), Workload::new("Deployment", "cart"));
+        let targets = [
+            Target::Workload { namespace: namespace.clone(), workload },
+            Target::Pod { namespace, name: "bare".into() },
+        ];
+        let mutes = targets.map(|target| {
+            let silence = Silence { until: Timestamp::MAX, reason: String::new(), by: String::new() };
+            Mute { target, since: Timestamp::UNIX_EPOCH, silence }
+        });
+        let told = |reports: &[NodeReport]| -> Vec<String> {
+            proposable(reports, 0.75).iter().map(|known| known.target.to_string()).collect()
+        };
+        assert_eq!(told(&heeding(&reports, &mutes)), ["deployment/mail", "pod/mail-1"]);
+        assert_eq!(told(&heeding(&reports, &[])).len(), 5);
     }
 }

@@ -30,6 +30,7 @@ pub mod control;
 pub mod due;
 pub mod explain;
 pub mod history;
+mod known;
 pub mod log;
 pub mod notices;
 pub mod propose;

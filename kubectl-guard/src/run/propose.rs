@@ -1,18 +1,17 @@
 //! Proposes a fix for whatever is over its line for sure enough. A proposal waits in the queue until its target is no
-//! longer over the line. A person carries it out, with `fix` or on a screen: each with its own look at the cluster and its
+//! longer over the line, or somebody mutes it. A person carries it out, with `fix` or on a screen: each with its own look at the cluster and its
 //! own approval. Whoever declines it is not asked again until the target has recovered and is over its line anew.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use guard_model::report::{NodeReport, PodReport};
 use jiff::Timestamp;
 
 use super::agents::Ask;
-use super::due::{Proposable, due, proposable};
+use super::due::{Proposable, due, heeding, proposable};
 use super::history::{Entry, History};
 use super::state::{Proposer, Waiting};
-use super::{Part, Shared};
+use super::{Part, Reports, Shared, notices};
 use crate::commands::fix;
 use crate::config::{Config, Remediation};
 use crate::connect::Connection;
@@ -77,10 +76,13 @@ pub async fn propose(config: &Config, connection: &Connection, shared: &Shared<'
     }
     let mut proposing = Proposing { settings: &config.remediation, connection, shared, history, looked, asked };
     let mut reports = shared.reports.subscribe();
+    let mut mutes = Vec::new();
     loop {
-        let latest: Arc<Vec<NodeReport>> = reports.borrow_and_update().clone();
+        let mut latest: Reports = reports.borrow_and_update().clone();
         // Nothing is known before the first look at the table.
         if !latest.is_empty() {
+            mutes = notices::holding(connection, shared, mutes).await;
+            latest = heeding(&latest, &mutes);
             proposing.look(&latest).await?;
         }
         loop {
@@ -220,7 +222,7 @@ impl Proposing<'_> {
         for key in gone {
             match self.looked.remove(&key) {
                 Some(Looked::Waits(waiting)) => {
-                    let said = format!("withdrawn: {}, no longer over its line", shown(&waiting));
+                    let said = format!("withdrawn: {}, no longer over its line, or muted", shown(&waiting));
                     self.shared.log.info(Part::Propose, &said);
                 }
                 Some(Looked::Declined) => {}
@@ -235,7 +237,8 @@ impl Proposing<'_> {
         let gone: Vec<_> = self.asked.keys().filter(|(key, _)| !stays(key)).cloned().collect();
         for key in gone {
             if let Some(waiting) = self.asked.remove(&key) {
-                let said = format!("withdrawn, by {}: {}, no longer over its line", waiting.by, shown(&waiting));
+                let said =
+                    format!("withdrawn, by {}: {}, no longer over its line, or muted", waiting.by, shown(&waiting));
                 self.shared.log.info(Part::Propose, &said);
                 self.history.withdrawn(&key.0.0, &key.0.1, Timestamp::now())?;
             }

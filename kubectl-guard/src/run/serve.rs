@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use guard_model::report::NodeReport;
 use jiff::Timestamp;
 
+use super::known::known;
 use super::{Part, Shared};
 use crate::approve::Screen;
 use crate::commands::fix::desk::ClusterDesk;
@@ -100,8 +101,34 @@ async fn refresh(config: &Config, connection: &Connection, shared: &Shared<'_>, 
 async fn look(connection: &Connection, selection: &Selection, reports: &[NodeReport]) -> Result<Look, Error> {
     let pods = pods::list(connection, selection).await?;
     let at = Timestamp::now();
-    let scores = Scores { reports: reports.to_vec(), ..Scores::default() };
+    let scores = Scores { reports: known(reports, &pods.facts), ..Scores::default() };
     let mut rows = rows::join(&scores, &pods.facts, at);
     rows::label(&mut rows, &pods.labels);
     Ok(Look { at, warnings: scores.warnings(at), scores, rows, ..Look::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::rows::tests::{node, report};
+    use crate::wire;
+    use guard_model::report::{PodReport, State};
+
+    #[tokio::test]
+    async fn the_dashboard_has_the_scores_that_the_table_has_by_name() {
+        let (connection, _) = wire::server(|_, _| {
+            let spec = json!({"nodeName": "node1", "containers": [{"name": "work"}]});
+            let pod = json!({"metadata": {"namespace": "shop", "name": "cart-1", "uid": "5f2c"}, "spec": spec,
+                "status": {"phase": "Running"}});
+            (200, json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [pod]}))
+        })
+        .await;
+        let cart = PodReport { uid: "shop/cart-1".into(), ..report("cart-1", Some(0.93), State::Anomalous) };
+        let look = look(&connection, &Selection::default(), &[node("", vec![cart])]).await.unwrap();
+        assert_eq!((look.rows[0].score, look.rows[0].note.as_deref()), (Some(0.93), None));
+        let page: serde_json::Value = serde_json::from_slice(&look.pod("shop", "cart-1").unwrap().body).unwrap();
+        assert_eq!(page["report"]["uid"], "5f2c", "{page}");
+    }
 }

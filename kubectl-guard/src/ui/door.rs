@@ -31,7 +31,7 @@ impl Door {
         let listener = listener.map_err(failed(format!("listen on {address}:{port}")))?;
         let port = listener.local_addr().map_err(failed("learn the port".to_owned()))?.port();
         let token = secret()?;
-        let gate = Gate::new(port, token.clone(), secret()?);
+        let gate = Gate::new(port, token.clone(), secret()?, secret()?);
         Ok(Self { listener, gate, url: format!("http://{address}:{port}/?token={token}") })
     }
 

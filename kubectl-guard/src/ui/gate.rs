@@ -1,7 +1,9 @@
 //! Who may see the dashboard, and who may approve in it: request heads in, a verdict out. Pure.
 //!
 //! The printed URL holds a token that opens once. It is exchanged for a cookie that scripts cannot read and other sites
-//! cannot send, and the browser goes on to a URL without it. `Host` is checked against DNS rebinding: a foreign name
+//! cannot send, and for a key that comes with the page and that its script sends with whatever it asks. A cookie alone would
+//! not do: a browser hands it to every server of this machine, at whichever port (RFC 6265, 8.5), another user's too.
+//! `Host` is checked against DNS rebinding: a foreign name
 //! that resolves to loopback is still a foreign name.
 //!
 //! What is posted changes a cluster, so that nothing about it may be missing: a browser must say that it comes from this
@@ -18,9 +20,11 @@ use sha2::{Digest, Sha256};
 const COOKIE_NAME: &str = "guard-session-";
 /// The parameter of the URL that holds the token.
 const PARAMETER: &str = "token=";
+/// What stands beneath it tells of the cluster.
+const DATA: &str = "/api/";
 /// Where something can be posted.
 pub const POSTS: [&str; 2] = ["/api/approve", "/api/decline"];
-/// The header that only a script of our own page sends.
+/// The header with the key, which only a script of our own page sends.
 const OF_OUR_SCRIPT: HeaderName = HeaderName::from_static("x-guard");
 
 /// What becomes of a request.
@@ -28,29 +32,32 @@ const OF_OUR_SCRIPT: HeaderName = HeaderName::from_static("x-guard");
 pub enum Verdict {
     /// It may be answered.
     Pass,
-    /// It brought the token: set this cookie, and go on to `/`.
+    /// It brought the token: set this cookie, and give the page with its key.
     Enter {
         /// The value of `Set-Cookie`.
         cookie: String,
+        /// What the page sends from then on.
+        key: String,
     },
     /// It is refused.
     Refuse(StatusCode, &'static str),
 }
 
-/// The two secrets of one server, and where it listens.
+/// The secrets of one server, and where it listens.
 pub struct Gate {
     port: u16,
     /// Gone once it was used.
     token: Mutex<Option<String>>,
     session: String,
+    key: String,
     /// Something may be posted.
     takes_posts: bool,
 }
 
 impl Gate {
-    /// A gate for the server at `port`; `token` and `session` are unguessable and consist of letters and digits.
-    pub fn new(port: u16, token: String, session: String) -> Self {
-        Self { port, token: Mutex::new(Some(token)), session, takes_posts: false }
+    /// A gate for the server at `port`; `token`, `session` and `key` are unguessable and consist of letters and digits.
+    pub fn new(port: u16, token: String, session: String, key: String) -> Self {
+        Self { port, token: Mutex::new(Some(token)), session, key, takes_posts: false }
     }
 
     /// The same gate, which also lets pass what is posted to [`POSTS`].
@@ -77,8 +84,14 @@ impl Gate {
             return self.judge_posted(uri, headers);
         }
         match uri.query().and_then(|query| query.strip_prefix(PARAMETER)) {
-            Some(token) if uri.path() == "/" && self.redeem(token) => Verdict::Enter { cookie: self.cookie() },
-            _ if self.has_session(headers) => Verdict::Pass,
+            Some(token) if uri.path() == "/" && self.redeem(token) => {
+                Verdict::Enter { cookie: self.cookie(), key: self.key.clone() }
+            }
+            // The page itself tells nothing: without the key it says how to come in.
+            _ if self.has_session(headers) && (!uri.path().starts_with(DATA) || self.has_key(headers)) => Verdict::Pass,
+            _ if self.has_session(headers) => {
+                Verdict::Refuse(StatusCode::UNAUTHORIZED, "this tab did not come in by the URL that was printed")
+            }
             Some(_) => Verdict::Refuse(StatusCode::UNAUTHORIZED, "this URL was used already, or is not of this server"),
             None => Verdict::Refuse(StatusCode::UNAUTHORIZED, "open the dashboard at the URL that was printed"),
         }
@@ -86,22 +99,18 @@ impl Gate {
 
     /// What a read may leave out is needed here.
     fn judge_posted(&self, uri: &Uri, headers: &HeaderMap) -> Verdict {
-        let only = |name: &HeaderName| {
-            let mut values = headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
-            values.next().filter(|_| values.next().is_none())
-        };
-        let from = only(&ORIGIN).and_then(|origin| origin.strip_prefix(b"http://"));
-        let site = only(&HeaderName::from_static("sec-fetch-site"));
-        if from.is_none() || from != only(&HOST) || site != Some(b"same-origin") {
+        let from = only(headers, &ORIGIN).and_then(|origin| origin.strip_prefix(b"http://"));
+        let site = only(headers, &HeaderName::from_static("sec-fetch-site"));
+        if from.is_none() || from != only(headers, &HOST) || site != Some(b"same-origin") {
             return Verdict::Refuse(StatusCode::FORBIDDEN, "only the dashboard's own page may approve");
         }
         if !self.has_session(headers) {
             return Verdict::Refuse(StatusCode::UNAUTHORIZED, "open the dashboard at the URL that was printed");
         }
-        if only(&OF_OUR_SCRIPT) != Some(b"1") || uri.query().is_some() {
+        if !self.has_key(headers) || uri.query().is_some() {
             return Verdict::Refuse(StatusCode::FORBIDDEN, "only the dashboard's own page may approve");
         }
-        match only(&CONTENT_TYPE) {
+        match only(headers, &CONTENT_TYPE) {
             Some(b"application/json") => Verdict::Pass,
             _ => Verdict::Refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "JSON alone is read"),
         }
@@ -146,9 +155,20 @@ impl Gate {
         values.any(|value| same(&self.session, value))
     }
 
+    fn has_key(&self, headers: &HeaderMap) -> bool {
+        let given = only(headers, &OF_OUR_SCRIPT).and_then(|value| std::str::from_utf8(value).ok());
+        given.is_some_and(|given| same(&self.key, given))
+    }
+
     fn cookie(&self) -> String {
         format!("{COOKIE_NAME}{}={}; Path=/; HttpOnly; SameSite=Strict", self.port, self.session)
     }
+}
+
+/// The value of a header that is there once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let mut values = headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
+    values.next().filter(|_| values.next().is_none())
 }
 
 /// Compares digests, so that the time it takes tells nothing of the secret.
@@ -162,9 +182,10 @@ mod tests {
 
     const COOKIE_OF_US: (&str, &str) = ("cookie", "a=b; guard-session-5000=session");
     const HOST_OF_US: (&str, &str) = ("host", "127.0.0.1:5000");
+    const KEY_OF_US: (&str, &str) = ("x-guard", "key");
 
     fn gate() -> Gate {
-        Gate::new(5000, "token".into(), "session".into())
+        Gate::new(5000, "token".into(), "session".into(), "key".into())
     }
 
     fn judge(gate: &Gate, method: &Method, path: &str, headers: &[(&str, &str)]) -> Verdict {
@@ -175,8 +196,13 @@ mod tests {
         gate.judge(method, &path.parse().unwrap(), &map)
     }
 
+    /// What becomes of a script of ours that asks with these headers.
     fn code(headers: &[(&str, &str)]) -> u16 {
-        match judge(&gate(), &Method::GET, "/api/fleet", headers) {
+        code_of("/api/fleet", &[headers, &[KEY_OF_US]].concat())
+    }
+
+    fn code_of(path: &str, headers: &[(&str, &str)]) -> u16 {
+        match judge(&gate(), &Method::GET, path, headers) {
             Verdict::Refuse(code, _) => code.as_u16(),
             Verdict::Pass => 200,
             Verdict::Enter { .. } => 303,
@@ -188,7 +214,7 @@ mod tests {
         let gate = gate();
         let entered = judge(&gate, &Method::GET, "/?token=token", &[HOST_OF_US]);
         let cookie = "guard-session-5000=session; Path=/; HttpOnly; SameSite=Strict".to_owned();
-        assert_eq!(entered, Verdict::Enter { cookie });
+        assert_eq!(entered, Verdict::Enter { cookie, key: "key".to_owned() });
         let again = judge(&gate, &Method::GET, "/?token=token", &[HOST_OF_US]);
         assert!(matches!(again, Verdict::Refuse(StatusCode::UNAUTHORIZED, _)), "{again:?}");
         assert_eq!(judge(&gate, &Method::GET, "/", &[HOST_OF_US, COOKIE_OF_US]), Verdict::Pass);
@@ -255,12 +281,28 @@ mod tests {
         assert_eq!(code(&[HOST_OF_US]), 401);
     }
 
+    #[test]
+    fn whoever_has_the_cookie_alone_sees_the_page_and_nothing_of_the_cluster() {
+        // Such as the server at another port, which the same browser visited.
+        for path in ["/api/fleet", "/api/proposals", "/api/history", "/api/plan/shop/deployment/cart", "/api/nothing"] {
+            let with = |more: &[(&str, &str)]| code_of(path, &[&[HOST_OF_US, COOKIE_OF_US], more].concat());
+            assert_eq!(with(&[KEY_OF_US]), 200, "{path}");
+            for wrong in ["1", "", "token", "session", "key2"] {
+                assert_eq!(with(&[("x-guard", wrong)]), 401, "{path}: {wrong:?}");
+            }
+            assert_eq!((with(&[]), with(&[KEY_OF_US, KEY_OF_US])), (401, 401), "{path}: none, and two");
+            assert_eq!(code_of(path, &[HOST_OF_US, KEY_OF_US]), 401, "{path}: the key alone");
+        }
+        assert_eq!(code_of("/", &[HOST_OF_US, COOKIE_OF_US]), 200);
+        assert_eq!(code_of("/app.js", &[HOST_OF_US, COOKIE_OF_US]), 200);
+    }
+
     const POSTED: [(&str, &str); 6] = [
         HOST_OF_US,
         COOKIE_OF_US,
         ("origin", "http://127.0.0.1:5000"),
         ("sec-fetch-site", "same-origin"),
-        ("x-guard", "1"),
+        KEY_OF_US,
         ("content-type", "application/json"),
     ];
 
@@ -313,7 +355,8 @@ mod tests {
             ("sec-fetch-site", "none", 403),
             ("sec-fetch-site", "same-site", 403),
             ("sec-fetch-site", "cross-site", 403),
-            ("x-guard", "2", 403),
+            ("x-guard", "1", 403),
+            ("x-guard", "session", 403),
             ("x-guard", "", 403),
             ("content-type", "text/plain", 415),
             ("content-type", "application/x-www-form-urlencoded", 415),

@@ -48,9 +48,11 @@ const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
+const INDEX: &str = include_str!("../../ui/index.html");
+
 /// The page, as it is: a few modules that a browser reads without a build.
 const FILES: [(&str, &str, &[u8]); 9] = [
-    ("/", HTML, include_bytes!("../../ui/index.html")),
+    ("/", HTML, INDEX.as_bytes()),
     ("/app.css", STYLE, include_bytes!("../../ui/app.css")),
     ("/app.js", SCRIPT, include_bytes!("../../ui/app.js")),
     ("/chart.js", SCRIPT, include_bytes!("../../ui/chart.js")),
@@ -105,7 +107,7 @@ async fn connection<D: Desk + 'static>(stream: TcpStream, gate: Arc<Gate>, pages
             let answer = match gate.judge(&head.method, &head.uri, &head.headers) {
                 Verdict::Pass if head.method == Method::POST => posted(head.uri.path(), body, &pages).await,
                 Verdict::Pass => route(head.uri.path(), &head.headers, &pages).await,
-                Verdict::Enter { cookie } => entered(&cookie),
+                Verdict::Enter { cookie, key } => entered(&cookie, &key),
                 Verdict::Refuse(code, words) => plain(code, words),
             };
             Ok::<_, Infallible>(hardened(answer))
@@ -175,10 +177,11 @@ fn unless_known(json: Json, headers: &HeaderMap) -> Response<Full<Bytes>> {
     answer
 }
 
-fn entered(cookie: &str) -> Response<Full<Bytes>> {
-    let mut answer = plain(StatusCode::SEE_OTHER, "");
+/// The page that keeps the key for its tab. It is given only here, for the token: whoever has but the cookie learns no key.
+fn entered(cookie: &str, key: &str) -> Response<Full<Bytes>> {
+    let page = INDEX.replacen("<head>", &format!("<head>\n<meta name=\"guard-key\" content=\"{key}\">"), 1);
+    let mut answer = typed(StatusCode::OK, HTML, page.into());
     set(&mut answer, header::SET_COOKIE, cookie);
-    set(&mut answer, header::LOCATION, "/");
     answer
 }
 

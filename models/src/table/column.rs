@@ -124,6 +124,9 @@ pub(super) enum Column {
     TerminatedReason,
     TerminatedExitCode,
     TerminatedAt,
+    Ignore,
+    Threshold,
+    HighCpu,
     Number(Number),
     /// A metric of the user's own.
     Own(Arc<str>),
@@ -148,6 +151,9 @@ impl Column {
             "terminated_reason" => Column::TerminatedReason,
             "terminated_exit_code" => Column::TerminatedExitCode,
             "terminated_at" => Column::TerminatedAt,
+            "opt_out_ignore" => Column::Ignore,
+            "opt_out_threshold" => Column::Threshold,
+            "opt_out_high_cpu" => Column::HighCpu,
             other => {
                 let number = Number::ALL.into_iter().find(|number| number.title() == other);
                 number.map_or_else(|| Column::Own(other.into()), Column::Number)

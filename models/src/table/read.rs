@@ -94,6 +94,9 @@ fn take(row: &mut Row, column: &Column, cell: &str) -> Result<(), &'static str> 
         Column::TerminatedReason => cell.clone_into(&mut row.ended().reason),
         Column::TerminatedExitCode => row.ended().exit_code = cell.parse().map_err(|_| "an exit code")?,
         Column::TerminatedAt => row.ended().finished_at = Some(time(cell)?),
+        Column::Ignore => row.opt_out.ignore = switch(cell)?,
+        Column::Threshold => row.opt_out.threshold = Some(line(cell)?),
+        Column::HighCpu => row.opt_out.expected_high_cpu = switch(cell)?,
     }
     Ok(())
 }
@@ -109,6 +112,15 @@ fn number(cell: &str) -> Result<Option<f64>, &'static str> {
         return Err("a finite number");
     }
     Ok(Some(number).filter(|number| !number.is_nan()))
+}
+
+fn switch(cell: &str) -> Result<bool, &'static str> {
+    cell.parse().map_err(|_| "true or false")
+}
+
+fn line(cell: &str) -> Result<f64, &'static str> {
+    let line = cell.parse().ok().filter(|line| *line > 0.0 && *line <= 1.0);
+    line.ok_or("a number above 0 and up to 1")
 }
 
 fn phase(cell: &str) -> Result<Phase, &'static str> {

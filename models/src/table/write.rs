@@ -58,6 +58,7 @@ fn cell(row: &Row, column: &Column) -> String {
     let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
     let ended = |text: &dyn Fn(&Termination) -> String| row.terminated.as_ref().map(text).unwrap_or_default();
     let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+    let switch = |on: bool| if on { "true".to_owned() } else { String::new() };
     match column {
         Column::Timestamp => row.at.to_string(),
         Column::Namespace => guard(&row.namespace),
@@ -74,6 +75,9 @@ fn cell(row: &Row, column: &Column) -> String {
         Column::TerminatedReason => ended(&|end| guard(&end.reason)),
         Column::TerminatedExitCode => ended(&|end| end.exit_code.to_string()),
         Column::TerminatedAt => ended(&|end| time(end.finished_at)),
+        Column::Ignore => switch(row.opt_out.ignore),
+        Column::Threshold => number(row.opt_out.threshold),
+        Column::HighCpu => switch(row.opt_out.expected_high_cpu),
         Column::Number(name) => number(row.number(*name)),
         Column::Own(name) => number(row.own_number(name)),
     }

@@ -35,14 +35,15 @@ fn exchange(address: &str, request: &str) -> Result<(String, String)> {
     Ok((head.to_owned(), body.to_owned()))
 }
 
-fn get(address: &str, path: &str, cookie: &str) -> Result<(String, String)> {
-    exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nCookie: {cookie}\r\n\r\n"))
+fn get(address: &str, path: &str, more: &str) -> Result<(String, String)> {
+    exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{more}\r\n"))
 }
 
 /// Somebody whom the printed URL has let in.
 pub(crate) struct Visit {
     address: String,
     cookie: String,
+    key: String,
 }
 
 impl Visit {
@@ -50,27 +51,30 @@ impl Visit {
     pub(crate) fn enter(url: &str) -> Result<Self> {
         let address = url.trim().strip_prefix("http://").and_then(|rest| rest.split_once('/'));
         let (address, entrance) = address.with_context(|| url.to_owned())?;
-        let (head, _) = get(address, &format!("/{entrance}"), "")?;
+        let (head, page) = get(address, &format!("/{entrance}"), "")?;
         let cookie = head.lines().find_map(|line| line.strip_prefix("set-cookie: ")?.split(';').next());
-        Ok(Self { address: address.to_owned(), cookie: cookie.context("no cookie")?.to_owned() })
+        let key = page.split_once("name=\"guard-key\" content=\"").and_then(|(_, rest)| rest.split('"').next());
+        let (cookie, key) = (cookie.context("no cookie")?.to_owned(), key.context("no key")?.to_owned());
+        Ok(Self { address: address.to_owned(), cookie, key })
     }
 
     /// The document at this path.
     pub(crate) fn json(&self, path: &str) -> Result<Value> {
-        let (head, body) = get(&self.address, path, &self.cookie)?;
+        let Self { address, cookie, key } = self;
+        let (head, body) = get(address, path, &format!("Cookie: {cookie}\r\nX-Guard: {key}\r\n"))?;
         ensure!(head.starts_with("HTTP/1.1 200"), "{head}\n{body}");
         Ok(serde_json::from_str(&body)?)
     }
 
     /// What a browser sends for the dashboard's page, one header a line.
     fn headers(&self) -> Vec<String> {
-        let Self { address, cookie } = self;
+        let Self { address, cookie, key } = self;
         vec![
             format!("Host: {address}"),
             format!("Cookie: {cookie}"),
             format!("Origin: http://{address}"),
             "Sec-Fetch-Site: same-origin".into(),
-            "X-Guard: 1".into(),
+            format!("X-Guard: {key}"),
             "Content-Type: application/json".into(),
         ]
     }

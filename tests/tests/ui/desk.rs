@@ -83,7 +83,7 @@ impl Served {
         let port = listener.local_addr()?.port();
         let approvals = Arc::new(Approvals::new(Front(Arc::clone(&desk)), queue.clone(), read_only));
         let shown = Arc::new(RwLock::new(Arc::new(fleet)));
-        let gate = Gate::new(port, "token".into(), "session".into());
+        let gate = Gate::new(port, "token".into(), "session".into(), "key".into());
         runtime.spawn(server::serve(listener, gate, Pages { shown, approvals }));
         Ok(Self { desk, queue, url: format!("http://127.0.0.1:{port}/?token=token"), _runtime: runtime })
     }

@@ -36,7 +36,7 @@ fn fleet(pods: usize) -> Fleet {
 /// Looks as the page does: the answer is read, everything is drawn and laid out. Gives the number of elements there are then.
 const LOOKS: &str = "(async () => {
   const { fleet } = await import('/views.js');
-  const text = await (await fetch('/api/fleet')).text();
+  const text = await (await fetch('/api/fleet', { headers: { 'x-guard': sessionStorage.getItem('guard-key') } })).text();
   const view = document.getElementById('view');
   const ui = { filter: FILTER, shown: 200, desk: null, recorded: false, setFilter() {}, more() {} };
   for (let i = 0; i < 10; i += 1) {

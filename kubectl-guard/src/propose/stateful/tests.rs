@@ -92,6 +92,9 @@ fn without_an_action_the_pod_that_is_waited_for_is_acted_on() {
     assert_eq!(turned(&wish(ActionKind::Restart), &evidence, &facts), None, "what was named is not turned");
     assert_eq!(turned(&Wish::default(), &evidence, &set(parallel)), None);
     assert_eq!(turned(&Wish::default(), &sick(Cause::CrashLoop, &facts), &facts), None, "a restart would not help");
+    let mut tabled = Evidence { source: crate::plan::Source::Csv, ..evidence.clone() };
+    tabled.pods.iter_mut().for_each(|pod| pod.uid = format!("shop/{}", pod.name));
+    assert!(turned(&Wish::default(), &tabled, &facts).is_some(), "a table knows no UIDs");
     let mut well = evidence.clone();
     well.pods[0].state = State::Ok;
     assert_eq!(turned(&Wish::default(), &well, &facts), None, "it only starts");

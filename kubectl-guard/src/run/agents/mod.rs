@@ -15,7 +15,7 @@ use tokio::process::ChildStdin;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::due::proposable;
+use super::due::{heeding, proposable};
 use super::notices::{self, Book};
 use super::state::Being;
 use super::supervise::{Backoff, Pauses};
@@ -154,7 +154,7 @@ impl Agent<'_> {
                 mutes = notices::holding(self.connection, self.shared, mutes).await;
                 book.take(&latest, &mutes);
             }
-            let targets = proposable(&latest, self.config.remediation.confidence_threshold);
+            let targets = proposable(&heeding(&latest, &mutes), self.config.remediation.confidence_threshold);
             for insight in told.news(&mut book, &targets, &self.connection.context, Timestamp::now()) {
                 if let Err(why) = self.give(&mut to, &insight).await {
                     return why;

@@ -21,6 +21,9 @@ use crate::sanitise;
 /// A sink that does not answer by then is tried again later.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Names a file with the address of a webhook: it is a secret, as Slack's is.
+const SECRET_URL: &str = "notices.webhook_url_file";
+
 /// What a sink understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -33,7 +36,7 @@ enum Kind {
 pub(super) struct Sink {
     kind: Kind,
     client: Client,
-    /// Path and query; Slack's is a secret, and is never shown.
+    /// Path and query; they may be a secret, and are never shown.
     path: Uri,
     host: String,
 }
@@ -44,10 +47,10 @@ pub(super) struct Sink {
 /// If an address or a file with one cannot be used.
 pub(super) fn sinks(notices: &Notices, environment: &Environment) -> Result<Vec<Sink>, Error> {
     let mut sinks = Vec::new();
-    if let Some(url) = &notices.webhook_url {
+    if let Some((key, url)) = webhook(notices)? {
         let token = notices.webhook_token_file.as_deref().map(secret).transpose()?;
         let auth = AuthInfo { token: token.map(Into::into), ..AuthInfo::default() };
-        sinks.push(Sink::open(Kind::Webhook, url, "notices.webhook_url", auth, environment)?);
+        sinks.push(Sink::open(Kind::Webhook, &url, key, auth, environment)?);
     }
     if let Some(file) = &notices.slack_url_file {
         sinks.push(Sink::open(
@@ -63,6 +66,21 @@ pub(super) fn sinks(notices: &Notices, environment: &Environment) -> Result<Vec<
         sinks.push(Sink::open(Kind::Alertmanager, &url, "notices.alertmanager_url", AuthInfo::default(), environment)?);
     }
     Ok(sinks)
+}
+
+/// The webhook's address, and the key that says it.
+fn webhook(notices: &Notices) -> Result<Option<(&'static str, String)>, Error> {
+    Ok(match (&notices.webhook_url, &notices.webhook_url_file) {
+        (Some(_), Some(_)) => {
+            return Err(Error::Usage {
+                message: "notices.webhook_url and notices.webhook_url_file both name the webhook".to_owned(),
+                hint: "leave one of them out".to_owned(),
+            });
+        }
+        (Some(url), None) => Some(("notices.webhook_url", url.clone())),
+        (None, Some(file)) => Some((SECRET_URL, secret(file)?)),
+        (None, None) => None,
+    })
 }
 
 /// The one line of a file.
@@ -86,7 +104,7 @@ impl Sink {
         if authority.as_str().contains('@') {
             return Err(wrong("it holds a name or a password; a token belongs into notices.webhook_token_file"));
         }
-        if kind == Kind::Slack {
+        if kind == Kind::Slack || key == SECRET_URL {
             foreign::keeps_secrets(&url).map_err(|problem| wrong(&problem))?;
         }
         let base: Uri = format!("{scheme}://{authority}").parse().map_err(|_| no_address())?;
@@ -138,5 +156,32 @@ impl Sink {
             self.client.send(request).await.map_err(|error| format!("cannot be reached: {}", innermost(&error)))?;
         let status = response.status();
         if status.is_success() { Ok(()) } else { Err(format!("answers {status}")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_address_of_a_webhook_comes_from_the_configuration_or_from_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "https://hooks.example.org/s3cret\n").unwrap();
+        let open = |url: Option<&str>, file: Option<&Path>| {
+            let notices = Notices {
+                webhook_url: url.map(str::to_owned),
+                webhook_url_file: file.map(Path::to_owned),
+                webhook_token_file: None,
+                slack_url_file: None,
+                alertmanager_url: None,
+                group_wait: Duration::ZERO,
+            };
+            assert!(notices.anybody());
+            sinks(&notices, &Environment::default())
+        };
+        let told = open(None, Some(file.path())).unwrap();
+        assert_eq!((told[0].name(), &*told[0].host, told[0].path.path()), ("webhook", "hooks.example.org", "/s3cret"));
+        let twice = open(Some("http://localhost"), Some(file.path())).err().unwrap();
+        assert!(twice.to_string().contains("both name the webhook"), "{twice}");
     }
 }

@@ -15,7 +15,7 @@ async fn served() -> SocketAddr {
 async fn behind(approvals: Approvals<Arc<FakeDesk>>) -> (SocketAddr, Arc<Approvals<Arc<FakeDesk>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let gate = Gate::new(address.port(), "token".into(), "session".into());
+    let gate = Gate::new(address.port(), "token".into(), "session".into(), "key".into());
     let approvals = Arc::new(approvals);
     let pages = Pages { shown: Shown::default(), approvals: Arc::clone(&approvals) };
     tokio::spawn(serve(listener, gate, pages));
@@ -41,7 +41,7 @@ async fn answer(address: SocketAddr, request: &str) -> String {
 }
 
 async fn get(address: SocketAddr, path: &str, headers: &str) -> String {
-    let cookie = format!("Cookie: guard-session-{}=session", address.port());
+    let cookie = format!("Cookie: guard-session-{}=session\r\nX-Guard: key", address.port());
     let headers = headers.replace("COOKIE", &cookie).replace("HOST", &format!("Host: {address}"));
     answer(address, &format!("GET {path} HTTP/1.1\r\n{headers}\r\n\r\n")).await
 }
@@ -51,14 +51,15 @@ fn status(answer: &str) -> &str {
 }
 
 #[tokio::test]
-async fn the_printed_url_opens_once_and_leaves_no_token_behind() {
+async fn the_printed_url_opens_once_and_its_page_alone_has_the_key() {
     let address = served().await;
     let entered = get(address, "/?token=token", "HOST").await;
-    assert_eq!(status(&entered), "303", "{entered}");
-    assert!(entered.contains("location: /\r\n"), "{entered}");
+    assert_eq!(status(&entered), "200", "{entered}");
+    assert!(entered.contains("<head>\n<meta name=\"guard-key\" content=\"key\">\n"), "{entered}");
     assert!(entered.contains("=session; Path=/; HttpOnly; SameSite=Strict\r\n"), "{entered}");
     assert_eq!(status(&get(address, "/?token=token", "HOST").await), "401");
-    assert_eq!(status(&get(address, "/", "HOST\r\nCOOKIE").await), "200");
+    let page = get(address, "/", "HOST\r\nCOOKIE").await;
+    assert!(status(&page) == "200" && !page.contains("guard-key"), "{page}");
 }
 
 #[tokio::test]
@@ -133,7 +134,7 @@ async fn see(address: SocketAddr, path: &str) -> serde_json::Value {
 async fn post(address: SocketAddr, path: &str, body: &str) -> String {
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: {address}\r\nCookie: guard-session-{}=session\r\nOrigin: http://{address}\r\n\
-         Sec-Fetch-Site: same-origin\r\nX-Guard: 1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+         Sec-Fetch-Site: same-origin\r\nX-Guard: key\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         address.port(),
         body.len()
     );
