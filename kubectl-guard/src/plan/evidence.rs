@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, TargetName, is_name};
+use crate::side::Side;
 
 /// Where scores were read from; it decides how far they may be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +69,9 @@ pub struct Evidence {
     pub over: usize,
     /// The reasons of the pod that leads.
     pub reasons: Vec<Reason>,
+    /// On which side of what is expected the first of them lies, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<Side>,
     /// All its pods, the highest score first.
     pub pods: Vec<PodEvidence>,
 }
@@ -101,6 +105,7 @@ impl Evidence {
             score: worst.score,
             over: found.iter().filter(|(_, pod)| pod.state == State::Anomalous).count(),
             reasons: worst.reasons.clone(),
+            side: Side::leading(worst),
             pods: found.iter().map(|(_, pod)| view(pod)).collect(),
         })
     }
