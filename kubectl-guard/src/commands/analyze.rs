@@ -276,12 +276,7 @@ impl Run<'_> {
         let worst = self.insights.worst();
         let taken = |path: Option<&Path>| path == Some(Path::new("-"));
         if !worst.is_empty() && !taken(Some(&self.args.output_file)) && !taken(self.args.scores.as_deref()) {
-            let style = Style {
-                columns: self.console.columns(),
-                colour: self.console.colour(),
-                headless: false,
-                now: Timestamp::now(),
-            };
+            let style = Style::of(self.console, Timestamp::now());
             let titles = ["NAMESPACE", "POD", "HIGHEST", "ALERTS", "SINCE", "REASON"];
             self.console.print(&render::simple(
                 &titles,

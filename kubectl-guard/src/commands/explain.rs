@@ -116,7 +116,7 @@ pub async fn run(args: &ExplainArgs, kube: &KubeFlags, console: &Console) -> Res
     let scores = told.of(&found.facts, now)?;
     scores.warnings(now).iter().for_each(|warning| console.warn(warning));
     let rows = rows::join(&scores, &found.facts, now);
-    let style = Style { columns: console.columns(), colour: console.colour(), headless: false, now };
+    let style = Style::of(console, now);
     let seen = Seen {
         connection: &connection,
         source: &source,

@@ -180,8 +180,7 @@ async fn list(connection: &Connection, output: &Format, console: &Console) -> Re
         }
         _ if mutes.is_empty() => console.note("nothing is muted"),
         Format::Table | Format::Wide | Format::Name => {
-            let style = Style { columns: console.columns(), colour: console.colour(), headless: false, now: now() };
-            console.print(&table(&mutes, style))?;
+            console.print(&table(&mutes, Style::of(console, now())))?;
         }
     }
     Ok(Exit::Done)

@@ -259,13 +259,9 @@ fn show(args: &StatusArgs, connection: &Connection, view: &View, console: &Conso
         }
         Format::Name => names(args.what, rows, groups, console)?,
         Format::Table | Format::Wide => {
-            let style =
-                Style { columns: console.columns(), colour: console.colour(), headless: args.no_headers, now: view.at };
-            let more = More {
-                namespaces: namespace.is_none(),
-                wide: matches!(args.output, Format::Wide),
-                labels: args.show_labels,
-            };
+            let wide = matches!(args.output, Format::Wide);
+            let style = Style { headless: args.no_headers, ..Style::of(console, view.at).whole(wide) };
+            let more = More { namespaces: namespace.is_none(), wide, labels: args.show_labels };
             console.print(&match args.what {
                 What::Pods => render::pods(rows, more, style),
                 What::Workloads => render::groups(groups, "WORKLOAD", more.namespaces, style),
