@@ -78,7 +78,7 @@ pub enum Command {
 /// Whatever the command fails with.
 pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
     match cli.command {
-        Command::Analyze(args) => commands::analyze::run(&args, console).await,
+        Command::Analyze(args) => commands::analyze::run(&args, cli.kube.namespace.as_deref(), console).await,
         Command::Audit(args) => commands::audit::run(&args, console),
         Command::Collect(args) => commands::collect::run(&args, &cli.kube, console).await,
         Command::Complete(args) => commands::completion::complete(&args, &Cli::command(), console),

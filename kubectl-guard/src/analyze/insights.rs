@@ -95,7 +95,7 @@ impl Insights {
             [
                 sanitise::line(namespace),
                 sanitise::line(name),
-                format!("{:.2}", pod.highest_score),
+                render::score(Some(pod.highest_score)),
                 times.to_string(),
                 since,
                 reason.unwrap_or_default(),

@@ -40,7 +40,8 @@ pub async fn run(args: &HistoryArgs, kube: &KubeFlags, console: &Console) -> Res
         }
         None => (of_this_machine(console)?, ""),
     };
-    let entries = entries(&lines);
+    let mut entries = entries(&lines);
+    // Whatever is asked for: what was cut off may have to be taken up by somebody.
     for entry in entries.iter().filter(|entry| entry.is_cut_off()) {
         let id = sanitise::line(&entry.id);
         console.warn(&format!(
@@ -48,6 +49,8 @@ pub async fn run(args: &HistoryArgs, kube: &KubeFlags, console: &Console) -> Res
              goes on with it, --abort {id}{sink} leaves it"
         ));
     }
+    let namespace = kube.namespace.as_deref();
+    entries.retain(|entry| namespace.is_none_or(|namespace| entry.namespace == namespace));
     match &args.output {
         Format::Machine(machine) => console.print(&machine.write(&entries))?,
         _ if entries.is_empty() => console.note("nothing was done yet from this machine"),

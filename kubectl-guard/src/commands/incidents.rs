@@ -120,7 +120,7 @@ fn of_file(path: &Path, detector: &DetectorFlags) -> Result<(Vec<Anomaly>, Optio
     let settings = Settings { threshold: DEFAULT_THRESHOLD, interval_seconds: INTERVAL_SECONDS };
     let (mut insights, mut tracker) = (Insights::default(), Tracker::default());
     let mut sink: Sink<'_, io::Sink> =
-        Sink { lines: None, insights: &mut insights, latest: None, tracker: Some(&mut tracker) };
+        Sink { lines: None, insights: &mut insights, latest: None, namespace: None, tracker: Some(&mut tracker) };
     let read = match input.kind {
         Kind::Table => Table::new(settings, Some(detector)).read(input, &mut sink),
         Kind::Recording => analyze::recording(input, settings, || Some(detector.again()), &mut sink).map(drop),
