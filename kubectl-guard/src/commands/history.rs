@@ -53,7 +53,7 @@ pub async fn run(args: &HistoryArgs, kube: &KubeFlags, console: &Console) -> Res
     entries.retain(|entry| namespace.is_none_or(|namespace| entry.namespace == namespace));
     match &args.output {
         Format::Machine(machine) => console.print(&machine.write(&entries))?,
-        _ if entries.is_empty() => console.note("nothing was done yet from this machine"),
+        _ if entries.is_empty() => console.note(&nothing(!sink.is_empty(), namespace)),
         Format::CustomColumns(columns) => {
             let items: Vec<_> = entries.iter().map(output::value).collect();
             console.print(&columns.fill(&items, false))?;
@@ -61,6 +61,12 @@ pub async fn run(args: &HistoryArgs, kube: &KubeFlags, console: &Console) -> Res
         Format::Table | Format::Wide | Format::Name => console.print(&table(&entries))?,
     }
     Ok(Exit::Done)
+}
+
+fn nothing(sink: bool, namespace: Option<&str>) -> String {
+    let place = namespace.map(|namespace| format!(" in namespace {}", sanitise::line(namespace))).unwrap_or_default();
+    let by = if sink { "by anybody, as far as the shared journal tells" } else { "from this machine" };
+    format!("nothing was done yet{place} {by}")
 }
 
 fn of_this_machine(console: &Console) -> Result<Vec<Line>, Error> {
@@ -138,6 +144,22 @@ mod tests {
             std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/history.schema.json"), &made).unwrap();
         }
         assert_eq!(made, SCHEMA, "kubectl-guard/history.schema.json is out of date");
+    }
+
+    #[test]
+    fn the_templates_of_the_help_find_something() {
+        let entries = vec![entry(None, None)];
+        let items: Vec<_> = entries.iter().map(output::value).collect();
+        output::tests::examples_find_something(Formats::OF_HISTORY, &entries, &items);
+    }
+
+    #[test]
+    fn an_empty_history_says_whose_it_is() {
+        assert_eq!(nothing(false, None), "nothing was done yet from this machine");
+        assert_eq!(
+            nothing(true, Some("shop")),
+            "nothing was done yet in namespace shop by anybody, as far as the shared journal tells"
+        );
     }
 
     #[test]

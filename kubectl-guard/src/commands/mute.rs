@@ -51,7 +51,7 @@ pub struct MuteArgs {
     #[command(flatten)]
     dry_run: DryRunFlag,
     /// Format of the list of mutes
-    #[arg(short, long, value_name = "FORMAT", value_parser = Formats::OF_HISTORY, default_value = "table")]
+    #[arg(short, long, value_name = "FORMAT", value_parser = Formats::OF_MUTES, default_value = "table")]
     output: Format,
 }
 
@@ -235,3 +235,5 @@ mod tests {
         insta::assert_snapshot!(table(&mutes, style));
     }
 }
+        let items: Vec<_> = mutes.iter().map(crate::output::value).collect();
+        crate::output::tests::examples_find_something(Formats::OF_MUTES, &mutes.to_vec(), &items);

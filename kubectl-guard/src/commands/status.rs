@@ -366,6 +366,18 @@ mod tests {
         assert!(known > 1 && since[..known].is_sorted() && since[known..].iter().all(Option::is_none), "{since:?}");
     }
 
+    #[test]
+    fn the_templates_of_the_help_find_something() {
+        let rows = crate::rows::tests::shop();
+        let rows: Vec<Row> = rows.into_iter().filter(|row| row.score.is_some()).collect();
+        let (groups, counts) = (rows::workloads(&rows), Counted::All(rows::count(&rows)));
+        let view = View { rows, groups, counts, warnings: Vec::new(), at: now() };
+        for what in [What::Pods, What::Workloads, What::Nodes] {
+            let document = document(what, &view);
+            output::tests::examples_find_something(Formats::OF_STATUS, &document, &document.items);
+        }
+    }
+
     /// What is shown of one pod, about whose scores there is a warning.
     fn shown(words: &str, console: &Console) {
         let kube = KubeFlags { server: Some("http://127.0.0.1:1".into()), ..KubeFlags::default() };
