@@ -99,6 +99,20 @@ pub enum NotATarget {
     Name(String),
 }
 
+impl TargetName {
+    /// The target of a command line: `TYPE/NAME`, `TYPE NAME` as kubectl also takes it, or none.
+    ///
+    /// # Errors
+    /// The words name nothing that guard can act on.
+    pub fn typed(words: &[String]) -> Result<Option<Self>, NotATarget> {
+        match words {
+            [] => Ok(None),
+            [one] => one.parse().map(Some),
+            [kind, name, ..] => format!("{kind}/{name}").parse().map(Some),
+        }
+    }
+}
+
 impl FromStr for TargetName {
     type Err = NotATarget;
 
