@@ -72,6 +72,9 @@ pub struct Evidence {
     /// On which side of what is expected the first of them lies, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub side: Option<Side>,
+    /// The cause that its alert began with, where that was seen: by then another may lead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Cause>,
     /// All its pods, the highest score first.
     pub pods: Vec<PodEvidence>,
 }
@@ -106,6 +109,7 @@ impl Evidence {
             over: found.iter().filter(|(_, pod)| pod.state == State::Anomalous).count(),
             reasons: worst.reasons.clone(),
             side: Side::leading(worst),
+            began: worst.began.as_ref().map(|began| began.cause),
             pods: found.iter().map(|(_, pod)| view(pod)).collect(),
         })
     }
@@ -123,6 +127,11 @@ impl Evidence {
     /// What leads the score.
     pub fn leading(&self) -> Option<Cause> {
         self.reasons.first().map(|reason| reason.cause)
+    }
+
+    /// The cause that its trouble is known by: that which the alert began with, as an incident is, else what leads now.
+    pub fn known_by(&self) -> Option<Cause> {
+        self.began.or(self.leading())
     }
 
     /// It is at most two ticks old.
