@@ -46,6 +46,7 @@ impl Style {
     }
 
     /// The same with whole cells, if `wide`.
+    #[must_use]
     pub fn whole(self, wide: bool) -> Self {
         Self { columns: if wide { usize::MAX } else { self.columns }, ..self }
     }

@@ -322,6 +322,7 @@ impl Run<'_> {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "what map_err hands on")]
     fn unwritable(&self, path: Option<&Path>, source: io::Error) -> Error {
         let path = path.unwrap_or(&self.args.output_file);
         if path == Path::new("-") && source.kind() == io::ErrorKind::BrokenPipe {

@@ -82,24 +82,21 @@ impl IncidentsArgs {
 /// If the cluster or the file cannot be read, or the journal cannot.
 pub async fn run(args: &IncidentsArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
     let everywhere = args.selection.all_namespaces;
-    let (anomalies, fixes, scope) = match &args.input_file {
-        Some(path) => {
-            args.refuse_beside_a_file()?;
-            let namespace = kube.namespace.as_deref().filter(|_| !everywhere);
-            let OfFile { mut anomalies, last, counts } = of_file(path, &args.detector)?;
-            check(counts, input::called(path), console)?;
-            anomalies.retain(|anomaly| namespace.is_none_or(|namespace| anomaly.namespace == namespace));
-            // What is open at the end of a file has lasted until then, whenever the file is read.
-            let now = last.unwrap_or_else(Timestamp::now);
-            (anomalies, fixes(&done_before()?, None), Scope { now, namespaces: namespace.is_none() })
-        }
-        None => {
-            let environment = Environment::of_process();
-            let connection = Connection::open(kube, &environment)?;
-            let anomalies = of_cluster(args, &connection, &environment, console).await?;
-            let fixes = fixes(&done_before()?, Some(&connection.server));
-            (anomalies, fixes, Scope { now: Timestamp::now(), namespaces: everywhere })
-        }
+    let (anomalies, fixes, scope) = if let Some(path) = &args.input_file {
+        args.refuse_beside_a_file()?;
+        let namespace = kube.namespace.as_deref().filter(|_| !everywhere);
+        let OfFile { mut anomalies, last, counts } = of_file(path, &args.detector)?;
+        check(counts, input::called(path), console)?;
+        anomalies.retain(|anomaly| namespace.is_none_or(|namespace| anomaly.namespace == namespace));
+        // What is open at the end of a file has lasted until then, whenever the file is read.
+        let now = last.unwrap_or_else(Timestamp::now);
+        (anomalies, fixes(&done_before()?, None), Scope { now, namespaces: namespace.is_none() })
+    } else {
+        let environment = Environment::of_process();
+        let connection = Connection::open(kube, &environment)?;
+        let anomalies = of_cluster(args, &connection, &environment, console).await?;
+        let fixes = fixes(&done_before()?, Some(&connection.server));
+        (anomalies, fixes, Scope { now: Timestamp::now(), namespaces: everywhere })
     };
     let incidents = known(group(anomalies), &fixes);
     show(&incidents, &args.output, scope, console)?;
