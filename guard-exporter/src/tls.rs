@@ -113,7 +113,10 @@ impl Certificates {
             if loaded.acceptor.is_some() {
                 tracing::warn!(%error, "going on with the certificate before");
             } else {
-                tracing::warn!(%error, "no certificate: no metrics on the network port; `kubectl guard install` makes one");
+                tracing::warn!(
+                    %error,
+                    "no certificate: no metrics on the network port; `kubectl guard install`, with all flags of the first time, makes one"
+                );
             }
         }
         loaded.error = error;

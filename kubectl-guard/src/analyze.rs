@@ -67,6 +67,8 @@ pub struct Sink<'a, W: Write> {
     pub insights: &'a mut Insights,
     /// The latest report of each pod, if somebody wants them.
     pub latest: Option<&'a mut Latest>,
+    /// The only namespace that is wanted, if it is only one.
+    pub namespace: Option<&'a str>,
     /// When pods went over their lines and under them, if somebody wants to know.
     pub tracker: Option<&'a mut Tracker>,
 }
@@ -77,6 +79,9 @@ pub type Latest = BTreeMap<(String, String), (Timestamp, PodReport)>;
 impl<W: Write> Sink<'_, W> {
     fn take(&mut self, at: Timestamp, node: Option<&str>, verdict: &Verdict<'_>) -> Result<(), AnalyzeError> {
         let facts = verdict.facts();
+        if !self.wants(facts) {
+            return Ok(());
+        }
         if let Some(lines) = &mut self.lines {
             lines.write(at, facts, Some(verdict))?;
         }
@@ -97,8 +102,15 @@ impl<W: Write> Sink<'_, W> {
         }
     }
 
+    fn wants(&self, pod: &PodFacts) -> bool {
+        self.namespace.is_none_or(|namespace| pod.namespace == namespace)
+    }
+
     /// A row without a score.
     fn skip(&mut self, at: Timestamp, pod: &PodFacts) -> Result<(), AnalyzeError> {
+        if !self.wants(pod) {
+            return Ok(());
+        }
         self.lines.as_mut().map_or(Ok(()), |lines| lines.write(at, pod, None)).map_err(AnalyzeError::from)
     }
 }

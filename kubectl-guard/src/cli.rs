@@ -1,9 +1,11 @@
 //! The command line: what can be typed, and which command it is for. Each command's own arguments live with the command.
 
+use std::cell::LazyCell;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 use crate::console::Console;
 use crate::error::Error;
@@ -78,7 +80,7 @@ pub enum Command {
 /// Whatever the command fails with.
 pub async fn run(cli: Cli, console: &Console) -> Result<Exit, Error> {
     match cli.command {
-        Command::Analyze(args) => commands::analyze::run(&args, console).await,
+        Command::Analyze(args) => commands::analyze::run(&args, cli.kube.namespace.as_deref(), console).await,
         Command::Audit(args) => commands::audit::run(&args, console),
         Command::Collect(args) => commands::collect::run(&args, &cli.kube, console).await,
         Command::Complete(args) => commands::completion::complete(&args, &Cli::command(), console),
@@ -112,31 +114,47 @@ pub fn accept_old_spellings(args: impl IntoIterator<Item = OsString>) -> Vec<OsS
     args.into_iter().map(spelt).collect()
 }
 
-/// Switches that kubectl has too, which takes a value behind them: `--watch=true`, `-A=false`.
-const SWITCHES: [&str; 8] = [
-    "--all-namespaces",
-    "-A",
-    "--watch",
-    "-w",
-    "--no-headers",
-    "--show-labels",
-    "--insecure-skip-tls-verify",
-    "--disable-compression",
-];
-
-/// Takes kubectl's switches with a value for what they mean: on, or left out. Any other value stays, to be refused.
+/// Takes switches with a value, which kubectl's may have (`--watch=true`, `-A=false`), for what they mean: on, or left out.
+/// Any other value stays, to be refused.
 pub fn accept_valued_switches(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut all_are_words = false;
+    let known = LazyCell::new(|| switches(&Cli::command()));
     let meant = |arg: OsString| {
         all_are_words |= arg == "--";
-        let switch = arg.to_str().and_then(|text| text.split_once('=')).filter(|(name, _)| SWITCHES.contains(name));
-        match switch.filter(|_| !all_are_words) {
-            Some((name, "1" | "t" | "T" | "true" | "TRUE" | "True")) => Some(name.into()),
-            Some((_, "0" | "f" | "F" | "false" | "FALSE" | "False")) => None,
-            _ => Some(arg),
+        let switch = arg.to_str().and_then(|text| text.split_once('=')).filter(|_| !all_are_words);
+        let switch = switch.and_then(|(name, value)| Some((name, is_true(value)?)));
+        match switch.filter(|(name, _)| known.contains(*name)) {
+            Some((name, true)) => Some(name.into()),
+            Some((_, false)) => None,
+            None => Some(arg),
         }
     };
     args.into_iter().filter_map(meant).collect()
+}
+
+/// What Go's flags take for a boolean, if it is one.
+fn is_true(value: &str) -> Option<bool> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// The names of flags that are switches in each command that has them: what takes a value somewhere may mean it.
+fn switches(root: &clap::Command) -> BTreeSet<String> {
+    let (mut switches, mut others) = (BTreeSet::new(), BTreeSet::new());
+    let mut commands = vec![root];
+    while let Some(command) = commands.pop() {
+        for arg in command.get_arguments() {
+            let long = arg.get_long().into_iter().chain(arg.get_all_aliases().into_iter().flatten());
+            let short = arg.get_short().into_iter().chain(arg.get_all_short_aliases().into_iter().flatten());
+            let names = long.map(|name| format!("--{name}")).chain(short.map(|name| format!("-{name}")));
+            if matches!(arg.get_action(), ArgAction::SetTrue) { switches.extend(names) } else { others.extend(names) }
+        }
+        commands.extend(command.get_subcommands());
+    }
+    switches.difference(&others).cloned().collect()
 }
 
 /// The name to use in usage lines: `kubectl guard` if kubectl may have started us, else the name of the executable.
@@ -202,10 +220,24 @@ mod tests {
         let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
         assert_eq!(read("g status -A=true --watch=false --no-headers=1 -w=F"), words("g status -A --no-headers"));
         assert_eq!(read("g complete -- -A=true"), words("g complete -- -A=true"), "what is being typed stays");
-        let long = SWITCHES.iter().filter(|switch| switch.starts_with("--"));
-        let all: Vec<String> = long.map(|switch| format!("{switch}=true")).collect();
-        let status = Cli::try_parse_from(read(&format!("g status {}", all.join(" ")))).unwrap();
-        assert!(status.kube.insecure_skip_tls_verify && status.kube.disable_compression);
+        let status = Cli::try_parse_from(read(
+            "g status --all-namespaces=true --watch=true --no-headers=true --show-labels=true \
+             --insecure-skip-tls-verify=true --disable-compression=true",
+        ));
+        assert!(status.is_ok_and(|status| status.kube.insecure_skip_tls_verify && status.kube.disable_compression));
+        for line in [
+            "g version --client=true",
+            "g install --force-conflicts=true",
+            "g fix node/a --action drain --ignore-daemonsets=true --delete-emptydir-data=true --force=true",
+            "g fix --yes=false",
+        ] {
+            assert!(Cli::try_parse_from(read(line)).is_ok(), "{line}");
+        }
+        assert_eq!(
+            read("g analyze -n=true --dry-run=true"),
+            words("g analyze -n=true --dry-run=true"),
+            "these take values"
+        );
         assert!(Cli::try_parse_from(read("g status -A=perhaps")).is_err());
     }
 

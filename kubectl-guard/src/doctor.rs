@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::sanitise;
 use crate::scores::Scores;
 use crate::setup::certificates::RENEWAL_HOURS;
-use crate::version::VERSION;
+use crate::version::{INSTALL_AGAIN, VERSION};
 
 pub mod rights;
 
@@ -77,12 +77,17 @@ impl Check {
 
 /// What to do where a kubelet's certificate cannot be verified.
 pub const KUBELET_TLS: &str = "best: `serverTLSBootstrap: true` in the kubelets' configuration and approval of their \
-certificate signing requests; or `kubectl guard install --kubelet-ca FILE` with the authority that signs them; or \
-`install --kubelet-insecure-tls`, which hands the exporter's token to whoever answers at a node's address";
+certificate signing requests; or `kubectl guard install` with all the flags of the last time and one more: `--kubelet-ca FILE` \
+with the authority that signs them, or `--kubelet-insecure-tls`, which hands the exporter's token to whoever answers at a node's \
+address";
 
 /// What to do where the certificate of an exporter's network port ends.
-const SERVING_RENEWAL: &str = "`kubectl guard install` with the flags of the first time renews it, or `helm upgrade` if \
-Helm made it; exporters take it up by themselves, within two minutes. One that neither made is renewed by whoever did";
+fn serving_renewal() -> String {
+    format!(
+        "to renew it, {INSTALL_AGAIN}; exporters take it up by themselves, within two minutes. One that neither made is \
+         renewed by whoever did"
+    )
+}
 
 /// kubectl runs the executable with the longest matching name: `kubectl-guard-fix` takes `kubectl guard fix` away. `names`
 /// are the executables in each folder of the PATH.
@@ -185,10 +190,10 @@ fn serving(reports: &[NodeReport]) -> Check {
     let left = ends.duration_since(first.at);
     if left.is_negative() {
         let found = format!("{}: ended on {day}, so Prometheus gets no metrics", first.node);
-        return Check::fail(NAME, found, SERVING_RENEWAL);
+        return Check::fail(NAME, found, serving_renewal());
     }
     if left.as_hours() < RENEWAL_HOURS {
-        return Check::warn(NAME, format!("{}: ends on {day}", first.node), SERVING_RENEWAL);
+        return Check::warn(NAME, format!("{}: ends on {day}", first.node), serving_renewal());
     }
     Check::ok(NAME, format!("valid until {day} and longer"))
 }
@@ -211,7 +216,7 @@ fn model(reports: &[NodeReport]) -> Check {
         return Check::warn(
             NAME,
             format!("{} different models score", hashes.len()),
-            "`kubectl guard install` brings them together",
+            format!("to bring them together, {INSTALL_AGAIN}"),
         );
     }
     Check::ok(NAME, "in use on every node that answers")
@@ -227,7 +232,7 @@ fn skew(reports: &[NodeReport]) -> Check {
         return Check::ok(NAME, format!("plugin and exporters are {VERSION}"));
     }
     let found = format!("the plugin is {VERSION}, exporters are {}", others.join(", "));
-    Check::warn(NAME, found, "install the same version of both")
+    Check::warn(NAME, found, format!("install the same version of both: {INSTALL_AGAIN}"))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use crate::exit::Exit;
+use crate::version::INSTALL_AGAIN;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -307,14 +308,17 @@ impl Error {
             }
             Error::NoSink { namespace, name } => format!("make it: kubectl create configmap {name} -n {namespace}"),
             Error::NotShared(error) => return error.hint(),
-            Error::NoMutes { .. } => "`kubectl guard install` of this version makes it".into(),
+            Error::NoMutes { .. } => format!("this version's install makes it: {INSTALL_AGAIN}"),
             Error::NotFound { what } if what.starts_with("node/") => "`kubectl get nodes` names those there are".into(),
             Error::NoRun { .. } => {
                 "does `kubectl guard run` run here, started by you? --socket names the socket of another one".into()
             }
             Error::NotFound { .. } => "is the namespace right? choose it with -n".into(),
             Error::NoExporter { .. } => {
-                "`kubectl guard install` sets it up; --guard-namespace names another namespace".into()
+                format!(
+                    "`kubectl guard install` sets it up, if it never was; else {INSTALL_AGAIN}; --guard-namespace names \
+                     another namespace"
+                )
             }
             Error::NoScores { .. } => "`kubectl guard doctor` looks for the cause".into(),
         };

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::audit::{Event, Line};
 use crate::outcome::Outcome;
 use crate::outcome::StepOutcome;
+use crate::plan::Evidence;
 
 /// What was done last about a trouble like this one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,16 +29,19 @@ pub struct Fix {
     pub seconds: Option<f64>,
 }
 
-/// Fixes that were written from this machine, the latest of each fingerprint, with how many there were.
-pub fn fixes(journal: &[Line]) -> BTreeMap<String, (usize, Fix)> {
+/// Fixes that were written from this machine to the cluster at `server`, the latest of each fingerprint, with how many there
+/// were; without a server those of all clusters, for a file does not say which one it is of.
+pub fn fixes(journal: &[Line], server: Option<&str>) -> BTreeMap<String, (usize, Fix)> {
     let mut fixes: BTreeMap<String, (usize, Fix)> = BTreeMap::new();
     let mut of_plan: BTreeMap<&str, String> = BTreeMap::new();
     for line in journal {
         match &line.event {
             Event::Intent { plan, .. } => {
                 let Some(step) = plan.lead() else { continue };
-                let cause =
-                    plan.evidence.as_ref().and_then(|evidence| evidence.reasons.first()).map(|first| first.cause);
+                if server.is_some_and(|server| server != plan.place.server) {
+                    continue;
+                }
+                let cause = plan.evidence.as_ref().and_then(Evidence::known_by);
                 let workload = Workload::new(step.target.kind.name(), &step.target.name);
                 of_plan.insert(&line.plan_id, fingerprint(&step.target.namespace, &workload, cause));
             }
@@ -171,14 +175,14 @@ mod tests {
     }
 
     fn shown(anomalies: Vec<Anomaly>, journal: &[Line]) -> Vec<String> {
-        known(group(anomalies), &fixes(journal)).iter().map(Known::before).collect()
+        known(group(anomalies), &fixes(journal, None)).iter().map(Known::before).collect()
     }
 
     #[test]
     fn what_helped_before_is_told_with_how_soon() {
         let helped = journal(&[(-900, None), (-600, Some((-559, Outcome::Recovered)))]);
         assert_eq!(shown(vec![sending(0, None)], &helped), ["restart helped in 40s"]);
-        assert_eq!(known(group(vec![sending(0, None)]), &fixes(&helped))[0].fixed_before, 2);
+        assert_eq!(known(group(vec![sending(0, None)]), &fixes(&helped, None))[0].fixed_before, 2);
         let in_vain = journal(&[(-600, Some((-500, Outcome::Unchanged)))]);
         assert_eq!(shown(vec![sending(0, None)], &in_vain), ["restart: unchanged"]);
         assert_eq!(shown(vec![sending(0, None)], &journal(&[(-600, None)])), ["restart, not verified"]);
@@ -195,6 +199,21 @@ mod tests {
         let other = Anomaly { cause: Some(Cause::Memory), ..sending(0, None) };
         assert_eq!(shown(vec![other], &journal(&[(-600, None)])), [""]);
         assert_eq!(shown(vec![sending(-9000, Some(-8900))], &journal(&[(-600, None)])), [""]);
+    }
+
+    #[test]
+    fn a_fix_belongs_to_what_its_trouble_began_with_and_to_its_cluster() {
+        let mut lines = journal(&[(-600, Some((-559, Outcome::Recovered)))]);
+        let Event::Intent { plan, .. } = &mut lines[0].event else { unreachable!("a fix begins with its intent") };
+        let server = plan.place.server.clone();
+        let evidence = plan.evidence.as_mut().unwrap();
+        assert_eq!(evidence.leading(), Some(Cause::Transmit));
+        evidence.began = Some(Cause::Cpu);
+        let began = Anomaly { cause: Some(Cause::Cpu), ..sending(0, None) };
+        assert_eq!(shown(vec![began.clone()], &lines), ["restart helped in 40s"]);
+        assert_eq!(shown(vec![sending(0, None)], &lines), [""]);
+        let of = |server: &str| known(group(vec![began.clone()]), &fixes(&lines, Some(server)))[0].before();
+        assert_eq!((of(&server).as_str(), of("https://another:6443").as_str()), ("restart helped in 40s", ""));
     }
 
     #[test]

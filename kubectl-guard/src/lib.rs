@@ -49,6 +49,7 @@ pub mod run;
 pub mod sanitise;
 pub mod scores;
 pub mod setup;
+pub mod side;
 pub mod signals;
 pub mod sink;
 pub mod suggest;

@@ -91,18 +91,47 @@ const TABLE: (&str, &str) = ("table", "for people");
 const WIDE: (&str, &str) = ("wide", "for people with wide terminals");
 const JSON: (&str, &str) = ("json", "for programs");
 const YAML: (&str, &str) = ("yaml", "for programs");
-const JSONPATH: (&str, &str) = ("jsonpath=TEMPLATE", "what a template picks, such as '{.items[*].name}'");
-const COLUMNS: (&str, &str) = ("custom-columns=SPEC", "a table of TITLE:PATH,..., such as NAME:.name,SCORE:.score");
+const JSONPATH: &str = "jsonpath=TEMPLATE";
+const COLUMNS: &str = "custom-columns=SPEC";
 
 impl Formats {
     /// Those of a list that people look at.
-    pub const OF_STATUS: Self = Self(&[TABLE, WIDE, JSON, YAML, ("name", "TYPE/NAME, one a line"), JSONPATH, COLUMNS]);
+    pub const OF_STATUS: Self = Self(&[
+        TABLE,
+        WIDE,
+        JSON,
+        YAML,
+        ("name", "TYPE/NAME, one a line"),
+        (JSONPATH, "what a template picks, such as '{.items[*].name}'"),
+        (COLUMNS, "a table of TITLE:PATH,..., such as NAME:.name,SCORE:.score"),
+    ]);
     /// Those of a few facts.
     pub const OF_VERSION: Self = Self(&[("text", "for people"), JSON, YAML]);
     /// Those of a table that has a wider form and no names.
-    pub const OF_INCIDENTS: Self = Self(&[TABLE, WIDE, JSON, YAML, JSONPATH, COLUMNS]);
-    /// Those of a table that has no wider form and no names.
-    pub const OF_HISTORY: Self = Self(&[TABLE, JSON, YAML, JSONPATH, COLUMNS]);
+    pub const OF_INCIDENTS: Self = Self(&[
+        TABLE,
+        WIDE,
+        JSON,
+        YAML,
+        (JSONPATH, "what a template picks, such as '{.items[*].id}'"),
+        (COLUMNS, "a table of TITLE:PATH,..., such as ID:.id,BEGAN:.from,POD:.pods[0].pod"),
+    ]);
+    /// Those of a table that has no wider form and no names; its document is a list without a frame.
+    pub const OF_HISTORY: Self = Self(&[
+        TABLE,
+        JSON,
+        YAML,
+        (JSONPATH, "what a template picks, such as '{[*].id}'"),
+        (COLUMNS, "a table of TITLE:PATH,..., such as ID:.id,ACTION:.action,TARGET:.target"),
+    ]);
+    /// The same for mutes.
+    pub const OF_MUTES: Self = Self(&[
+        TABLE,
+        JSON,
+        YAML,
+        (JSONPATH, "what a template picks, such as '{[*].reason}'"),
+        (COLUMNS, "a table of TITLE:PATH,..., such as UNTIL:.until,BY:.by,REASON:.reason"),
+    ]);
 
     fn read(self, text: &str) -> Result<Format, String> {
         let (name, argument) = text.split_once('=').map_or((text, None), |(name, argument)| (name, Some(argument)));
@@ -148,4 +177,4 @@ impl TypedValueParser for Formats {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

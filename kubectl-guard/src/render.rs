@@ -1,4 +1,7 @@
-//! Rows as text: tables without borders, as kubectl's, that never wrap.
+//! Rows as text: tables without borders, as kubectl's.
+//!
+//! At a terminal the reason is cut to what the other columns leave of a line. Where they leave next to nothing the line is
+//! longer than the terminal in any case, so the reason stays whole; and so it does where no terminal is, or more was asked for.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +11,7 @@ use guard_model::report::{Severity, State};
 use guard_model::words;
 use jiff::Timestamp;
 
+use crate::console::Console;
 use crate::rows::{Group, Row};
 use crate::sanitise;
 
@@ -15,7 +19,7 @@ pub mod explain;
 pub mod prose;
 pub mod sparkline;
 
-/// The column that gives way is never narrower than this.
+/// A column that would be cut to less than this is not cut.
 const NARROWEST: usize = 12;
 /// Columns stand this far apart, as kubectl's do.
 const GAP: usize = 3;
@@ -23,7 +27,7 @@ const GAP: usize = 3;
 /// How to draw.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
-    /// Columns of the terminal.
+    /// Columns of the terminal; [`usize::MAX`] if nothing is to be cut.
     pub columns: usize,
     /// Colours are shown.
     pub colour: bool,
@@ -31,6 +35,21 @@ pub struct Style {
     pub headless: bool,
     /// The time that ages are counted to.
     pub now: Timestamp,
+}
+
+impl Style {
+    /// For this console, at this time.
+    pub fn of(console: &Console, now: Timestamp) -> Self {
+        // Whoever reads a pipe looks for words, and has no line that could be too short.
+        let columns = if console.is_terminal() { console.columns() } else { usize::MAX };
+        Self { columns, colour: console.colour(), headless: false, now }
+    }
+
+    /// The same with whole cells, if `wide`.
+    #[must_use]
+    pub fn whole(self, wide: bool) -> Self {
+        Self { columns: if wide { usize::MAX } else { self.columns }, ..self }
+    }
 }
 
 /// A cell with what it stands for.
@@ -124,7 +143,7 @@ pub fn simple(titles: &[&str], lines: &[Vec<String>], style: Style) -> String {
     table(titles, lines.iter().map(|line| line.iter().map(plain).collect()).collect(), style)
 }
 
-/// Draws it. REASON, else the last column, takes what the others leave.
+/// Draws it. REASON, else the last column, takes what the others leave, if that is enough for some words.
 fn table(titles: &[&str], mut lines: Vec<Vec<Field>>, style: Style) -> String {
     let empty: Vec<usize> =
         (0..titles.len()).filter(|&i| titles[i] == "FIX" && lines.iter().all(|line| line[i].text.is_empty())).collect();
@@ -137,7 +156,7 @@ fn table(titles: &[&str], mut lines: Vec<Vec<Field>>, style: Style) -> String {
         .collect();
     let others: usize =
         (0..titles.len()).filter(|i| *i != elastic && !empty.contains(i)).map(|i| widths[i] + GAP).sum();
-    let room = style.columns.saturating_sub(others).max(NARROWEST);
+    let room = style.columns.checked_sub(others).filter(|room| *room >= NARROWEST).unwrap_or(usize::MAX);
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     if style.colour {
@@ -213,6 +232,11 @@ pub fn severity_or_state(row: &Row) -> &'static str {
         Some(State::Anomalous) => severity(row.severity),
         other => state(other),
     }
+}
+
+/// A time of a file, with the day where there are several; a column of whole timestamps would take twice the room.
+pub fn clock(at: Timestamp, days: bool) -> String {
+    at.strftime(if days { "%m-%d %H:%M:%SZ" } else { "%H:%M:%SZ" }).to_string()
 }
 
 fn since(since: Option<Timestamp>, now: Timestamp) -> String {

@@ -18,7 +18,8 @@ use serde::Serialize;
 use crate::node_cause::{NodeCause, many_sick, speaking_share};
 use crate::plan::{TargetName, target_of};
 use crate::scores::{DEFAULT_THRESHOLD, Scores};
-use crate::suggest::{suggest, suggest_node};
+use crate::side::Side;
+use crate::suggest::{Suggestion, suggest, suggest_node};
 
 /// One pod, ready to be shown. All text in it is sanitised.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,6 +45,9 @@ pub struct Row {
     pub since: Option<Timestamp>,
     /// Why, the strongest first.
     pub reasons: Vec<Reason>,
+    /// On which side of what is expected the first of them lies, where that is known.
+    #[serde(skip)]
+    pub side: Option<Side>,
     /// What led when it went over its line, where that was seen.
     pub began: Option<Reason>,
     /// Why there is no score, or what it rests on.
@@ -100,6 +104,11 @@ impl Row {
 }
 
 impl Row {
+    /// What its reasons suggest, if it has any.
+    pub fn suggestion(&self) -> Option<Suggestion> {
+        suggest(&self.reasons, self.side, self.workload.as_ref())
+    }
+
     /// What `fix` acts on for it, if it can.
     pub fn target(&self) -> Option<TargetName> {
         target_of(self.workload.as_ref(), &self.name)
@@ -204,13 +213,15 @@ fn scored(pod: &PodFacts, report: &PodReport) -> Row {
     };
     // Under a silence the exporter still tells how bad it would be; nothing that is shown may take that for an anomaly.
     let over = report.state == State::Anomalous;
+    let side = Side::leading(report);
     Row {
         score: report.score,
         state: Some(report.state),
         severity: if over { report.severity } else { Severity::None },
         since: report.since.filter(|_| over),
-        fix: fix(report.state, &report.reasons, pod.workload.as_ref()),
+        fix: fix(report.state, &report.reasons, side, pod.workload.as_ref()),
         reasons: report.reasons.clone(),
+        side,
         began: report.began.clone(),
         note,
         ..bare(pod)
@@ -243,7 +254,7 @@ fn by_facts(pod: &PodFacts, why: String, line: f64, now: Timestamp) -> Row {
         score,
         severity: if over { alert.severity() } else { Severity::None },
         since: pod.ready_changed.or(pod.created).filter(|_| over),
-        fix: state.and_then(|state| fix(state, &reasons, pod.workload.as_ref())),
+        fix: state.and_then(|state| fix(state, &reasons, None, pod.workload.as_ref())),
         state,
         reasons,
         note: Some(why),
@@ -263,6 +274,7 @@ fn bare(pod: &PodFacts) -> Row {
         severity: Severity::None,
         since: None,
         reasons: Vec::new(),
+        side: None,
         began: None,
         note: None,
         fix: None,
@@ -273,8 +285,8 @@ fn bare(pod: &PodFacts) -> Row {
     }
 }
 
-fn fix(state: State, reasons: &[Reason], workload: Option<&Workload>) -> Option<&'static str> {
-    let suggestion = if state == State::Anomalous { suggest(reasons, workload) } else { None };
+fn fix(state: State, reasons: &[Reason], side: Option<Side>, workload: Option<&Workload>) -> Option<&'static str> {
+    let suggestion = if state == State::Anomalous { suggest(reasons, side, workload) } else { None };
     suggestion.map(|suggestion| suggestion.words)
 }
 

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::plan;
 use crate::prometheus::Prometheus;
 use crate::sanitise;
-use crate::version::VERSION;
+use crate::version::{INSTALL_AGAIN, VERSION};
 
 pub mod portforward;
 pub mod prometheus;
@@ -194,7 +194,7 @@ impl Scores {
         let others: Vec<&str> = self.versions().into_keys().filter(differs).collect();
         let others = (!others.is_empty()).then(|| others.join(", "))?;
         Some(format!(
-            "this plugin is version {VERSION}, exporters are {others}; `kubectl guard install` brings them together"
+            "this plugin is version {VERSION}, exporters are {others}; to bring them together, {INSTALL_AGAIN}"
         ))
     }
 }

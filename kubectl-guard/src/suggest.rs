@@ -1,5 +1,6 @@
-//! What a cause suggests to do: pure, from the reasons of a score and the kind of the workload. `status` shows the words
-//! in its FIX column, [`crate::propose`] starts from the same answer, so that a table never promises what a plan refuses.
+//! What a cause suggests to do: pure, from the reasons of a score, the side on which its value lies, and the kind of the
+//! workload. `status` shows the words in its FIX column, [`crate::propose`] starts from the same answer, so that a table
+//! never promises what a plan refuses.
 
 mod node;
 
@@ -10,6 +11,7 @@ use guard_model::workload::Workload;
 pub use node::suggest_node;
 
 use crate::plan::ActionKind;
+use crate::side::Side;
 
 /// What may be done about a target, and what should be known before it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,10 +36,11 @@ impl Suggestion {
 
 /// What the strongest of `reasons` suggests for this workload; `None` if there is no reason at all.
 ///
-/// `reasons` come strongest first, as in a report. A workload that guard cannot act on (a Job, a kind of its own, a bare
+/// `reasons` come strongest first, as in a report; `side` is that of the first, if it is known. A workload that guard cannot act on (a Job, a kind of its own, a bare
 /// pod) gets words and advice, never an action.
-pub fn suggest(reasons: &[Reason], workload: Option<&Workload>) -> Option<Suggestion> {
-    let suggestion = by_cause(reasons.first()?.cause);
+pub fn suggest(reasons: &[Reason], side: Option<Side>, workload: Option<&Workload>) -> Option<Suggestion> {
+    let cause = reasons.first()?.cause;
+    let suggestion = side.and_then(|side| not_too_much(cause, side)).unwrap_or_else(|| by_cause(cause));
     let Some(action) = suggestion.action else { return Some(suggestion) };
     Some(match workload.map(|workload| workload.kind.as_str()) {
         Some("Deployment" | "StatefulSet") => suggestion,
@@ -60,6 +63,37 @@ pub fn suggest(reasons: &[Reason], workload: Option<&Workload>) -> Option<Sugges
         ),
         Some(_) => Suggestion::look("by its operator", "this kind belongs to an operator of its own: act through that"),
         None => Suggestion::look("by hand", "a bare pod has no controller: once deleted, nothing would bring it back"),
+    })
+}
+
+/// The suggestion for a value that is not higher than expected: nothing that frees or ends something helps there.
+fn not_too_much(cause: Cause, side: Side) -> Option<Suggestion> {
+    Some(match (cause, side) {
+        (Cause::Transmit, Side::Below) => Suggestion::look(
+            "see the callers",
+            "it sends less than expected: look at who calls it, and at whether it still answers",
+        ),
+        (Cause::Receive, Side::Below) => Suggestion::look(
+            "see the callers",
+            "less reaches it than expected: look at who calls it, and at the way there",
+        ),
+        (Cause::Cpu, Side::Below) => Suggestion::look(
+            "see the callers",
+            "it does less than expected: look at who gives it work, and at whether it waits for something",
+        ),
+        (Cause::Disk, Side::Below) => Suggestion::look(
+            "see the callers",
+            "it reads and writes less than expected: look at who gives it work, and at whether it waits for something",
+        ),
+        (Cause::Memory, Side::Below) => Suggestion::look(
+            "see what changed",
+            "it holds less memory than expected, so there is nothing to free: look at who gives it work, and at what it let go",
+        ),
+        (Cause::Memory, Side::Within) => Suggestion::look(
+            "see what changed",
+            "its memory is within what is expected, so there is nothing to free: look at what changed when the score rose",
+        ),
+        _ => return None,
     })
 }
 
@@ -151,7 +185,7 @@ mod tests {
     }
 
     fn words(cause: Cause, kind: &str) -> String {
-        let suggestion = suggest(&reasons(cause), Some(&Workload::new(kind, "web"))).unwrap();
+        let suggestion = suggest(&reasons(cause), None, Some(&Workload::new(kind, "web"))).unwrap();
         format!("{} -> {:?} ({})", cause.name(), suggestion.action, suggestion.words)
     }
 
@@ -171,15 +205,29 @@ mod tests {
     fn what_guard_cannot_act_on_gets_words_and_no_action() {
         for kind in ["Job", "CronJob", "ReplicaSet", "Rollout"] {
             for cause in Cause::ALL {
-                let suggestion = suggest(&reasons(cause), Some(&Workload::new(kind, "web"))).unwrap();
+                let suggestion = suggest(&reasons(cause), None, Some(&Workload::new(kind, "web"))).unwrap();
                 assert_eq!(suggestion.action, None, "{kind} {cause:?}");
             }
         }
-        assert_eq!(suggest(&reasons(Cause::Memory), None).unwrap().action, None);
+        assert_eq!(suggest(&reasons(Cause::Memory), None, None).unwrap().action, None);
     }
 
     #[test]
     fn no_reason_suggests_nothing() {
-        assert_eq!(suggest(&[], Some(&Workload::new("Deployment", "web"))), None);
+        assert_eq!(suggest(&[], None, Some(&Workload::new("Deployment", "web"))), None);
+    }
+
+    #[test]
+    fn what_has_fallen_silent_is_neither_restarted_nor_suspected() {
+        let web = Workload::new("Deployment", "web");
+        let of = |cause, side| suggest(&reasons(cause), Some(side), Some(&web)).unwrap();
+        for cause in Cause::ALL.into_iter().filter(|cause| !cause.is_fact()) {
+            let below = of(cause, Side::Below);
+            assert_eq!(below.action, None, "{cause:?}");
+            assert!(!below.advice.contains("leaving the cluster"), "{cause:?}: {}", below.advice);
+            assert_eq!(Some(of(cause, Side::Above)), suggest(&reasons(cause), None, Some(&web)), "{cause:?}");
+        }
+        assert_eq!(of(Cause::Memory, Side::Within).action, None, "there is nothing to free");
+        assert_eq!(of(Cause::OomKilled, Side::Below).action, Some(ActionKind::Restart), "a fact has no side");
     }
 }

@@ -62,7 +62,8 @@ pub enum KubeletError {
     },
     /// The ServiceAccount may not read this.
     #[error(
-        "the kubelet refuses {path}: the ServiceAccount needs get on {}; run `kubectl guard install` again",
+        "the kubelet refuses {path}: the ServiceAccount needs get on {}; run `kubectl guard install` again, \
+         with all flags of the first time",
         resource(path)
     )]
     Forbidden {

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::llm::{Explained, Pattern};
 use crate::sanitise;
+use crate::side::Side;
 use crate::suggest::suggest;
 
 /// Version of the document.
@@ -148,7 +149,7 @@ impl Insight {
             text: sanitise::line(&reason.text),
         };
         let features = report.features.iter().filter(|feature| feature.seen.is_some());
-        let suggestion = suggest(&report.reasons, report.workload.as_ref());
+        let suggestion = suggest(&report.reasons, Side::leading(report), report.workload.as_ref());
         Insight {
             from,
             to: None,

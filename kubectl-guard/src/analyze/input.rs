@@ -13,6 +13,8 @@ use crate::analyze::AnalyzeError;
 
 /// First bytes of a zstd frame, little-endian 0xFD2FB528 (RFC 8878).
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// First bytes of a gzip file (RFC 1952).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// A line of a table is never longer.
 const MOST_HELD: usize = 1 << 20;
 /// So much is read at once.
@@ -39,7 +41,7 @@ pub struct Input {
 /// Opens the file, or stdin if it is called `-`, and sees by its first bytes what it is.
 ///
 /// # Errors
-/// If it cannot be read.
+/// If it cannot be read, or is compressed in a way that nobody takes for a recording.
 pub fn open(path: &Path) -> io::Result<Input> {
     let (mut rest, length): (Box<dyn Read + Send>, u64) = if is_stdin(path) {
         (Box::new(io::stdin()), 0)
@@ -50,6 +52,9 @@ pub fn open(path: &Path) -> io::Result<Input> {
     };
     let mut first = Vec::new();
     (&mut rest).take(ZSTD.len() as u64).read_to_end(&mut first)?;
+    if first.starts_with(&GZIP) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is compressed by gzip: unpack it with gunzip"));
+    }
     let kind = if first == ZSTD { Kind::Recording } else { Kind::Table };
     Ok(Input { kind, length, bytes: io::Cursor::new(first).chain(rest) })
 }
@@ -314,6 +319,8 @@ mod tests {
             input.read_to_end(&mut read).unwrap();
             assert_eq!(read, bytes);
         }
+        fs::write(&path, [0x1f, 0x8b, 8, 0]).unwrap();
+        assert!(open(&path).err().unwrap().to_string().contains("gunzip"));
         assert!(open(folder.path()).is_err() && open(&folder.path().join("none")).is_err());
     }
 

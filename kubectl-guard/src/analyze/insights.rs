@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Event;
 
 use super::document::{Document, Insight, PodInsights, VERSION, name};
 use super::pod::Pod;
-use crate::sanitise;
+use crate::{render, sanitise};
 
 /// Events kept in mind; a cluster has few, and each for an hour.
 const MOST_EVENTS: usize = 100_000;
@@ -102,15 +102,17 @@ impl Insights {
     pub fn worst(&self) -> Vec<[String; 6]> {
         let mut pods: Vec<_> = self.pods().filter(|(_, _, pod)| !pod.insights.is_empty()).collect();
         pods.sort_by(|a, b| b.2.highest_score.total_cmp(&a.2.highest_score).then((a.0, a.1).cmp(&(b.0, b.1))));
+        let days =
+            self.span.is_some_and(|(first, last)| first.strftime("%F").to_string() != last.strftime("%F").to_string());
         let line = |(namespace, name, pod): (&String, &String, &Pod)| {
             let times = pod.insights.len() as u64 + pod.more;
             let worst = pod.insights.iter().max_by(|a, b| a.highest_score.total_cmp(&b.highest_score));
-            let since = worst.map(|worst| worst.from.to_string()).unwrap_or_default();
+            let since = worst.map(|worst| render::clock(worst.from, days)).unwrap_or_default();
             let reason = worst.and_then(|worst| worst.likely_causes.first()).map(|cause| cause.text.clone());
             [
                 sanitise::line(namespace),
                 sanitise::line(name),
-                format!("{:.2}", pod.highest_score),
+                render::score(Some(pod.highest_score)),
                 times.to_string(),
                 since,
                 reason.unwrap_or_default(),

@@ -37,8 +37,13 @@ fn analyzed(parts: &[&str]) -> Outcome {
     let detector = Detector::from(Engine::load(SHIPPED).unwrap());
     let info = detector.info();
     let mut table = Table::new(SETTINGS, Some(detector));
-    let mut sink =
-        Sink { lines: Some(Lines::new(&mut written).unwrap()), insights: &mut insights, latest: None, tracker: None };
+    let mut sink = Sink {
+        lines: Some(Lines::new(&mut written).unwrap()),
+        insights: &mut insights,
+        latest: None,
+        namespace: None,
+        tracker: None,
+    };
     let mut error = None;
     for part in parts {
         error = table.read(format!("{HEADER}{part}").as_bytes(), &mut sink).err().map(|error| error.to_string());

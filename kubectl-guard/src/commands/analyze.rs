@@ -83,6 +83,8 @@ type Rows = BufWriter<Box<dyn Write + Send>>;
 /// Everything that one run carries.
 struct Run<'a> {
     args: &'a AnalyzeArgs,
+    /// The only namespace that is asked for.
+    namespace: Option<&'a str>,
     path: PathBuf,
     model: ModelInfo,
     settings: Settings,
@@ -90,11 +92,11 @@ struct Run<'a> {
     insights: Insights,
 }
 
-/// Scores the file, writes what stood out, and shows it.
+/// Scores the file, writes what stood out, and shows it; of one namespace, if it is named.
 ///
 /// # Errors
 /// If the file or the model cannot be used, or the results cannot be written.
-pub async fn run(args: &AnalyzeArgs, console: &Console) -> Result<Exit, Error> {
+pub async fn run(args: &AnalyzeArgs, namespace: Option<&str>, console: &Console) -> Result<Exit, Error> {
     if args.fetch_only {
         return Err(Error::Usage {
             message: "analyze reads a file of metrics, it does not fetch any".to_owned(),
@@ -120,7 +122,7 @@ pub async fn run(args: &AnalyzeArgs, console: &Console) -> Result<Exit, Error> {
     if args.test {
         return test(&path, input, &info, console);
     }
-    let run = Run { args, path, model: info, settings, console, insights: Insights::default() };
+    let run = Run { args, namespace, path, model: info, settings, console, insights: Insights::default() };
     match input.kind {
         Kind::Table if args.follow => run.follow(detector).await,
         Kind::Recording if args.follow => Err(Error::Usage {
@@ -160,6 +162,23 @@ fn no_metrics(path: &Path) -> Error {
     Error::BadFile { path: path.to_owned(), problem: "no metrics found".to_owned(), hint }
 }
 
+/// Whether what was read of a file can be judged at all: nothing found in a file without metrics is no good news.
+///
+/// # Errors
+/// It held none.
+pub(super) fn check(counts: Counts, path: &Path, console: &Console) -> Result<(), Error> {
+    if counts.rows == 0 {
+        return Err(no_metrics(path));
+    }
+    if counts.skipped > 0 {
+        console.warn(&format!(
+            "{} of {} rows were not newer than the row before of their pod and have no score: is the table sorted by time?",
+            counts.skipped, counts.rows
+        ));
+    }
+    Ok(())
+}
+
 /// What may go wrong while reading.
 enum Failure {
     Analyze(AnalyzeError),
@@ -191,7 +210,8 @@ impl Run<'_> {
         let bar = self.console.progress(PERCENT as usize, &sanitise::line(&what), PATIENCE);
         let input = Watched { input: Counted::new(input, Arc::clone(&bytes)), bytes, length, shown: 0, bar };
         let lines = self.lines()?;
-        let mut sink = Sink { lines, insights: &mut self.insights, latest: None, tracker: None };
+        let mut sink =
+            Sink { lines, insights: &mut self.insights, latest: None, namespace: self.namespace, tracker: None };
         let read = read(self.settings, &mut sink, input);
         let flushed = sink.lines.as_mut().map_or(Ok(()), Lines::flush);
         flushed.map_err(|source| self.unwritable(self.args.scores.as_deref(), source))?;
@@ -216,7 +236,8 @@ impl Run<'_> {
         let end = 'follow: loop {
             let mut new = false;
             while let Some(input) = tail.more().map_err(|source| unreadable(&self.path, source))? {
-                let mut sink = Sink { lines: lines.take(), insights: &mut self.insights, latest: None, tracker: None };
+                let (insights, namespace) = (&mut self.insights, self.namespace);
+                let mut sink = Sink { lines: lines.take(), insights, latest: None, namespace, tracker: None };
                 let read = table.read(input.as_slice(), &mut sink);
                 lines = sink.lines;
                 read.map_err(|error| self.failed(error))?;
@@ -263,16 +284,9 @@ impl Run<'_> {
     }
 
     fn finish(self, counts: Counts) -> Result<Exit, Error> {
-        self.write()?;
-        if counts.rows == 0 {
-            return Err(no_metrics(&self.path));
-        }
-        if counts.skipped > 0 {
-            self.console.warn(&format!(
-                "{} of {} rows were not newer than the row before of their pod and have no score: is the table sorted by time?",
-                counts.skipped, counts.rows
-            ));
-        }
+        // What was found is shown also where it cannot be written.
+        let written = self.write();
+        check(counts, &self.path, self.console)?;
         let missed = self.insights.missed();
         if let Some(missed) = &missed {
             self.console.warn(&format!(
@@ -282,12 +296,7 @@ impl Run<'_> {
         let worst = self.insights.worst();
         let taken = |path: Option<&Path>| path == Some(Path::new("-"));
         if !worst.is_empty() && !taken(Some(&self.args.output_file)) && !taken(self.args.scores.as_deref()) {
-            let style = Style {
-                columns: self.console.columns(),
-                colour: self.console.colour(),
-                headless: false,
-                now: Timestamp::now(),
-            };
+            let style = Style::of(self.console, Timestamp::now());
             let titles = ["NAMESPACE", "POD", "HIGHEST", "ALERTS", "SINCE", "REASON"];
             self.console.print(&render::simple(
                 &titles,
@@ -297,11 +306,13 @@ impl Run<'_> {
         }
         let pods = |n: usize| if n == 1 { "1 pod".to_owned() } else { format!("{n} pods") };
         self.console.note(&format!(
-            "{} misbehaved of {} watched, {} rows",
+            "{} misbehaved of {} watched{}, {} rows",
             pods(worst.len()),
             self.insights.watched(),
+            self.namespace.map(|namespace| format!(" in namespace {}", sanitise::line(namespace))).unwrap_or_default(),
             counts.rows
         ));
+        written?;
         Ok(match () {
             () if self.args.exit_code && !worst.is_empty() => Exit::Anomalies,
             () if missed.is_some() => Exit::Partial,
@@ -321,12 +332,18 @@ impl Run<'_> {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "what map_err hands on")]
     fn unwritable(&self, path: Option<&Path>, source: io::Error) -> Error {
         let path = path.unwrap_or(&self.args.output_file);
         if path == Path::new("-") && source.kind() == io::ErrorKind::BrokenPipe {
             return Error::OutputClosed;
         }
-        Error::Io { doing: sanitise::line(&format!("write {}", path.display())), source }
+        let flag = if path == self.args.output_file { "--output-file" } else { "--scores" };
+        Error::BadFile {
+            path: PathBuf::from(sanitise::line(&path.display().to_string())),
+            problem: format!("cannot be written: {source}"),
+            hint: format!("name another place with {flag}; - is stdout"),
+        }
     }
 }
 
@@ -359,3 +376,6 @@ impl io::Read for Watched {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,6 +88,9 @@ fn verdict(path: &Path, chain: &Chain) -> String {
     told.push(match &chain.flaw {
         Some(flaw) => format!("not whole: {flaw}"),
         None if chain.hashes.is_empty() => "empty: it tells of nothing that was done".to_owned(),
+        None if inside == 0 => {
+            "no chain: no line has a hash, so nothing shows whether one was edited, lost or moved".to_owned()
+        }
         None => format!("whole: no line inside the chain ({inside}) was edited, lost or moved"),
     });
     told.join("\n") + "\n"
@@ -138,6 +141,13 @@ mod tests {
             verdict(Path::new("/j"), &Chain::default()),
             "/j: 0 lines\nempty: it tells of nothing that was done\n"
         );
+    }
+
+    #[test]
+    fn a_journal_without_hashes_is_not_called_whole() {
+        let chain = Chain { hashes: vec!["a".into()], before: 1, ..Chain::default() };
+        let told = verdict(Path::new("/j"), &chain);
+        assert!(told.contains("no chain: no line has a hash") && !told.contains("whole"), "{told}");
     }
 
     #[test]

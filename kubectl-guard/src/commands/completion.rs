@@ -171,8 +171,15 @@ mod tests {
     }
 
     #[test]
-    fn files_are_completed_where_a_flag_names_one() {
-        for words in [&["analyze", "--scores", ""][..], &["--kubeconfig", "x"], &["run", "--log-folder="]] {
+    fn files_are_completed_where_one_is_named() {
+        for words in [
+            &["analyze", "--scores", ""][..],
+            &["--kubeconfig", "x"],
+            &["run", "--log-folder="],
+            &["audit", "verify", "--against", ""],
+            &["analyze", ""],
+            &["man", "fold"],
+        ] {
             assert_eq!(answer(words), ":0\n", "{words:?}");
         }
     }
@@ -187,7 +194,7 @@ mod tests {
 
     #[test]
     fn files_are_not_completed_elsewhere() {
-        for words in [&[][..], &["nonsense"], &["status", "-"], &["status", "x", "y"]] {
+        for words in [&[][..], &["nonsense"], &["status", "-"], &["analyze", "--"], &["status", "x", "y"]] {
             assert!(answer(words).ends_with(":4\n"));
         }
     }

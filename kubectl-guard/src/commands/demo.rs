@@ -45,7 +45,7 @@ pub struct DemoArgs {
 /// If a file that was named cannot be read, or stdout cannot be written.
 pub fn run(args: &DemoArgs, console: &Console) -> Result<Exit, Error> {
     let recorded = replay(args, console)?;
-    let style = Style { columns: console.columns(), colour: console.colour(), headless: false, now: recorded.at };
+    let style = Style::of(console, recorded.at);
     console.print(&story(&recorded, style, &|text| console.paint(Paint::Bold, text)))?;
     Ok(Exit::Done)
 }

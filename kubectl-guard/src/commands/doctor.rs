@@ -1,11 +1,12 @@
 //! `doctor`: looks for what keeps guard from working, and says what to do.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use guard_model::table;
 
-use crate::analyze::input;
+use crate::analyze::input::{self, Kind};
 use crate::connect::{Connection, Environment};
 use crate::console::{Console, Paint};
 use crate::doctor::{self, Check, Level, rights};
@@ -127,11 +128,21 @@ fn judge(name: &'static str, result: Result<String, (String, &str)>) -> Check {
     }
 }
 
-/// Reads a table to its end.
+/// Reads a table to its end, or of a recording as much as shows that it is one.
 fn metrics(file: &Path) -> Result<String, (String, &'static str)> {
     let shown = input::called(file).display();
     let collect = "does the collector run, and may it read metrics? the other checks tell";
-    let input = input::open(file).map_err(|error| (format!("cannot read {shown}: {error}"), collect))?;
+    let input = input::open(file).map_err(|error| {
+        let fix = if error.kind() == io::ErrorKind::InvalidData { "name the unpacked table" } else { collect };
+        (format!("cannot read {shown}: {error}"), fix)
+    })?;
+    if input.kind == Kind::Recording {
+        return match input.has_metrics() {
+            Ok(true) => Ok(format!("{shown}: a recording")),
+            Ok(false) => Err((format!("{shown} is a recording without a sample"), collect)),
+            Err(error) => Err((sanitise::line(&format!("{shown}: {error}")), "have the recording made anew")),
+        };
+    }
     let broken = |error: table::TableError| {
         (sanitise::line(&format!("{shown}: {error}")), "correct the line, or have the file written anew")
     };
@@ -188,6 +199,14 @@ mod tests {
         assert!(metrics(only_header.path()).unwrap_err().0.contains("holds no metrics"));
         assert!(metrics(file(b"").path()).is_err());
         assert!(metrics(Path::new("/nonexistent")).is_err());
+    }
+
+    #[test]
+    fn what_is_no_table_is_told_as_what_it_is() {
+        let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/incident.tar.zst");
+        assert!(metrics(Path::new(demo)).unwrap().ends_with("a recording"));
+        let (found, fix) = metrics(file(b"\x1f\x8b\x08\0").path()).unwrap_err();
+        assert!(found.contains("compressed by gzip") && fix.contains("unpacked"), "{found}: {fix}");
     }
 
     #[test]

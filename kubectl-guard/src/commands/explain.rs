@@ -43,11 +43,11 @@ pub struct ExplainArgs {
 #[derive(Debug, PartialEq, Eq)]
 enum Target {
     Pod(String),
-    Workload { kind: &'static str, name: String },
+    Workload(Workload),
     Node(String),
 }
 
-/// Kinds by all the names that kubectl knows them by.
+/// Kubernetes' kinds by all the names that kubectl knows them by. Any other one may be that of an operator's.
 const KINDS: [(&[&str], &str); 7] = [
     (&["deployment", "deployments", "deploy"], "Deployment"),
     (&["statefulset", "statefulsets", "sts"], "StatefulSet"),
@@ -76,10 +76,11 @@ fn target(words: &[String]) -> Result<Target, Error> {
     match kind {
         "pod" | "pods" | "po" => Ok(Target::Pod(name)),
         "node" | "nodes" | "no" => Ok(Target::Node(name)),
-        _ => match KINDS.iter().find(|(names, _)| names.contains(&kind)) {
-            Some((_, kind)) => Ok(Target::Workload { kind, name }),
-            None => Err(wrong(format!("{:?} is no kind that has scores", sanitise::line(kind)))),
-        },
+        "" => Err(wrong(format!("{:?} is no TYPE/NAME", sanitise::line(&words.join(" "))))),
+        _ => {
+            let known = KINDS.iter().find(|(names, _)| names.contains(&kind)).map(|(_, kind)| *kind);
+            Ok(Target::Workload(Workload::new(known.unwrap_or(kind), name)))
+        }
     }
 }
 
@@ -104,7 +105,7 @@ pub async fn run(args: &ExplainArgs, kube: &KubeFlags, console: &Console) -> Res
             Target::Pod(_) if args.llm.asks() || args.llm.shows() => None,
             Target::Pod(name) => Some(format!("metadata.name={name}")),
             Target::Node(name) => Some(format!("spec.nodeName={name}")),
-            Target::Workload { .. } => None,
+            Target::Workload(_) => None,
         },
         ..Selection::default()
     };
@@ -116,7 +117,7 @@ pub async fn run(args: &ExplainArgs, kube: &KubeFlags, console: &Console) -> Res
     let scores = told.of(&found.facts, now)?;
     scores.warnings(now).iter().for_each(|warning| console.warn(warning));
     let rows = rows::join(&scores, &found.facts, now);
-    let style = Style { columns: console.columns(), colour: console.colour(), headless: false, now };
+    let style = Style::of(console, now);
     let seen = Seen {
         connection: &connection,
         source: &source,
@@ -128,7 +129,7 @@ pub async fn run(args: &ExplainArgs, kube: &KubeFlags, console: &Console) -> Res
     };
     let page = match target {
         Target::Pod(name) => seen.pod(&name).await?,
-        Target::Workload { kind, name } => seen.workload(&Workload::new(kind, name)).await?,
+        Target::Workload(workload) => seen.workload(&workload).await?,
         Target::Node(name) => seen.node(&name).await?,
     };
     if args.llm.shows() {
@@ -172,7 +173,7 @@ impl Seen<'_> {
     }
 
     async fn workload(&self, workload: &Workload) -> Result<Page, Error> {
-        let rows: Vec<Row> = self.rows.iter().filter(|row| row.owner() == *workload).cloned().collect();
+        let rows = of_workload(self.rows, workload);
         let worst = rows.first().ok_or_else(|| self.missing(&format!("{workload} with pods")))?;
         let groups = render::groups(&rows::workloads(&rows), "WORKLOAD", false, self.style);
         let table = render::pods(&rows, More::default(), self.style);
@@ -211,6 +212,12 @@ impl Seen<'_> {
             if self.logs { Some(logs::previous(self.connection, namespace, &row.name, ended).await) } else { None };
         Ok(Detail { logs, ..detail })
     }
+}
+
+/// The rows of the workload; an operator's kind is written as nobody types it.
+fn of_workload(rows: &[Row], workload: &Workload) -> Vec<Row> {
+    let is_it = |owner: &Workload| owner.name == workload.name && owner.kind.eq_ignore_ascii_case(&workload.kind);
+    rows.iter().filter(|row| is_it(&row.owner())).cloned().collect()
 }
 
 /// What the cluster tells of a pod beside its row: its events, and the revision that made it. `None` if it has gone.
@@ -300,7 +307,7 @@ mod tests {
 
     #[test]
     fn targets_are_named_as_in_kubectl() {
-        let cart = || Target::Workload { kind: "Deployment", name: "cart".into() };
+        let cart = || Target::Workload(Workload::new("Deployment", "cart"));
         for text in ["deployment/cart", "deploy cart", "Deployment/cart", "deployments.apps/cart"] {
             assert_eq!(read(text).unwrap(), cart(), "{text}");
         }
@@ -310,8 +317,22 @@ mod tests {
 
     #[test]
     fn what_has_no_score_is_refused_with_words() {
-        for text in ["service/cart", "pod/", "/", "pod/a/b", ""] {
+        for text in ["pod/", "/", "/cart", ".apps/cart", "pod/a/b", ""] {
             assert!(matches!(read(text), Err(Error::Usage { .. })), "{text}");
         }
+    }
+
+    #[test]
+    fn what_status_lists_can_be_explained_whatever_its_kind() {
+        let mut rows = crate::rows::tests::shop();
+        rows[0].workload = Some(Workload::new("StrimziPodSet", "kafka"));
+        rows[1].workload = Some(Workload::new("StaticPod", "etcd"));
+        let found = |text: &str| match read(text).unwrap() {
+            Target::Workload(workload) => of_workload(&rows, &workload).into_iter().map(|row| row.name).collect(),
+            other => vec![format!("{other:?}")],
+        };
+        assert_eq!(found("strimzipodset/kafka"), [rows[0].name.clone()]);
+        assert_eq!(found("StaticPod/etcd"), [rows[1].name.clone()]);
+        assert!(found("service/kafka").is_empty() && found("strimzipodset/other").is_empty());
     }
 }

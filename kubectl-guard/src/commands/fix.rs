@@ -158,18 +158,7 @@ enum Format {
 impl FixArgs {
     /// The target as typed, if one was.
     fn target(&self) -> Result<Option<TargetName>, Error> {
-        let text = match self.target.as_slice() {
-            [] => return Ok(None),
-            [one] => one.clone(),
-            [first, second, ..] if first.contains('/') => {
-                return Err(Error::Usage {
-                    message: format!("{first} and {second} are two targets"),
-                    hint: "name one at a time: each has a plan and an approval of its own".into(),
-                });
-            }
-            [kind, name, ..] => format!("{kind}/{name}"),
-        };
-        text.parse().map(Some).map_err(|error: crate::plan::NotATarget| Error::Usage {
+        TargetName::typed(&self.target).map_err(|error| Error::Usage {
             message: error.to_string(),
             hint: "for example: kubectl guard fix deployment/cart --dry-run".into(),
         })

@@ -40,7 +40,8 @@ pub async fn run(args: &HistoryArgs, kube: &KubeFlags, console: &Console) -> Res
         }
         None => (of_this_machine(console)?, ""),
     };
-    let entries = entries(&lines);
+    let mut entries = entries(&lines);
+    // Whatever is asked for: what was cut off may have to be taken up by somebody.
     for entry in entries.iter().filter(|entry| entry.is_cut_off()) {
         let id = sanitise::line(&entry.id);
         console.warn(&format!(
@@ -48,9 +49,11 @@ pub async fn run(args: &HistoryArgs, kube: &KubeFlags, console: &Console) -> Res
              goes on with it, --abort {id}{sink} leaves it"
         ));
     }
+    let namespace = kube.namespace.as_deref();
+    entries.retain(|entry| namespace.is_none_or(|namespace| entry.namespace == namespace));
     match &args.output {
         Format::Machine(machine) => console.print(&machine.write(&entries))?,
-        _ if entries.is_empty() => console.note("nothing was done yet from this machine"),
+        _ if entries.is_empty() => console.note(&nothing(!sink.is_empty(), namespace)),
         Format::CustomColumns(columns) => {
             let items: Vec<_> = entries.iter().map(output::value).collect();
             console.print(&columns.fill(&items, false))?;
@@ -58,6 +61,12 @@ pub async fn run(args: &HistoryArgs, kube: &KubeFlags, console: &Console) -> Res
         Format::Table | Format::Wide | Format::Name => console.print(&table(&entries))?,
     }
     Ok(Exit::Done)
+}
+
+fn nothing(sink: bool, namespace: Option<&str>) -> String {
+    let place = namespace.map(|namespace| format!(" in namespace {}", sanitise::line(namespace))).unwrap_or_default();
+    let by = if sink { "by anybody, as far as the shared journal tells" } else { "from this machine" };
+    format!("nothing was done yet{place} {by}")
 }
 
 fn of_this_machine(console: &Console) -> Result<Vec<Line>, Error> {
@@ -135,6 +144,22 @@ mod tests {
             std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/history.schema.json"), &made).unwrap();
         }
         assert_eq!(made, SCHEMA, "kubectl-guard/history.schema.json is out of date");
+    }
+
+    #[test]
+    fn the_templates_of_the_help_find_something() {
+        let entries = vec![entry(None, None)];
+        let items: Vec<_> = entries.iter().map(output::value).collect();
+        output::tests::examples_find_something(Formats::OF_HISTORY, &entries, &items);
+    }
+
+    #[test]
+    fn an_empty_history_says_whose_it_is() {
+        assert_eq!(nothing(false, None), "nothing was done yet from this machine");
+        assert_eq!(
+            nothing(true, Some("shop")),
+            "nothing was done yet in namespace shop by anybody, as far as the shared journal tells"
+        );
     }
 
     #[test]

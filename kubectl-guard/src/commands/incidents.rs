@@ -2,6 +2,7 @@
 //!
 //! Of a cluster it shows what is over its line now; of a table or a recording all that there was.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,10 +14,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::analyze::check;
 use crate::analyze::input::{self, Kind};
 use crate::analyze::insights::Insights;
-use crate::analyze::{self, Sink, Table};
-use crate::audit::Journal;
+use crate::analyze::{self, Counts, Sink, Table};
+use crate::audit::{Journal, JournalError, Line};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
 use crate::error::Error;
@@ -79,31 +81,48 @@ impl IncidentsArgs {
 /// # Errors
 /// If the cluster or the file cannot be read, or the journal cannot.
 pub async fn run(args: &IncidentsArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
-    let (anomalies, now) = match &args.input_file {
-        Some(path) => {
-            args.refuse_beside_a_file()?;
-            let namespace = kube.namespace.as_deref().filter(|_| !args.selection.all_namespaces);
-            let (mut anomalies, last) = of_file(path, &args.detector)?;
-            anomalies.retain(|anomaly| namespace.is_none_or(|namespace| anomaly.namespace == namespace));
-            // What is open at the end of a file has lasted until then, whenever the file is read.
-            (anomalies, last.unwrap_or_else(Timestamp::now))
-        }
-        None => (of_cluster(args, kube, console).await?, Timestamp::now()),
+    let everywhere = args.selection.all_namespaces;
+    let (anomalies, fixes, scope) = if let Some(path) = &args.input_file {
+        args.refuse_beside_a_file()?;
+        let namespace = kube.namespace.as_deref().filter(|_| !everywhere);
+        let OfFile { mut anomalies, last, counts } = of_file(path, &args.detector)?;
+        check(counts, input::called(path), console)?;
+        anomalies.retain(|anomaly| namespace.is_none_or(|namespace| anomaly.namespace == namespace));
+        // What is open at the end of a file has lasted until then, whenever the file is read.
+        let now = last.unwrap_or_else(Timestamp::now);
+        (anomalies, fixes(&done_before()?, None), Scope { now, namespaces: namespace.is_none() })
+    } else {
+        let environment = Environment::of_process();
+        let connection = Connection::open(kube, &environment)?;
+        let anomalies = of_cluster(args, &connection, &environment, console).await?;
+        let fixes = fixes(&done_before()?, Some(&connection.server));
+        (anomalies, fixes, Scope { now: Timestamp::now(), namespaces: everywhere })
     };
-    let journal = Journal::of_user(|name| std::env::var_os(name))?;
-    let incidents = known(group(anomalies), &fixes(&journal.read()?));
-    show(&incidents, &args.output, now, console)?;
+    let incidents = known(group(anomalies), &fixes);
+    show(&incidents, &args.output, scope, console)?;
     Ok(if args.exit_code && !incidents.is_empty() { Exit::Anomalies } else { Exit::Done })
 }
 
+fn done_before() -> Result<Vec<Line>, JournalError> {
+    recorded(|name| std::env::var_os(name))
+}
+
+/// The lines of the journal. Where there is no place for one, nothing was ever recorded.
+fn recorded(environment: impl Fn(&str) -> Option<OsString>) -> Result<Vec<Line>, JournalError> {
+    Journal::of_user(environment).map_or_else(|_| Ok(Vec::new()), |journal| journal.read())
+}
+
 /// What is over its line now.
-async fn of_cluster(args: &IncidentsArgs, kube: &KubeFlags, console: &Console) -> Result<Vec<Anomaly>, Error> {
-    let environment = Environment::of_process();
-    let connection = Connection::open(kube, &environment)?;
-    let source = args.source.open(&connection, &environment)?;
+async fn of_cluster(
+    args: &IncidentsArgs,
+    connection: &Connection,
+    environment: &Environment,
+    console: &Console,
+) -> Result<Vec<Anomaly>, Error> {
+    let source = args.source.open(connection, environment)?;
     let (found, told) = tokio::try_join!(
-        pods::list(&connection, &args.selection),
-        source.read(&connection, pods::scope(&connection, &args.selection), console)
+        pods::list(connection, &args.selection),
+        source.read(connection, pods::scope(connection, &args.selection), console)
     )?;
     let now = Timestamp::now();
     let scores = told.of(&found.facts, now)?;
@@ -113,26 +132,38 @@ async fn of_cluster(args: &IncidentsArgs, kube: &KubeFlags, console: &Console) -
     Ok(rows.iter().filter_map(|row| row.anomaly(deployed.contains(row.uid.as_str()))).collect())
 }
 
-/// What was ever over its line in a file, and the time of its last row.
-fn of_file(path: &Path, detector: &DetectorFlags) -> Result<(Vec<Anomaly>, Option<Timestamp>), Error> {
+/// What a file tells.
+struct OfFile {
+    /// What was ever over its line in it.
+    anomalies: Vec<Anomaly>,
+    /// The time of its last row.
+    last: Option<Timestamp>,
+    /// How much was read of it.
+    counts: Counts,
+}
+
+fn of_file(path: &Path, detector: &DetectorFlags) -> Result<OfFile, Error> {
     let input = input::open(path).map_err(|source| unreadable(input::called(path), source))?;
     let detector = detector.load()?;
     let settings = Settings { threshold: DEFAULT_THRESHOLD, interval_seconds: INTERVAL_SECONDS };
     let (mut insights, mut tracker) = (Insights::default(), Tracker::default());
     let mut sink: Sink<'_, io::Sink> =
-        Sink { lines: None, insights: &mut insights, latest: None, tracker: Some(&mut tracker) };
+        Sink { lines: None, insights: &mut insights, latest: None, namespace: None, tracker: Some(&mut tracker) };
     let read = match input.kind {
-        Kind::Table => Table::new(settings, Some(detector)).read(input, &mut sink),
-        Kind::Recording => analyze::recording(input, settings, || Some(detector.again()), &mut sink).map(drop),
+        Kind::Table => {
+            let mut table = Table::new(settings, Some(detector));
+            table.read(input, &mut sink).map(|()| table.counts())
+        }
+        Kind::Recording => analyze::recording(input, settings, || Some(detector.again()), &mut sink),
     };
-    read.map_err(|error| Error::BadFile {
+    let counts = read.map_err(|error| Error::BadFile {
         path: input::called(path).to_owned(),
         problem: sanitise::line(&error.to_string()),
         hint: "kubectl guard doctor --input-file says what is wrong with a table".to_owned(),
     })?;
     let mut anomalies = tracker.anomalies();
     anomalies.iter_mut().for_each(sanitised);
-    Ok((anomalies, insights.last()))
+    Ok(OfFile { anomalies, last: insights.last(), counts })
 }
 
 /// Cleans what a file says.
@@ -155,7 +186,16 @@ struct Document<'a> {
     items: &'a [Known],
 }
 
-fn show(incidents: &[Known], format: &Format, now: Timestamp, console: &Console) -> Result<(), Error> {
+/// What the table is of.
+#[derive(Clone, Copy)]
+struct Scope {
+    /// The time that open incidents have lasted until.
+    now: Timestamp,
+    /// All namespaces, so that each line has to name its own.
+    namespaces: bool,
+}
+
+fn show(incidents: &[Known], format: &Format, scope: Scope, console: &Console) -> Result<(), Error> {
     match format {
         Format::Machine(machine) => {
             let document = Document { api_version: "guard.kubectl.io/v1", kind: "IncidentList", items: incidents };
@@ -167,8 +207,9 @@ fn show(incidents: &[Known], format: &Format, now: Timestamp, console: &Console)
         }
         _ if incidents.is_empty() => {}
         Format::Table | Format::Wide | Format::Name => {
-            let style = Style { columns: console.columns(), colour: console.colour(), headless: false, now };
-            console.print(&table(incidents, matches!(format, Format::Wide), style))?;
+            let wide = matches!(format, Format::Wide);
+            let style = Style::of(console, scope.now).whole(wide);
+            console.print(&table(incidents, wide, scope.namespaces, style))?;
         }
     }
     let n = incidents.len();
@@ -181,7 +222,7 @@ fn show(incidents: &[Known], format: &Format, now: Timestamp, console: &Console)
     Ok(())
 }
 
-/// What of a table would say the same in every line is left out.
+/// Columns that would say the same in every line, or that nobody asked for, are left out.
 #[derive(Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a column of its own")]
 struct Shown {
@@ -191,13 +232,12 @@ struct Shown {
     dates: bool,
 }
 
-fn table(incidents: &[Known], wide: bool, style: Style) -> String {
+fn table(incidents: &[Known], wide: bool, namespaces: bool, style: Style) -> String {
     let several =
         |value: &dyn Fn(&Known) -> String| incidents.iter().skip(1).any(|known| value(known) != value(&incidents[0]));
-    let namespace = |known: &Known| known.incident.pods.first().map(|pod| pod.namespace.clone()).unwrap_or_default();
     let shown = Shown {
         wide,
-        namespaces: several(&namespace),
+        namespaces,
         before: incidents.iter().any(|known| !known.before().is_empty()),
         dates: several(&|known| known.incident.from.strftime("%F").to_string()),
     };
@@ -225,7 +265,7 @@ fn line(known: &Known, shown: Shown, now: Timestamp) -> Option<Vec<String>> {
     let lasted = |until: Timestamp| words::duration(until.duration_since(*from).as_secs_f64());
     let cells = [
         Some(id.clone()),
-        Some(from.strftime(if shown.dates { "%m-%d %H:%M:%SZ" } else { "%H:%M:%SZ" }).to_string()),
+        Some(render::clock(*from, shown.dates)),
         Some(until.map_or_else(|| format!("{} and on", lasted(now)), lasted)),
         shown.namespaces.then(|| first.namespace.clone()),
         Some(first.pod.clone()),
@@ -249,18 +289,19 @@ mod tests {
 
     #[test]
     fn a_recorded_incident_is_found_with_the_pod_that_began_it() {
-        let found = known(group(of_file(Path::new(DEMO), &DetectorFlags::default()).unwrap().0), &fixes(&[]));
+        let found =
+            known(group(of_file(Path::new(DEMO), &DetectorFlags::default()).unwrap().anomalies), &fixes(&[], None));
         let style =
             Style { columns: 200, colour: false, headless: false, now: "2026-11-22T14:39:22Z".parse().unwrap() };
-        insta::assert_snapshot!(table(&found, true, style));
-        insta::assert_snapshot!("at_a_hundred_columns", table(&found, false, Style { columns: 100, ..style }));
+        insta::assert_snapshot!(table(&found, true, true, style));
+        insta::assert_snapshot!("at_a_hundred_columns", table(&found, false, false, Style { columns: 100, ..style }));
     }
 
     /// Twelve faults of twelve kinds. The rules of grouping were chosen with this recording in sight.
     #[test]
     fn of_the_labelled_faults_eleven_are_incidents_of_their_own_that_the_right_pod_began() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/data/recording");
-        let incidents = group(of_file(&folder.join("shop.tar.zst"), &DetectorFlags::default()).unwrap().0);
+        let incidents = group(of_file(&folder.join("shop.tar.zst"), &DetectorFlags::default()).unwrap().anomalies);
         let labels = std::fs::read_to_string(folder.join("labels.csv")).unwrap();
         let began = |label: &str| {
             let cells: Vec<&str> = label.split(',').collect();
@@ -293,7 +334,12 @@ mod tests {
     #[tokio::test]
     async fn of_a_file_a_namespace_can_be_chosen_and_nothing_that_needs_a_cluster() {
         let all = printed(&["--input-file", DEMO]).await.unwrap();
-        assert_eq!(printed(&["--input-file", DEMO, "-n", "shop"]).await.unwrap(), all);
+        let of_shop = printed(&["--input-file", DEMO, "-n", "shop"]).await.unwrap();
+        let names_shop =
+            |table: &str| table.lines().all(|line| line.contains("NAMESPACE") || line.contains("  shop  "));
+        assert!(names_shop(&all) && !of_shop.contains("NAMESPACE"), "{all}{of_shop}");
+        let ids = |table: &str| table.lines().map(|line| line[..8].to_owned()).collect::<Vec<_>>();
+        assert_eq!(ids(&of_shop), ids(&all));
         assert_eq!(printed(&["--input-file", DEMO, "-n", "other"]).await.unwrap(), "");
         assert_eq!(printed(&["--input-file", DEMO, "-n", "other", "-A"]).await.unwrap(), all);
         for words in [
@@ -310,7 +356,40 @@ mod tests {
 
     #[test]
     fn a_file_that_is_none_is_named() {
-        let error = of_file(Path::new("/nonexistent"), &DetectorFlags::default()).unwrap_err().to_string();
+        let error = of_file(Path::new("/nonexistent"), &DetectorFlags::default()).err().unwrap().to_string();
         assert!(error.contains("/nonexistent"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_judged_is_no_all_clear() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        std::fs::write(path, "timestamp,namespace,pod,cpu_usage_cores\n").unwrap();
+        let error = printed(&["--input-file", path, "--exit-code"]).await.unwrap_err();
+        assert!(error.to_string().contains("no metrics found"), "{error}");
+        assert_eq!(error.process_exit_code(), Exit::Error);
+        let row = |minute: u32| format!("2026-11-22T13:{minute:02}:00Z,shop,cart,0.1\n");
+        let table = format!("timestamp,namespace,pod,cpu_usage_cores\n{}{}", row(5), row(4));
+        std::fs::write(path, table).unwrap();
+        let typed = Cli::try_parse_from(["g", "incidents", "--input-file", path]).unwrap();
+        let cli::Command::Incidents(args) = typed.command else { unreachable!("that is what was typed") };
+        let (console, captured) = capture::console(200);
+        run(&args, &typed.kube, &console).await.unwrap();
+        let said = captured.err.text();
+        assert!(said.contains("1 of 2 rows were not newer") && said.contains("No incidents"), "{said}");
+    }
+
+    #[test]
+    fn the_templates_of_the_help_find_something() {
+        let items =
+            known(group(of_file(Path::new(DEMO), &DetectorFlags::default()).unwrap().anomalies), &fixes(&[], None));
+        let values: Vec<Value> = items.iter().map(output::value).collect();
+        let document = Document { api_version: "guard.kubectl.io/v1", kind: "IncidentList", items: &items };
+        output::tests::examples_find_something(Formats::OF_INCIDENTS, &document, &values);
+    }
+
+    #[test]
+    fn without_a_place_for_a_journal_nothing_was_done_before() {
+        assert_eq!(recorded(|_| None).unwrap(), []);
     }
 }

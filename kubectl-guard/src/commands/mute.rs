@@ -37,8 +37,8 @@ at its limit.";
 #[command(after_help = HELP)]
 pub struct MuteArgs {
     /// What to mute, such as deployment/cart, pod/cart-0 or node/node1; without it, list what is muted
-    #[arg(value_name = "TYPE/NAME")]
-    target: Option<TargetName>,
+    #[arg(value_name = "TYPE/NAME", num_args = 0..=2)]
+    target: Vec<String>,
     /// How long, up to 30 days, such as 2h
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse, default_value = "1h")]
     length: Duration,
@@ -51,7 +51,7 @@ pub struct MuteArgs {
     #[command(flatten)]
     dry_run: DryRunFlag,
     /// Format of the list of mutes
-    #[arg(short, long, value_name = "FORMAT", value_parser = Formats::OF_HISTORY, default_value = "table")]
+    #[arg(short, long, value_name = "FORMAT", value_parser = Formats::OF_MUTES, default_value = "table")]
     output: Format,
 }
 
@@ -60,8 +60,12 @@ pub struct MuteArgs {
 /// # Errors
 /// If there is no such target or no ConfigMap of mutes, the user may not write it, or the journal cannot be written.
 pub async fn run(args: &MuteArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
+    let name = TargetName::typed(&args.target).map_err(|error| Error::Usage {
+        message: error.to_string(),
+        hint: "for example: kubectl guard mute deployment/cart --reason TEXT".into(),
+    })?;
     let connection = Connection::open(kube, &Environment::of_process())?;
-    let Some(name) = &args.target else { return list(&connection, &args.output, console).await };
+    let Some(name) = &name else { return list(&connection, &args.output, console).await };
     let target = target(name, &connection.namespace);
     if args.end {
         return end(&connection, &target, args.dry_run.dry_run, console).await;
@@ -180,8 +184,7 @@ async fn list(connection: &Connection, output: &Format, console: &Console) -> Re
         }
         _ if mutes.is_empty() => console.note("nothing is muted"),
         Format::Table | Format::Wide | Format::Name => {
-            let style = Style { columns: console.columns(), colour: console.colour(), headless: false, now: now() };
-            console.print(&table(&mutes, style))?;
+            console.print(&table(&mutes, Style::of(console, now())))?;
         }
     }
     Ok(Exit::Done)
@@ -211,6 +214,26 @@ fn now() -> Timestamp {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_target_may_be_two_words_as_in_kubectl() {
+        #[derive(clap::Parser)]
+        struct Typed {
+            #[command(flatten)]
+            args: MuteArgs,
+        }
+        let typed =
+            |words: &str| <Typed as clap::Parser>::try_parse_from(words.split(' ')).map(|typed| typed.args.target);
+        let named = |words: &str| TargetName::typed(&typed(words).unwrap()).unwrap().map(|name| name.to_string());
+        assert_eq!(named("mute po cart-0 --reason x").as_deref(), Some("pod/cart-0"));
+        assert_eq!(named("mute deploy/cart --end").as_deref(), Some("deployment/cart"));
+        assert_eq!(named("mute"), None);
+        assert!(typed("mute po cart-0 cart-1").is_err() && typed("mute --end").is_err());
+        let args = <Typed as clap::Parser>::parse_from(["mute", "service", "cart"]).args;
+        let (console, _) = crate::console::capture::console(80);
+        let refused = run(&args, &KubeFlags::default(), &console).await.unwrap_err();
+        assert_eq!(refused.process_exit_code(), Exit::Usage);
+    }
+
     #[test]
     fn no_two_mutes_have_the_same_name() {
         let (node, other) = (Target::Node { name: "node1".into() }, Target::Node { name: "node2".into() });
@@ -232,6 +255,8 @@ mod tests {
         ];
         let mutes =
             mutes.map(|(text, silence)| Mute { target: name(text), since: at("2026-11-23T11:00:00Z"), silence });
+        let items: Vec<_> = mutes.iter().map(crate::output::value).collect();
+        crate::output::tests::examples_find_something(Formats::OF_MUTES, &mutes.to_vec(), &items);
         let style = Style { columns: 100, colour: false, headless: false, now: at("2026-11-23T12:00:00Z") };
         insta::assert_snapshot!(table(&mutes, style));
     }

@@ -259,13 +259,9 @@ fn show(args: &StatusArgs, connection: &Connection, view: &View, console: &Conso
         }
         Format::Name => names(args.what, rows, groups, console)?,
         Format::Table | Format::Wide => {
-            let style =
-                Style { columns: console.columns(), colour: console.colour(), headless: args.no_headers, now: view.at };
-            let more = More {
-                namespaces: namespace.is_none(),
-                wide: matches!(args.output, Format::Wide),
-                labels: args.show_labels,
-            };
+            let wide = matches!(args.output, Format::Wide);
+            let style = Style { headless: args.no_headers, ..Style::of(console, view.at).whole(wide) };
+            let more = More { namespaces: namespace.is_none(), wide, labels: args.show_labels };
             console.print(&match args.what {
                 What::Pods => render::pods(rows, more, style),
                 What::Workloads => render::groups(groups, "WORKLOAD", more.namespaces, style),
@@ -368,6 +364,18 @@ mod tests {
         let since: Vec<_> = view.groups.iter().map(|group| group.since).collect();
         let known = since.iter().flatten().count();
         assert!(known > 1 && since[..known].is_sorted() && since[known..].iter().all(Option::is_none), "{since:?}");
+    }
+
+    #[test]
+    fn the_templates_of_the_help_find_something() {
+        let rows = crate::rows::tests::shop();
+        let rows: Vec<Row> = rows.into_iter().filter(|row| row.score.is_some()).collect();
+        let (groups, counts) = (rows::workloads(&rows), Counted::All(rows::count(&rows)));
+        let view = View { rows, groups, counts, warnings: Vec::new(), at: now() };
+        for what in [What::Pods, What::Workloads, What::Nodes] {
+            let document = document(what, &view);
+            output::tests::examples_find_something(Formats::OF_STATUS, &document, &document.items);
+        }
     }
 
     /// What is shown of one pod, about whose scores there is a warning.

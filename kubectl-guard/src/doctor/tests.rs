@@ -67,8 +67,8 @@ fn the_first_certificate_to_end_is_told_a_month_before() {
     };
     insta::assert_snapshot!([30, 29, -1].map(check).join("\n"), @r"
     OK valid until 1970-01-31 and longer; -
-    WARN b: ends on 1970-01-30; `kubectl guard install` with the flags of the first time renews it, or `helm upgrade` if Helm made it; exporters take it up by themselves, within two minutes. One that neither made is renewed by whoever did
-    FAIL b: ended on 1969-12-31, so Prometheus gets no metrics; `kubectl guard install` with the flags of the first time renews it, or `helm upgrade` if Helm made it; exporters take it up by themselves, within two minutes. One that neither made is renewed by whoever did
+    WARN b: ends on 1970-01-30; to renew it, run `kubectl guard install` with all flags of the first time (without them the image and the kubelet's TLS go back to the defaults), or `helm upgrade` if Helm made it; exporters take it up by themselves, within two minutes. One that neither made is renewed by whoever did
+    FAIL b: ended on 1969-12-31, so Prometheus gets no metrics; to renew it, run `kubectl guard install` with all flags of the first time (without them the image and the kubelet's TLS go back to the defaults), or `helm upgrade` if Helm made it; exporters take it up by themselves, within two minutes. One that neither made is renewed by whoever did
     ");
     assert_eq!(serving(&[report("silent")]).level, Level::Ok);
 }

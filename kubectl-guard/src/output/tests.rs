@@ -22,6 +22,23 @@ fn cluster() -> Value {
     })
 }
 
+/// Fails unless what the help offers finds something in this document and in its items.
+pub(crate) fn examples_find_something(formats: Formats, document: &impl Serialize, items: &[Value]) {
+    let mut seen = 0;
+    for (name, help) in formats.0 {
+        let Some((_, example)) = help.split_once("such as ") else { continue };
+        let format = format!("{}={}", name.split('=').next().unwrap(), example.trim_matches('\''));
+        let text = match formats.read(&format).unwrap() {
+            Format::Machine(machine) => machine.write(document),
+            Format::CustomColumns(columns) => columns.fill(items, false),
+            _ => unreachable!("{format} has no example"),
+        };
+        assert!(!text.trim().is_empty() && !text.contains("<none>"), "{format}: {text}");
+        seen += 1;
+    }
+    assert_eq!(seen, 2);
+}
+
 fn filled(template: &str) -> String {
     match Template::parse(template) {
         Ok(template) => template.fill(&cluster()),

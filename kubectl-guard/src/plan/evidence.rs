@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, TargetName, is_name};
+use crate::side::Side;
 
 /// Where scores were read from; it decides how far they may be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +69,12 @@ pub struct Evidence {
     pub over: usize,
     /// The reasons of the pod that leads.
     pub reasons: Vec<Reason>,
+    /// On which side of what is expected the first of them lies, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<Side>,
+    /// The cause that its alert began with, where that was seen: by then another may lead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Cause>,
     /// All its pods, the highest score first.
     pub pods: Vec<PodEvidence>,
 }
@@ -101,6 +108,8 @@ impl Evidence {
             score: worst.score,
             over: found.iter().filter(|(_, pod)| pod.state == State::Anomalous).count(),
             reasons: worst.reasons.clone(),
+            side: Side::leading(worst),
+            began: worst.began.as_ref().map(|began| began.cause),
             pods: found.iter().map(|(_, pod)| view(pod)).collect(),
         })
     }
@@ -119,6 +128,11 @@ impl Evidence {
     /// What leads the score.
     pub fn leading(&self) -> Option<Cause> {
         self.reasons.first().map(|reason| reason.cause)
+    }
+
+    /// The cause that its trouble is known by: that which the alert began with, as an incident is, else what leads now.
+    pub fn known_by(&self) -> Option<Cause> {
+        self.began.or(self.leading())
     }
 
     /// It is at most two ticks old.

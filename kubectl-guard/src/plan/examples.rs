@@ -43,6 +43,8 @@ pub(crate) fn evidence(cause: Cause) -> Evidence {
         score: Some(0.93),
         over: 1,
         reasons: reasons.clone(),
+        side: None,
+        began: None,
         pods: vec![pod("web-a", 0.93, State::Anomalous, reasons), pod("web-b", 0.1, State::Ok, vec![])],
     }
 }

@@ -28,7 +28,7 @@ pub fn render(plan: &Plan, verdicts: &[Verdict]) -> String {
 }
 
 fn write_plan(out: &mut String, plan: &Plan, verdicts: &[Verdict]) -> std::fmt::Result {
-    writeln!(out, "Plan {}, good until {}", plan.id, plan.expires)?;
+    writeln!(out, "Plan {}, good until {:.0}", plan.id, plan.expires)?;
     writeln!(out, "  context   {}", plan.place.context)?;
     writeln!(out, "  cluster   {} ({})", plan.place.cluster, plan.place.server)?;
     writeln!(out, "  as        {}", plan.identity)?;

@@ -98,6 +98,24 @@ pub enum NotATarget {
     /// No object can be called that.
     #[error("{0:?} cannot be a name in Kubernetes: lower-case letters, digits, '-' and '.' only")]
     Name(String),
+    /// More than one.
+    #[error("{0:?} and {1:?} are two targets; name one at a time, as each has a plan and an approval of its own")]
+    Several(String, String),
+}
+
+impl TargetName {
+    /// The target of a command line: `TYPE/NAME`, `TYPE NAME` as kubectl also takes it, or none.
+    ///
+    /// # Errors
+    /// The words name nothing that guard can act on.
+    pub fn typed(words: &[String]) -> Result<Option<Self>, NotATarget> {
+        match words {
+            [] => Ok(None),
+            [one] => one.parse().map(Some),
+            [first, second, ..] if first.contains('/') => Err(NotATarget::Several(first.clone(), second.clone())),
+            [kind, name, ..] => format!("{kind}/{name}").parse().map(Some),
+        }
+    }
 }
 
 impl FromStr for TargetName {
@@ -231,5 +249,7 @@ mod tests {
             assert!(format!("pod/{name}").parse::<TargetName>().is_err(), "{name:?}");
         }
         assert!("secret/s1".parse::<TargetName>().is_err());
+        let two = ["deploy/web".to_owned(), "deploy/cart".to_owned()];
+        assert!(matches!(TargetName::typed(&two), Err(NotATarget::Several(..))));
     }
 }

@@ -153,7 +153,8 @@ struct Making<'a> {
 
 /// What the evidence suggests for these facts.
 fn suggested(evidence: &Evidence, facts: &Facts, now: Timestamp) -> Option<Suggestion> {
-    rollback::suggestion(evidence, facts, now).or_else(|| suggest(&evidence.reasons, workload(facts).as_ref()))
+    rollback::suggestion(evidence, facts, now)
+        .or_else(|| suggest(&evidence.reasons, evidence.side, workload(facts).as_ref()))
 }
 
 /// The action that the evidence asks for, or why there is none.

@@ -13,6 +13,7 @@ use crate::outcome::Outcome;
 use crate::plan::examples::{evidence, facts, node_pod, node_target, pod_target, revisions, setting, workload};
 use crate::plan::{Action, DrainOptions, Kind, RailState, Resource, Undo};
 use crate::sanitise;
+use crate::side::Side;
 use crate::wish::ResourceWish;
 use crate::wish::Wish;
 
@@ -53,6 +54,9 @@ fn the_evidence_chooses_the_action() {
     assert_eq!(step(by(Cause::Memory)).action, Action::RolloutRestart);
     assert_eq!(step(by(Cause::CpuAtLimit)).action, Action::Scale { replicas: 3 });
     assert!(matches!(by(Cause::CrashLoop), Ok(Proposal::NothingHelps { why }) if why.contains("won't help")));
+    let silent = Evidence { side: Some(Side::Below), ..evidence(Cause::Transmit) };
+    let nothing = propose(&Wish::default(), Some(silent), &deployment(|_| ()), setting());
+    assert!(matches!(nothing, Ok(Proposal::NothingHelps { why }) if why.contains("look at who calls it")));
 }
 
 /// The journal says that a restart was no help: more memory is proposed where that can be told, else the restart once more.

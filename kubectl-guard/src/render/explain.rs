@@ -10,7 +10,6 @@ use crate::plan::Kind;
 use crate::render::{self, Style, sparkline};
 use crate::rows::Row;
 use crate::sanitise;
-use crate::suggest::suggest;
 
 /// Events shown; the latest say the most.
 const EVENTS: usize = 10;
@@ -211,7 +210,7 @@ fn tail(tail: &Tail) -> String {
 /// The command to type next, or what to do where `fix` would refuse.
 fn advice(row: &Row) -> Option<String> {
     let target = row.target()?;
-    let suggestion = suggest(&row.reasons, row.workload.as_ref());
+    let suggestion = row.suggestion();
     Some(match suggestion.filter(|suggestion| target.kind == Kind::Pod && suggestion.action.is_none()) {
         Some(suggestion) => format!("what to do:  {}", suggestion.advice),
         None => format!("see what could be done:  kubectl guard fix {target} -n {} --dry-run", row.namespace),

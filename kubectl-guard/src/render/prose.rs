@@ -6,7 +6,6 @@ use jiff::Timestamp;
 
 use crate::render::explain::Detail;
 use crate::rows::Row;
-use crate::suggest::suggest;
 
 /// A rollout this short before the trouble is named with it, in seconds.
 const SOON: f64 = 1_800.0;
@@ -88,7 +87,7 @@ fn rollout(row: &Row, detail: &Detail) -> Option<String> {
 }
 
 fn advice(row: &Row) -> Option<String> {
-    let suggestion = suggest(&row.reasons, row.workload.as_ref()).filter(|_| row.is_anomalous())?;
+    let suggestion = row.suggestion().filter(|_| row.is_anomalous())?;
     Some(match suggestion.action {
         Some(action) => format!("What may help: {}; {}.", action.name(), suggestion.advice),
         None => format!("Guard has no action that helps: {}.", suggestion.advice),

@@ -1,6 +1,7 @@
 //! Every table as people see it.
 
 use super::*;
+use crate::console::capture;
 use crate::rows::{
     self,
     tests::{now, shop},
@@ -20,6 +21,24 @@ fn at_100_columns_nothing_wraps() {
     let table = pods(&shop(), More::default(), style(100));
     assert!(table.lines().all(|line| sanitise::width(line) <= 100), "{table}");
     insta::assert_snapshot!(table);
+}
+
+#[test]
+fn a_reason_is_whole_where_the_line_is_too_long_anyway() {
+    let reason = "received 1.1 MiB/s, expected 20 to 90 KiB/s";
+    for columns in [40, 65] {
+        let table = pods(&shop(), More::default(), style(columns));
+        assert!(table.contains(reason) && !table.contains('…'), "{table}");
+    }
+    assert!(!pods(&shop(), More::default(), style(80)).contains(reason));
+    assert!(pods(&shop(), More::default(), style(80).whole(true)).contains(reason));
+}
+
+#[test]
+fn only_a_terminal_has_its_reasons_cut() {
+    let shown = |console: &Console| pods(&shop(), More::default(), Style::of(console, now()));
+    assert!(shown(&capture::terminal(100).0).contains('…'));
+    assert!(!shown(&capture::console(100).0).contains('…'));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::scores::Silent;
 use guard_model::cause::Cause;
-use guard_model::report::{KubeletState, ModelInfo};
+use guard_model::report::{FeatureView, KubeletState, ModelInfo};
 
 pub(crate) const NOW: &str = "2026-11-22T14:40:00Z";
 
@@ -170,6 +170,24 @@ fn what_is_muted_is_no_anomaly_of_its_workload_either() {
     assert_eq!((rows[0].severity, rows[0].since, rows[0].score), (Severity::None, None, Some(0.99)));
     let group = &workloads(&rows)[0];
     assert_eq!((group.is_anomalous(), group.severity, group.since), (false, Severity::None, None));
+}
+
+#[test]
+fn a_pod_that_has_fallen_silent_is_not_to_be_restarted() {
+    let fix = |seen| {
+        let sent = FeatureView {
+            name: "transmit".into(),
+            unit: "bytes_per_second".into(),
+            seen: Some(seen),
+            expected_low: Some(50e3),
+            expected_high: Some(74e3),
+            share: 0.9,
+        };
+        let workload = Some(Workload::new("Deployment", "cart"));
+        let told = PodReport { features: vec![sent], workload, ..report("cart-1", Some(0.93), State::Anomalous) };
+        reported(&[node("node1", vec![told])])[0].fix
+    };
+    assert_eq!((fix(492.0), fix(2e6)), (Some("see the callers"), Some("look, restart")));
 }
 
 #[test]

@@ -91,8 +91,13 @@ impl<'a> Scoring<'a> {
     }
 
     fn read(&mut self, input: &[u8]) -> Result<(), Error> {
-        let mut sink: Sink<'_, Box<dyn Write>> =
-            Sink { lines: None, insights: &mut self.insights, latest: Some(&mut self.latest), tracker: None };
+        let mut sink: Sink<'_, Box<dyn Write>> = Sink {
+            lines: None,
+            insights: &mut self.insights,
+            latest: Some(&mut self.latest),
+            namespace: None,
+            tracker: None,
+        };
         self.table.read(input, &mut sink).map_err(|error| Error::BadFile {
             path: self.config.dataset_generator.output_file.clone(),
             problem: sanitise::line(&error.to_string()),

@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::request::{Request, innermost};
 use crate::sanitise;
 use crate::scores::{Scores, Silent, sanitised};
+use crate::version::INSTALL_AGAIN;
 
 /// Where an exporter tells its scores: its own loopback only.
 const PORT: u16 = 9466;
@@ -206,7 +207,7 @@ pub(super) fn parse(body: &[u8]) -> Result<NodeReport, String> {
             "its exporter speaks version {version}, this plugin understands up to {VERSION}: upgrade the plugin"
         )),
         Ok(Version { version }) if version < OLDEST => Err(format!(
-            "its exporter speaks version {version}, this plugin understands {OLDEST} and later: `kubectl guard install` upgrades it"
+            "its exporter speaks version {version}, this plugin understands {OLDEST} and later: to upgrade it, {INSTALL_AGAIN}"
         )),
         _ => serde_json::from_slice(body)
             .map(sanitised)

@@ -11,13 +11,16 @@ pub fn suggest_node(cause: NodeCause, cordoned: bool) -> Suggestion {
         (NodeCause::NotReady, false) => Suggestion::act(
             Cordon,
             "cordon",
-            "Kubernetes moves the pods of a node that stays not ready by itself after five minutes; a cordon keeps new ones \
-             off it when it comes back, until its kubelet or machine is mended",
+            "after five minutes not ready Kubernetes makes its pods anew elsewhere, but not those of StatefulSets, which wait \
+             for its kubelet, for the Node to be deleted, or, once the machine is off for certain, for the taint \
+             node.kubernetes.io/out-of-service; a cordon keeps new ones off it when it comes back, until it is mended",
         ),
         (NodeCause::NotReady, true) => Suggestion::look(
             "mend the node",
             "it is cordoned already, and a drain would wait for a kubelet that does not answer: restart its kubelet or its \
-             machine; Kubernetes moves its pods by itself after five minutes",
+             machine; after five minutes Kubernetes makes its pods anew elsewhere, but not those of StatefulSets, which wait for \
+             its kubelet, for the Node to be deleted, or, once the machine is off for certain, for the taint \
+             node.kubernetes.io/out-of-service",
         ),
         (NodeCause::Pressure, false) => Suggestion::act(
             Cordon,
@@ -58,6 +61,8 @@ mod tests {
     fn a_node_is_never_proposed_what_it_has_already_nor_a_workloads_action() {
         for cause in NodeCause::ALL {
             assert_ne!(suggest_node(cause, true).action, Some(ActionKind::Cordon));
+            let advised = |cordoned| suggest_node(cause, cordoned).advice.contains("not those of StatefulSets");
+            assert_eq!([advised(false), advised(true)], [cause == NodeCause::NotReady; 2], "{cause:?}");
             for cordoned in [false, true] {
                 let action = suggest_node(cause, cordoned).action;
                 assert!(matches!(action, None | Some(ActionKind::Cordon | ActionKind::Drain)), "{cause:?}");

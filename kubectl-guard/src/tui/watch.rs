@@ -102,7 +102,7 @@ impl<'a> Watch<'a> {
         }
         let lines = self.journal.as_ref().map(Journal::read);
         let (Ok(lines), Ok(history)) = (lines.unwrap_or(Ok(Vec::new())), History::open(&self.history)) else { return };
-        self.fixes = fixes(&lines);
+        self.fixes = fixes(&lines, self.shared.connection.map(|connection| connection.server.as_str()));
         self.past = Arc::new(past(history.entries(), entries(&lines)));
         self.read = now;
     }

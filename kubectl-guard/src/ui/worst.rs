@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use crate::desk::{Key, Proposer, Waiting};
 use crate::plan::TargetName;
 use crate::rows::Row;
-use crate::suggest::suggest;
 use crate::ui::look::Look;
 
 /// The targets, the worst first, each once, without those that were put aside.
@@ -34,7 +33,7 @@ fn target(row: &Row) -> Option<TargetName> {
 }
 
 fn proposal(row: &Row, target: &TargetName, look: &Look) -> Option<Waiting> {
-    let suggestion = suggest(&row.reasons, row.workload.as_ref()).filter(|suggestion| suggestion.action.is_some())?;
+    let suggestion = row.suggestion().filter(|suggestion| suggestion.action.is_some())?;
     Some(Waiting {
         namespace: row.namespace.clone(),
         target: target.to_string(),

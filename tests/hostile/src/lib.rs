@@ -225,7 +225,7 @@ pub fn journal(bytes: &[u8]) {
     let journal = audit::Journal::at(folder.path().join("journal.jsonl"));
     std::fs::write(journal.path(), bytes).expect("room for a small file");
     if let Ok(lines) = journal.read() {
-        let _shown = (audit::entries(&lines), kubectl_guard::incidents::fixes(&lines));
+        let _shown = (audit::entries(&lines), kubectl_guard::incidents::fixes(&lines, None));
     }
 }
 

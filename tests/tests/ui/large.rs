@@ -22,6 +22,7 @@ fn fleet(pods: usize) -> Fleet {
         severity: if i < 50 { Severity::Warning } else { Severity::None },
         since: (i < 50).then(Timestamp::now),
         reasons: Vec::new(),
+        side: None,
         began: None,
         note: None,
         fix: None,

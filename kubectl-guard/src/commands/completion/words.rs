@@ -73,8 +73,14 @@ impl<'a> Typed<'a> {
 
     /// True if a file is to be named: shells know those.
     pub(super) fn is_file(&self) -> bool {
-        let names = self.flag.and_then(Arg::get_value_names).unwrap_or_default();
-        names.iter().any(|name| matches!(name.as_str(), "FILE" | "FOLDER"))
+        let names_one = |arg: &Arg| {
+            let names = arg.get_value_names().unwrap_or_default();
+            names.iter().any(|name| matches!(name.as_str(), "FILE" | "FOLDER" | "AUDIT_LOG"))
+        };
+        match self.flag {
+            Some(flag) => names_one(flag),
+            None => !self.begun.starts_with('-') && self.command.get_positionals().any(names_one),
+        }
     }
 
     /// What fits, each with what is said of it; `known` are further values of the flag.

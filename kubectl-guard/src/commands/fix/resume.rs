@@ -17,6 +17,7 @@ use crate::facts;
 use crate::flags::dry_run::DryRun;
 use crate::outcome::StepOutcome;
 use crate::plan::{Action, Plan, Step, Target, TargetName};
+use crate::sanitise;
 use crate::verify::ScoreSource;
 
 /// For so long a write whose sender is gone may still arrive: the API server gives a request 60 s, and the clocks of
@@ -75,7 +76,7 @@ pub(super) struct CutOff {
 impl CutOff {
     /// What the journal holds of this plan, if it is for this API server and nobody has decided about it.
     pub(super) fn find(lines: &[Line], id: &str, here: &str) -> Result<Self, NotTakenUp> {
-        let (plan, progress) = Progress::of(lines, id).ok_or_else(|| NotTakenUp::Missing(id.into()))?;
+        let (plan, progress) = Progress::of(lines, id).ok_or_else(|| NotTakenUp::Missing(sanitise::line(id)))?;
         if plan.place.server != here {
             let there = plan.place.server;
             return Err(NotTakenUp::Elsewhere { id: id.into(), there, here: here.into() });
@@ -282,7 +283,7 @@ mod tests {
         let (id, lines) = begun(None);
         assert!(CutOff::find(&lines, &id, SERVER).is_ok());
         let refused = |lines: &[Line], id: &str, here| CutOff::find(lines, id, here).unwrap_err();
-        assert_eq!(refused(&lines, "x", SERVER), NotTakenUp::Missing("x".into()));
+        assert_eq!(refused(&lines, "x\u{1b}[2J", SERVER), NotTakenUp::Missing("x".into()));
         assert_eq!(refused(&lines, &id, "https://other").exit(), Exit::Stale);
         let aborted = [lines.clone(), vec![line(&id, Event::Aborted)]].concat();
         assert_eq!(refused(&aborted, &id, SERVER), NotTakenUp::Aborted(id.clone()));

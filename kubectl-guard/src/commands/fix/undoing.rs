@@ -6,6 +6,7 @@ use crate::exit::Exit;
 use crate::facts::{Facts, Revisions, TargetFacts};
 use crate::outcome::StepOutcome;
 use crate::plan::{Action, Place, Plan, Step, Undo, merged};
+use crate::sanitise;
 
 /// Why something is not undone.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +67,7 @@ impl Undoing {
             Event::Intent { plan, .. } if line.plan_id == id => Some(plan),
             _ => None,
         });
-        let plan: &Plan = plan.ok_or_else(|| NotUndone::Missing(id.into()))?;
+        let plan: &Plan = plan.ok_or_else(|| NotUndone::Missing(sanitise::line(id)))?;
         let Place { server, .. } = &plan.place;
         let step = plan.lead().ok_or_else(|| NotUndone::NotDone(id.into()))?;
         let what = step.action.on(&step.target);
@@ -168,7 +169,7 @@ pub(super) mod tests {
         let not_done = StepOutcome::NotDone { why: String::new() };
         assert!(matches!(refused(scale(), "web", Some(not_done), SERVER), NotUndone::NotDone(_)));
         assert!(matches!(refused(scale(), "web", Some(DONE), "https://other"), NotUndone::Elsewhere { .. }));
-        assert_eq!(Undoing::find(&[], "x", SERVER), Err(NotUndone::Missing("x".into())));
+        assert_eq!(Undoing::find(&[], "x\u{1b}[2J", SERVER), Err(NotUndone::Missing("x".into())));
     }
 
     #[test]

@@ -68,9 +68,7 @@ pub(super) async fn run(order: &OrderArgs, console: &Console) -> Result<Exit, Er
             .map_err(|error| Error::Io { doing: "write JSON".to_owned(), source: error.into() })?;
         console.line(&text)?;
     } else if order == Order::Status {
-        let style =
-            Style { columns: console.columns(), colour: console.colour(), headless: false, now: Timestamp::now() };
-        console.print(&shown(&answer.state, style))?;
+        console.print(&shown(&answer.state, Style::of(console, Timestamp::now())))?;
     } else if answer.done {
         console.line(&answer.said)?;
     } else {

@@ -185,7 +185,7 @@ impl Explaining<'_> {
 
     async fn ask_for_patterns(&mut self, endpoint: &Endpoint, opinions: &mut Opinions, reports: &[NodeReport]) {
         let now = Timestamp::now();
-        let incidents = Incidents::new(&opinions.seen(reports), now, &mut self.names);
+        let incidents = Incidents::new(&opinions.seen(reports, &self.connection.server), now, &mut self.names);
         let request = llm::request_for_patterns(endpoint, &incidents, self.budget);
         if !self.affordable(opinions, &request) {
             return;

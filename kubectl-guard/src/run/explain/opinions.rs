@@ -146,10 +146,10 @@ impl Opinions {
         self.compared = self.kept.iter().map(|kept| kept.incident.id.clone()).collect();
     }
 
-    /// All incidents, with what is known of each.
-    pub(super) fn seen<'a>(&'a self, reports: &'a [NodeReport]) -> Vec<Seen<'a>> {
+    /// All incidents, with what is known of each; fixes are those of the cluster at `server`.
+    pub(super) fn seen<'a>(&'a self, reports: &'a [NodeReport], server: &str) -> Vec<Seen<'a>> {
         let journal = Journal::of_user(|name| std::env::var_os(name)).ok().and_then(|journal| journal.read().ok());
-        let fixes = fixes(&journal.unwrap_or_default());
+        let fixes = fixes(&journal.unwrap_or_default(), Some(server));
         let outcome =
             |incident: &Incident| fixes.get(&incident.fingerprint).and_then(|(_, Fix { outcome, .. })| *outcome);
         let report = |incident: &Incident| {
