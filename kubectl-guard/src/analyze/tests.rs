@@ -117,7 +117,8 @@ fn names_that_a_spreadsheet_would_run_are_made_harmless() {
 fn what_the_model_did_not_score_is_said_in_the_document() {
     let mut insights = Insights::default();
     let mut table = Table::new(SETTINGS, None);
-    let mut sink: Sink<'_, Vec<u8>> = Sink { lines: None, insights: &mut insights, latest: None, tracker: None };
+    let mut sink: Sink<'_, Vec<u8>> =
+        Sink { lines: None, insights: &mut insights, latest: None, tracker: None, namespace: None };
     table.read(format!("{HEADER}{}", rows(2, 9)).as_bytes(), &mut sink).unwrap();
     let document = serde_json::to_value(insights.document("pod_metrics.csv", &ModelInfo::default(), 0.7)).unwrap();
     assert_eq!(document["model_missed"], "2026-11-22T14:00:00Z: no model loaded; so it was at 2 times");

@@ -301,7 +301,7 @@ pub fn shared_journal(bytes: &[u8]) {
     for line in &held.lines {
         is_shown(&serde_json::to_value(line).expect("a line can be written"));
     }
-    let _shown = (audit::entries(&held.lines), kubectl_guard::incidents::fixes(&held.lines));
+    let _shown = (audit::entries(&held.lines), kubectl_guard::incidents::fixes(&held.lines, None));
 }
 
 fn is_shown(value: &Value) {
