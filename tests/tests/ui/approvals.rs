@@ -72,6 +72,23 @@ fn what_an_agent_proposes_is_named_as_its_own_and_opens_so() -> Result<()> {
 
 #[test]
 #[ignore = "needs a browser: tests/run"]
+fn the_tab_that_came_in_may_be_loaded_again_and_one_with_the_cookie_alone_is_told_how() -> Result<()> {
+    let served = Served::start(Fleet::default(), None)?;
+    let mut browser = Browser::open(&served.url, Display::DESK)?;
+    browser.until(&format!("{PROPOSAL} !== null"))?;
+    ensure!(browser.value("location.search")? == "", "the token stays in the address");
+    browser.value("document.body.replaceChildren(); location.reload()")?;
+    browser.until(&format!("{PROPOSAL} !== null"))?;
+    // As a tab that somebody opens by hand: it has the cookie of this browser, and no key.
+    browser.value("sessionStorage.clear(); document.body.replaceChildren(); location.reload()")?;
+    browser.until("document.querySelector('main p') !== null")?;
+    let page = browser.text("body")?;
+    ensure!(page.contains("did not come in by the URL that was printed") && !page.contains("catalog"), "{page}");
+    quiet(&browser)
+}
+
+#[test]
+#[ignore = "needs a browser: tests/run"]
 fn a_plan_is_read_typed_and_carried_out_by_the_keyboard() -> Result<()> {
     let served = Served::start(Fleet::default(), None)?;
     let mut browser = at_the_plan(&served, Display::DESK)?;
