@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use guard_tests::approval::STALE;
 use guard_tests::cluster::{Cluster, WORK_IMAGE};
 use guard_tests::marks::stores_nothing;
@@ -107,6 +107,16 @@ pub(crate) fn a_node_is_cordoned_and_uncordoned_with_a_signature(cluster: &mut C
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(node(cluster)?["spec"]["unschedulable"].is_null());
 
+    // kubectl's uncordon leaves guard's annotation, which does not make the next cordon guard's.
+    let (_, done) = person.approve(&cordon)?;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    cluster.admin().kubectl(&["uncordon", "node2"])?;
+    cluster.admin().kubectl(&["cordon", "node2"])?;
+    assert!(!node(cluster)?["metadata"]["annotations"]["kubectl-guard/cordoned"].is_null(), "kubectl took it away");
+    let refused = person.guard(&uncordon)?;
+    assert!(refused.code == Some(6) && refused.err.contains("--foreign-cordon"), "{refused:?}");
+    cluster.admin().kubectl(&["uncordon", "node2"])?;
+
     let history = person.guard(&["history"])?;
     assert!(history.out.contains("uncordon") && history.out.contains(NODE), "{}", history.out);
     Ok(())
@@ -200,12 +210,41 @@ pub(crate) fn a_drain_names_what_is_in_its_way_and_then_empties_the_node(cluster
     let agents: Vec<&str> = evictions.filter_map(|event| event["userAgent"].as_str()).collect();
     assert!(agents.len() >= 2 && agents.iter().all(|agent| agent.contains("plan/")), "{agents:?}");
 
-    cluster.admin().kubectl(&["-n", DRILL, "delete", "pdb", "--all"])?;
     drain[4] = "--timeout=60s";
+    let paused = paused_meanwhile(cluster, || Ok(person.approve(&[&drain[..], &["--wait-for-budgets"]].concat())?.1))?;
+    assert_eq!(paused.code, Some(7), "{paused:?}");
+    assert!(paused.err.contains("guard is paused in this cluster: enough"), "{}", paused.err);
+    assert!(
+        paused.err.contains("the drain was stopped") && !paused.err.contains("the time was over"),
+        "{}",
+        paused.err
+    );
+
+    cluster.admin().kubectl(&["-n", DRILL, "delete", "pdb", "--all"])?;
     let (_, done) = person.approve(&drain)?;
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(pods(cluster)?.is_empty());
     clean(cluster)
+}
+
+/// What became of a drain, during which an administrator paused guard once it had asked for an eviction.
+fn paused_meanwhile(cluster: &Cluster, drain: impl FnOnce() -> Result<Answer>) -> Result<Answer> {
+    let mark = cluster.audit_mark();
+    let ended = std::thread::scope(|scope| {
+        let pause = scope.spawn(|| {
+            wait::until("the drain to ask for an eviction", Duration::from_secs(50), || {
+                let events = cluster.audit_since(mark, "node-operator")?;
+                let asks = |event: &Value| event["objectRef"]["subresource"] == "eviction" && !stores_nothing(event);
+                Ok(events.iter().any(asks).then_some(()))
+            })?;
+            let pause = ["create", "configmap", "guard-pause", "-n", "guard-system", "--from-literal=reason=enough"];
+            cluster.admin().kubectl(&pause).map(drop)
+        });
+        let ended = drain();
+        pause.join().unwrap_or_else(|_| bail!("the pause has panicked")).and(ended)
+    });
+    cluster.admin().kubectl(&["delete", "configmap", "guard-pause", "-n", "guard-system", "--ignore-not-found"])?;
+    ended
 }
 
 pub(crate) fn a_drain_that_budgets_forbid_is_refused_and_cordons_nothing(cluster: &mut Cluster) -> Result<()> {

@@ -230,7 +230,7 @@ fn the_plugin_explains_and_plans_without_the_exporters(cluster: &Cluster) -> Res
     assert_eq!(plan["evidence"]["source"], "prometheus", "{plan}");
     let unattended = cluster.admin().guard(&[&fix[..], &["--yes", "--confidence-threshold=0.5"]].concat())?;
     assert_eq!(unattended.code, Some(6), "{unattended:?}");
-    assert!(unattended.err.contains("a person's approval"), "{unattended:?}");
+    assert!(unattended.err.contains("a person who types the target's name"), "{unattended:?}");
     cluster.admin().kubectl(&["delete", "deployment", "stuck", "-n", "default"])?;
     Ok(())
 }
