@@ -1,7 +1,7 @@
 //! The two ends of an HTTP exchange that tests need: a GET, plain or over TLS, and a server that answers everything alike.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use tokio::net::TcpSocket;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -66,8 +67,13 @@ pub fn free_address() -> Result<String> {
     for _ in PORTS {
         let step = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS.len();
         let port = PORTS.clone().nth(step).context("a port of the range")?;
-        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
-            return Ok(listener.local_addr()?.to_string());
+        // Bound, and not listening: what a process that is being started inherits of it, until it is another program, keeps
+        // nobody from listening there.
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if socket.bind(address).is_ok() {
+            return Ok(address.to_string());
         }
     }
     bail!("no port of {PORTS:?} is free on loopback")
@@ -141,4 +147,28 @@ pub fn get_tls(address: &str, name: &str, authority: &str, path: &str, token: Op
     let (head, body) = answer.split_once("\r\n\r\n").context("no head in the answer")?;
     let status = head.split(' ').nth(1).context("no status in the answer")?.parse()?;
     Ok((status, body.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_free_and_given_once() {
+        let (one, other) = (free_address().unwrap(), free_address().unwrap());
+        assert_ne!(one, other);
+        let listening = TcpListener::bind(&one).unwrap();
+        let taken = TcpSocket::new_v4().unwrap();
+        taken.set_reuseaddr(true).unwrap();
+        assert!(taken.bind(listening.local_addr().unwrap()).is_err(), "where somebody listens is not free");
+    }
+
+    #[test]
+    fn whoever_still_holds_what_was_tried_keeps_nobody_from_listening() {
+        let address: SocketAddr = free_address().unwrap().parse().unwrap();
+        let inherited = TcpSocket::new_v4().unwrap();
+        inherited.set_reuseaddr(true).unwrap();
+        inherited.bind(address).unwrap();
+        assert!(TcpListener::bind(address).is_ok());
+    }
 }
