@@ -167,6 +167,20 @@ mod tests {
     }
 
     #[test]
+    fn the_picture_is_of_what_it_prints_now() {
+        let (console, captured) = capture::console(120);
+        run(&args(None), &console).unwrap();
+        let text = captured.out.text();
+        let printed: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        let drawn = include_str!("../../demo/demo.svg").lines().filter_map(|line| {
+            let (_, words) = line.strip_suffix("</text>")?.split_once('>')?;
+            Some(words.replace("&#x27;", "'").replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">"))
+        });
+        let drawn: Vec<String> = drawn.map(|line| line.replace("&amp;", "&")).collect();
+        assert_eq!(drawn, printed, "demo/picture.py draws it anew");
+    }
+
+    #[test]
     fn another_model_makes_another_table() {
         let zero = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/golden/zero.onnx"));
         assert!(table(&args(Some(zero))).iter().all(|row| row.name != LEAKING || !row.is_anomalous()));

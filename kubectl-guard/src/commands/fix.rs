@@ -248,6 +248,7 @@ impl FixArgs {
     }
 
     fn check(&self) -> Result<(), Error> {
+        self.target()?;
         if self.confidence_threshold.is_some_and(|threshold| !(0.0..=1.0).contains(&threshold)) {
             return Err(Error::Usage {
                 message: "--confidence-threshold must be between 0 and 1".into(),

@@ -76,6 +76,7 @@ pub(crate) fn the_readmes_installation_works_to_the_letter(cluster: &mut Cluster
         "--action=restart",
         "--as=ann",
         "--yes",
+        "--confidence-threshold=0.5",
     ])?;
     assert_eq!(refused.code, Some(3), "{refused:?}");
     admin.kubectl(&["delete", "clusterrolebinding/ann-views"])?;
