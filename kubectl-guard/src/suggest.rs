@@ -36,7 +36,8 @@ impl Suggestion {
 
 /// What the strongest of `reasons` suggests for this workload; `None` if there is no reason at all.
 ///
-/// `reasons` come strongest first, as in a report; `side` is that of the first, if it is known. A workload that guard cannot act on (a Job, a kind of its own, a bare
+/// `reasons` come strongest first, as in a report; `side` is that of the first, if it is known. A workload that guard cannot
+/// act on (a Job, a kind of its own, a bare
 /// pod) gets words and advice, never an action.
 pub fn suggest(reasons: &[Reason], side: Option<Side>, workload: Option<&Workload>) -> Option<Suggestion> {
     let cause = reasons.first()?.cause;

@@ -14,6 +14,8 @@ use crate::workload::Workload;
 
 /// What runs a static pod, in place of a controller's kind: a file on its node.
 pub const STATIC_POD: &str = "StaticPod";
+/// The annotation of a static pod's mirror in the API; its value is the UID that the kubelet knows the pod by.
+pub const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// A pod list or report that is not what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +59,7 @@ pub fn facts(pod: &Pod) -> PodFacts {
         node: spec.node_name.clone(),
         workload: workload(meta),
         revision: label(meta, "pod-template-hash").or_else(|| label(meta, "controller-revision-hash")),
-        mirror: annotation(meta, "kubernetes.io/config.mirror").is_some(),
+        mirror: annotation(meta, MIRROR).is_some(),
         phase: phase(status, ready),
         created: meta.creation_timestamp.as_ref().map(timestamp),
         started: status.start_time.as_ref().map(timestamp),

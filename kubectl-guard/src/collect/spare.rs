@@ -1,5 +1,6 @@
 //! A list of pods without what could be a secret and no reader of recordings asks for. Pure.
 
+use guard_model::pod::MIRROR;
 use serde_json::Value;
 
 /// What a container is told and run with. Passwords stand in variables, and tokens in arguments and in the headers of probes.
@@ -8,8 +9,6 @@ const OF_CONTAINERS: [&str; 8] =
 const CONTAINERS: [&str; 3] = ["/spec/containers", "/spec/initContainers", "/spec/ephemeralContainers"];
 /// An owner's words to guard begin so.
 const OURS: &str = "guard.kubectl.io/";
-/// Marks a static pod.
-const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// The list without that, and with no annotations but those that scoring reads: kubectl's own holds the whole pod once more.
 ///

@@ -246,7 +246,7 @@ pub async fn look(connection: &Connection, row: &Row, scores: &Scores) -> Result
 /// annotation; a row of a table has no UID of the cluster's.
 fn uid_of_events(pod: &Pod) -> Option<&str> {
     let meta = &pod.metadata;
-    let of_static = meta.annotations.as_ref().and_then(|all| all.get("kubernetes.io/config.mirror"));
+    let of_static = meta.annotations.as_ref().and_then(|all| all.get(pod::MIRROR));
     of_static.or(meta.uid.as_ref()).map(String::as_str)
 }
 

@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 use guard_model::report::NodeReport;
 use jiff::Timestamp;
 
-use crate::approve::{Screen, Way};
+use crate::approve::{NotApproved, Screen, Way};
 use crate::audit::{Journal, JournalError, Line};
 use crate::connect::{Connection, Environment};
 use crate::console::Console;
@@ -257,8 +257,7 @@ impl FixArgs {
         }
         if self.yes && self.confidence_threshold.is_none() {
             return Err(Error::Usage {
-                message: "--yes needs --confidence-threshold: how high the score must be to act without a person"
-                    .into(),
+                message: NotApproved::NoThreshold.to_string(),
                 hint: "for example: --yes --confidence-threshold 0.9".into(),
             });
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use guard_model::pod::MIRROR;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -103,7 +104,7 @@ fn plain(pod: &Pod) -> Option<NodePod> {
 }
 
 fn is_mirror(pod: &Pod) -> bool {
-    pod.metadata.annotations.as_ref().is_some_and(|all| all.contains_key("kubernetes.io/config.mirror"))
+    pod.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(MIRROR))
 }
 
 /// How many pods of the same controller serve on other nodes.

@@ -1,5 +1,6 @@
 //! Facts from objects, pure: what the API server answered, as [`super::Facts`] wants it.
 
+use guard_model::pod::MIRROR;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec, PodTemplateSpec};
@@ -114,7 +115,7 @@ pub(super) fn pod_target(pod: &Pod) -> Option<PodTarget> {
     Some(PodTarget {
         target: Target { resource_version: None, generation: None, ..target(Kind::Pod, &pod.metadata)? },
         controller: controller(&pod.metadata).map(|owner| (owner.kind.clone(), owner.name.clone())),
-        mirror: annotations.is_some_and(|annotations| annotations.contains_key("kubernetes.io/config.mirror")),
+        mirror: annotations.is_some_and(|annotations| annotations.contains_key(MIRROR)),
         deleting: pod.metadata.deletion_timestamp.is_some(),
         ready: is_ready(pod),
     })

@@ -1,8 +1,8 @@
 //! Did it help? The judgement of one look at the scores after another, pure.
 //!
 //! *Recovered* is: the rollout is complete, every live pod of the workload has a score of its own, none is over its line
-//! by the exporter's judgement with hysteresis, and that for [`CALM_TICKS`] ticks in a row and for [`CALM_SECONDS`]. A pod that is still being
-//! learnt has no such score: *learning* is never *recovered*.
+//! by the exporter's judgement with hysteresis, and that for [`CALM_TICKS`] ticks in a row and for [`CALM_SECONDS`]. A pod
+//! that is still being learnt has no such score: *learning* is never *recovered*.
 
 use std::collections::HashMap;
 
