@@ -87,11 +87,11 @@ pub(crate) fn beside(cluster: &Cluster, name: &str) -> Result<Service> {
     Ok(prometheus)
 }
 
-/// The value of `up` of each exporter, ordered by node.
-fn up() -> Result<Vec<(String, String)>> {
+/// The node, the instance and the value of `up` of each exporter, ordered by node.
+fn up() -> Result<Vec<[String; 3]>> {
     let value = |sample: &Value| {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        (text(&sample["metric"]["node"]), text(&sample["value"][1]))
+        [&sample["metric"]["node"], &sample["metric"]["instance"], &sample["value"][1]]
+            .map(|value| value.as_str().unwrap_or_default().to_owned())
     };
     let mut found: Vec<_> = query("up")?.iter().map(value).collect();
     found.sort();
@@ -99,7 +99,7 @@ fn up() -> Result<Vec<(String, String)>> {
 }
 
 fn expect_up(value: &str) -> Result<()> {
-    let expected: Vec<_> = ["node1", "node2"].map(|node| (node.to_owned(), value.to_owned())).into();
+    let expected: Vec<_> = ["node1", "node2"].map(|node| [node, node, value].map(str::to_owned)).into();
     wait::until(&format!("up to be {value} on both nodes"), Duration::from_mins(1), || {
         let found = up()?;
         ensure!(found == expected, "{found:?}");
