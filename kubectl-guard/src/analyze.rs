@@ -73,8 +73,18 @@ pub struct Sink<'a, W: Write> {
     pub tracker: Option<&'a mut Tracker>,
 }
 
-/// The latest report of each pod, by namespace and name, and its time.
-pub type Latest = BTreeMap<(String, String), (Timestamp, PodReport)>;
+/// What was last made of each pod, by namespace and name.
+pub type Latest = BTreeMap<(String, String), Seen>;
+
+/// What was last made of a pod.
+pub struct Seen {
+    /// Of which sample.
+    pub at: Timestamp,
+    /// Where it ran, if that is known.
+    pub node: Option<String>,
+    /// The report.
+    pub report: PodReport,
+}
 
 impl<W: Write> Sink<'_, W> {
     fn take(&mut self, at: Timestamp, node: Option<&str>, verdict: &Verdict<'_>) -> Result<(), AnalyzeError> {
@@ -90,7 +100,8 @@ impl<W: Write> Sink<'_, W> {
             tracker.take(at, node, &verdict.report());
         }
         if let Some(latest) = &mut self.latest {
-            latest.insert((facts.namespace.clone(), facts.name.clone()), (at, verdict.report()));
+            let seen = Seen { at, node: node.map(str::to_owned), report: verdict.report() };
+            latest.insert((facts.namespace.clone(), facts.name.clone()), seen);
         }
         Ok(())
     }

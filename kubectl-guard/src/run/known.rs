@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use crate::scores;
 
 /// The reports of the pods that are `listed`, by their UIDs and with clean text: a table, which anybody may write, names a pod
-/// by its name alone. What it last said of an earlier pod of a name says nothing of the one that has it now.
-pub(super) fn known(reports: &[NodeReport], listed: &[PodFacts]) -> Vec<NodeReport> {
+/// by its name alone. What it last said of an earlier pod of a name says nothing of the one that has it now. Where a pod runs is
+/// the cluster's to say: all are in one report, of no node; `None` if there are no reports.
+pub(super) fn known(reports: &[NodeReport], listed: &[PodFacts]) -> Option<NodeReport> {
     let listed: HashMap<(&str, &str), &PodFacts> =
         listed.iter().map(|facts| ((facts.namespace.as_str(), facts.name.as_str()), facts)).collect();
     let of_cluster = |at: Timestamp, pod: PodReport| {
@@ -19,11 +20,14 @@ pub(super) fn known(reports: &[NodeReport], listed: &[PodFacts]) -> Vec<NodeRepo
         let made_later = facts.created.is_some_and(|created| created.as_second() > seen);
         (!made_later).then(|| PodReport { uid: facts.uid.clone(), ..pod })
     };
-    let report = |report: NodeReport| {
+    let of_table = |report: NodeReport| {
         let pods = report.pods.into_iter().filter_map(|pod| of_cluster(report.at, pod)).collect();
-        NodeReport { pods, ..report }
+        NodeReport { node: String::new(), pods, ..report }
     };
-    reports.iter().cloned().map(scores::sanitised).map(report).collect()
+    reports.iter().cloned().map(scores::sanitised).map(of_table).reduce(|mut table, report| {
+        table.pods.extend(report.pods);
+        table
+    })
 }
 
 #[cfg(test)]
@@ -49,8 +53,8 @@ mod tests {
     }
 
     fn rows(pods: &[PodFacts]) -> Vec<rows::Row> {
-        let table = tests::node("", vec![report("cart-1"), report("other-1")]);
-        let scores = Scores { reports: known(&[table], pods), ..Scores::default() };
+        let nodes = [tests::node("node1", vec![report("cart-1")]), tests::node("node2", vec![report("other-1")])];
+        let scores = Scores { reports: known(&nodes, pods).into_iter().collect(), ..Scores::default() };
         rows::join(&scores, pods, tests::now())
     }
 

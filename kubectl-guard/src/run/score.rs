@@ -1,6 +1,6 @@
 //! Scores the table as it grows, says what begins and ends to misbehave, and writes what stood out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -122,26 +122,26 @@ impl<'a> Scoring<'a> {
         self.shared.log.debug(Part::Score, &done);
         self.shared.state.did(Part::Score, &done);
         self.shared.state.set_anomalous(self.anomalous.len());
-        self.shared.reports.send_replace(Arc::new(self.report().into_iter().collect()));
+        self.shared.reports.send_replace(Arc::new(self.reports()));
         Ok(())
     }
 
     fn forget_gone(&mut self) {
-        let Some(newest) = self.latest.values().map(|(at, _)| *at).max() else { return };
+        let Some(newest) = self.newest() else { return };
         let longest = self.config.dataset_generator.interval * GONE_INTERVALS.unsigned_abs();
-        self.latest.retain(|_, (at, _)| newest.duration_since(*at).unsigned_abs() <= longest);
+        self.latest.retain(|_, seen| newest.duration_since(seen.at).unsigned_abs() <= longest);
     }
 
     fn say_changes(&mut self) {
         let over: BTreeSet<_> = self
             .latest
             .iter()
-            .filter(|(_, (_, pod))| pod.state == State::Anomalous)
+            .filter(|(_, seen)| seen.report.state == State::Anomalous)
             .map(|(key, _)| key.clone())
             .collect();
         for key in over.difference(&self.anomalous) {
-            if let Some((_, pod)) = self.latest.get(key) {
-                self.shared.log.warn(Part::Score, &alert(pod));
+            if let Some(seen) = self.latest.get(key) {
+                self.shared.log.warn(Part::Score, &alert(&seen.report));
             }
         }
         for key in self.anomalous.difference(&over) {
@@ -162,12 +162,22 @@ impl<'a> Scoring<'a> {
         files::replace(path, &(text + "\n")).map_err(|source| unwritable(path, source))
     }
 
-    /// What the table says of all pods, as the report of one node would; `None` if it holds none.
-    fn report(&self) -> Option<NodeReport> {
-        let at: Timestamp = self.latest.values().map(|(at, _)| *at).max()?;
-        Some(NodeReport {
+    /// When the newest row was measured; `None` if there is none.
+    fn newest(&self) -> Option<Timestamp> {
+        self.latest.values().map(|seen| seen.at).max()
+    }
+
+    /// What the table says of all pods, as the exporters of their nodes would; those of no known node are under no name.
+    fn reports(&self) -> Vec<NodeReport> {
+        // A table is as old as its newest row, whichever node that is of.
+        let Some(at) = self.newest() else { return Vec::new() };
+        let mut nodes: BTreeMap<&str, Vec<PodReport>> = BTreeMap::new();
+        for seen in self.latest.values() {
+            nodes.entry(seen.node.as_deref().unwrap_or_default()).or_default().push(seen.report.clone());
+        }
+        let report = |(node, pods): (&str, Vec<PodReport>)| NodeReport {
             version: VERSION,
-            node: String::new(),
+            node: node.to_owned(),
             at,
             interval_seconds: self.settings.interval_seconds,
             threshold: self.settings.threshold,
@@ -175,8 +185,9 @@ impl<'a> Scoring<'a> {
             model: self.model.clone(),
             kubelet: KubeletState::default(),
             certificate_ends: None,
-            pods: self.latest.values().map(|(_, pod)| pod.clone()).collect(),
-        })
+            pods,
+        };
+        nodes.into_iter().map(report).collect()
     }
 }
 
@@ -185,4 +196,51 @@ fn alert(pod: &PodReport) -> String {
     let score = pod.score.map_or_else(String::new, |score| format!(" {score:.2}"));
     let reason = pod.reasons.first().map_or_else(String::new, |reason| format!(": {}", reason.text));
     format!("{}/{} is over its line{score}{reason}", pod.namespace, pod.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use guard_model::mute::{Mute, Target};
+    use guard_model::silence::Silence;
+
+    use super::*;
+    use crate::console::capture::console;
+    use crate::run::due::heeding;
+    use crate::run::log::Log;
+
+    #[test]
+    fn a_table_is_told_node_by_node_so_that_a_node_can_be_muted() {
+        let (console, _) = console(80);
+        let config = Config::of(&config::load(&[], |_| None, &[]).unwrap()).unwrap();
+        let shared = Shared::new(Log::open(&console, &config.log).unwrap(), None, &console);
+        let mut scoring = Scoring::new(&config, &shared, Detector::Robust);
+        let row = |pod: &str, node: &str| format!("2026-11-23T10:00:00Z,shop,{pod},{node},Failed\n");
+        let table = [
+            "timestamp,namespace,pod,node,phase\n".to_owned(),
+            row("a", "n1"),
+            row("b", "n2"),
+            row("c", "n1"),
+            row("d", ""),
+        ];
+        scoring.read(table.concat().as_bytes()).unwrap();
+        let told = |reports: &[NodeReport]| -> Vec<(String, String)> {
+            let of = |report: &NodeReport| report.pods.iter().map(|pod| pod.name.clone()).collect::<String>();
+            reports.iter().map(|report| (report.node.clone(), of(report))).collect()
+        };
+        let reports = scoring.reports();
+        assert_eq!(
+            told(&reports),
+            [("", "d"), ("n1", "ac"), ("n2", "b")].map(|(node, pods)| (node.into(), pods.into()))
+        );
+        let silence = Silence { until: Timestamp::MAX, reason: String::new(), by: String::new() };
+        let mute = Mute { target: Target::Node { name: "n1".into() }, since: Timestamp::UNIX_EPOCH, silence };
+        let muted = heeding(&Arc::new(reports), &[mute]);
+        let silent: Vec<&str> = muted
+            .iter()
+            .flat_map(|report| &report.pods)
+            .filter(|pod| pod.state == State::Muted)
+            .map(|pod| pod.name.as_str())
+            .collect();
+        assert_eq!(silent, ["a", "c"]);
+    }
 }

@@ -101,7 +101,7 @@ async fn refresh(config: &Config, connection: &Connection, shared: &Shared<'_>, 
 async fn look(connection: &Connection, selection: &Selection, reports: &[NodeReport]) -> Result<Look, Error> {
     let pods = pods::list(connection, selection).await?;
     let at = Timestamp::now();
-    let scores = Scores { reports: known(reports, &pods.facts), ..Scores::default() };
+    let scores = Scores { reports: known(reports, &pods.facts).into_iter().collect(), ..Scores::default() };
     let mut rows = rows::join(&scores, &pods.facts, at);
     rows::label(&mut rows, &pods.labels);
     Ok(Look { at, warnings: scores.warnings(at), scores, rows, ..Look::default() })
