@@ -8,6 +8,7 @@
 
 mod bucket;
 mod memory;
+mod strangers;
 
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,7 @@ use tokio::sync::Semaphore;
 
 use bucket::Bucket;
 use memory::Memory;
+use strangers::Strangers;
 
 use crate::server::Answer;
 
@@ -31,9 +33,6 @@ const PATH: &str = "/metrics";
 /// How many tokens may be with the API server at once, of those let in before and of all others: the others wait only for
 /// each other.
 const REVIEWS: usize = 4;
-/// How many tokens of strangers are judged at once, and how often another: they must not make us a burden on the API server.
-const STRANGERS: u32 = 8;
-const STRANGER_EVERY: Duration = Duration::from_secs(1);
 /// How often the log says that scrapes are refused.
 const TOLD_EVERY: Duration = Duration::from_mins(1);
 /// How long a review may take; less than Prometheus waits for a scrape.
@@ -97,29 +96,30 @@ pub struct Gate {
     audience: String,
     lifetimes: Lifetimes,
     memory: Mutex<Memory>,
-    limits: Mutex<Limits>,
+    strangers: Mutex<Strangers>,
+    told: Mutex<Told>,
     known: Semaphore,
     others: Semaphore,
 }
 
-/// What is done so often and no more.
-struct Limits {
-    strangers: Bucket,
-    told: Bucket,
+/// What the log says so often and no more: that strangers crowd in must not hide why a scraper is refused.
+struct Told {
+    crowds: Bucket,
+    failures: Bucket,
 }
 
 impl Gate {
     /// A judge of tokens made out to `audience`.
     pub fn new(client: kube::Client, audience: String, lifetimes: Lifetimes) -> Self {
         let now = Instant::now();
-        let limits =
-            Limits { strangers: Bucket::new(STRANGERS, STRANGER_EVERY, now), told: Bucket::new(1, TOLD_EVERY, now) };
+        let told = || Bucket::new(1, TOLD_EVERY, now);
         Self {
             client,
             audience,
             lifetimes,
             memory: Mutex::default(),
-            limits: Mutex::new(limits),
+            strangers: Mutex::new(Strangers::new(now)),
+            told: Mutex::new(Told { crowds: told(), failures: told() }),
             known: Semaphore::new(REVIEWS),
             others: Semaphore::new(REVIEWS),
         }
@@ -138,7 +138,7 @@ impl Gate {
         }
         let reviewed = if known {
             self.review(token, &self.known).await
-        } else if at_home || locked(&self.limits).strangers.take(now) {
+        } else if at_home || locked(&self.strangers).take(from, now) {
             self.review(token, &self.others).await
         } else {
             Err(ReviewError::Busy)
@@ -158,7 +158,12 @@ impl Gate {
 
     /// Says why a scrape is refused, but not of each: strangers must not fill the log.
     fn tell(&self, error: &ReviewError) {
-        if locked(&self.limits).told.take(Instant::now()) {
+        let is_first = {
+            let mut told = locked(&self.told);
+            let of_its_kind = if matches!(error, ReviewError::Busy) { &mut told.crowds } else { &mut told.failures };
+            of_its_kind.take(Instant::now())
+        };
+        if is_first {
             tracing::warn!(%error, "a scrape is refused, because nobody can say who asks; said once a minute");
         } else {
             tracing::debug!(%error, "a scrape is refused, because nobody can say who asks");

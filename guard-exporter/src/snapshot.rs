@@ -131,7 +131,7 @@ pub(crate) fn example() -> Snapshot {
             name: "guard-lstm".to_owned(),
             version: "1".to_owned(),
             sha256: "ab".repeat(32),
-            error: None,
+            ..ModelInfo::default()
         },
         kubelet: KubeletState { up: true, verified: true, error: None },
         certificate_ends: "2028-11-22T00:00:00Z".parse().ok(),

@@ -106,10 +106,10 @@ impl<W: Write> Sink<'_, W> {
         Ok(())
     }
 
-    /// The model may have had no number for some of the pods.
+    /// At the end of a tick: the model may have had no number for some of the pods that are wanted.
     fn miss(&mut self, at: Timestamp, scorer: &Scorer) {
-        if let Some(error) = &scorer.model().error {
-            self.insights.miss(at, error);
+        if let Some(trouble) = scorer.model().trouble() {
+            self.insights.miss(at, trouble);
         }
     }
 

@@ -202,7 +202,7 @@ fn model(reports: &[NodeReport]) -> Check {
     const NAME: &str = "model";
     let mut hashes: BTreeMap<&str, usize> = BTreeMap::new();
     for report in reports {
-        if let Some(error) = &report.model.error {
+        if let Some(error) = report.model.trouble() {
             let found = format!("{}: where it says nothing, hard facts alone make the scores: {error}", report.node);
             return Check::fail(
                 NAME,

@@ -158,7 +158,7 @@ impl Scores {
             if let Some(error) = report.kubelet.error.as_ref().filter(|_| !report.kubelet.up) {
                 warnings.push(format!("{whose}: the kubelet cannot be read: {error}"));
             }
-            if let Some(error) = &report.model.error {
+            if let Some(error) = report.model.trouble() {
                 warnings.push(format!("{whose}: hard facts only where the model says nothing: {error}"));
             }
         }
@@ -207,7 +207,7 @@ pub(crate) fn sanitised(mut report: NodeReport) -> NodeReport {
     clean(&mut report.model.name);
     clean(&mut report.model.version);
     clean(&mut report.model.sha256);
-    report.model.error.iter_mut().for_each(clean);
+    report.model.error.iter_mut().chain(&mut report.model.missed).for_each(clean);
     report.kubelet.error.iter_mut().for_each(clean);
     for pod in &mut report.pods {
         clean(&mut pod.namespace);

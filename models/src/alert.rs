@@ -13,6 +13,29 @@ const FALL_SAMPLES: u32 = 2;
 /// From here on the learnt score alone is critical.
 const CRITICAL: f64 = 0.95;
 
+/// What a score does to an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// It raises one.
+    Raises,
+    /// It keeps one that there is.
+    Keeps,
+    /// It lets it fall.
+    Lets,
+}
+
+impl Hold {
+    /// What this score does to an alert with this line.
+    pub(crate) fn of(score: f64, line: f64) -> Self {
+        match score {
+            score if score >= line => Self::Raises,
+            score if score < line * FALL_SHARE => Self::Lets,
+            // One that is no number neither raises an alert nor ends it.
+            _ => Self::Keeps,
+        }
+    }
+}
+
 /// The alert of one pod.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
@@ -27,18 +50,20 @@ impl Alert {
     /// Takes the score of one tick (`None`: unknown, changes nothing) and its reasons, the strongest first.
     pub fn step(&mut self, at: Timestamp, score: Option<f64>, line: f64, reasons: &[Reason]) {
         let Some(score) = score else { return };
-        if score >= line {
-            self.since.get_or_insert(at);
-            self.began = self.began.take().or_else(|| reasons.first().cloned());
-            self.critical |= is_critical(score, reasons);
-            self.calm = 0;
-        } else if score < line * FALL_SHARE && self.since.is_some() {
-            self.calm += 1;
-            if self.calm >= FALL_SAMPLES {
-                *self = Self::default();
+        match Hold::of(score, line) {
+            Hold::Raises => {
+                self.since.get_or_insert(at);
+                self.began = self.began.take().or_else(|| reasons.first().cloned());
+                self.critical |= is_critical(score, reasons);
+                self.calm = 0;
             }
-        } else {
-            self.calm = 0;
+            Hold::Lets if self.since.is_some() => {
+                self.calm += 1;
+                if self.calm >= FALL_SAMPLES {
+                    *self = Self::default();
+                }
+            }
+            Hold::Keeps | Hold::Lets => self.calm = 0,
         }
     }
 

@@ -300,7 +300,7 @@ fn info(proto: &ModelProto, onnx: &[u8]) -> Result<ModelInfo, LoadError> {
         name: property(proto, "name").to_owned(),
         version: property(proto, "version").to_owned(),
         sha256: crate::features::hex(&Sha256::digest(onnx)),
-        error: None,
+        ..ModelInfo::default()
     })
 }
 

@@ -57,11 +57,14 @@ struct Excursion {
     /// How far what was suspected beside them was above what is usual of it, and below, at most: by name, in its own unit.
     #[serde(default)]
     beyond: BTreeMap<String, (f64, f64)>,
+    /// How wide what is usual of it was, at most: of two values that lie closer neither is further.
+    #[serde(default)]
+    width: BTreeMap<String, f64>,
 }
 
 impl Excursion {
     fn begin(at: f64) -> Self {
-        Self { start: at, end: at, range: [None; SIGNALS], beyond: BTreeMap::new() }
+        Self { start: at, end: at, range: [None; SIGNALS], beyond: BTreeMap::new(), width: BTreeMap::new() }
     }
 
     /// Takes a reading; `before` is the one before it in this excursion. High CPU is believed at once; all else jumps for a
@@ -89,6 +92,8 @@ impl Excursion {
             // What is saved must be a finite number.
             *above = above.max((value - high).min(f64::MAX));
             *below = below.max((low - value).min(f64::MAX));
+            let width = self.width.entry(name.clone()).or_default();
+            *width = width.max((high - low).min(f64::MAX));
         }
     }
 
@@ -191,16 +196,19 @@ fn calendar(period: f64) -> bool {
 
 /// No signal is higher than it may be by what it was in the rhythm, unless it is as usual: how many requests a pod has while its
 /// job runs makes the job no worse, nor that there are none. A pod that does nothing at all shows it in its CPU. What is suspected
-/// beside the signals must have been so in the rhythm, and have gone as far.
+/// beside the signals must have been so in the rhythm, and have gone as far, or nearly.
 fn no_worse(now: &Excursion, before: &[&Excursion], usual: &[Option<(f64, f64)>; SIGNALS]) -> bool {
     let longest = before.iter().map(|one| one.seconds()).fold(0.0, f64::max);
     if now.seconds() > LONGER * longest + LONGER_SECONDS {
         return false;
     }
-    let no_further = |(name, now): (&String, &(f64, f64))| {
-        let known = before.iter().filter_map(|one| one.beyond.get(name));
-        let furthest = known.fold((0.0, 0.0), |most: (f64, f64), one| (most.0.max(one.0), most.1.max(one.1)));
-        now.0 <= FURTHER * furthest.0 && now.1 <= FURTHER * furthest.1
+    let no_further = |(name, beyond): (&String, &(f64, f64))| {
+        let known = before.iter().filter_map(|one| one.beyond.get(name)).copied();
+        let furthest = known.reduce(|most, one| (most.0.max(one.0), most.1.max(one.1)));
+        let width = now.width.get(name).copied().unwrap_or_default();
+        furthest.is_some_and(|(above, below)| {
+            beyond.0 <= FURTHER * above.max(0.0) + width && beyond.1 <= FURTHER * below.max(0.0) + width
+        })
     };
     if !now.beyond.iter().all(no_further) {
         return false;
@@ -309,6 +317,11 @@ mod tests {
         };
         let mut past = Recurrence::default();
         assert!((0..3).all(|hour| !at_hour(&mut past, hour, "queue", 400.0)), "no rhythm yet");
+        let mut nearly = Recurrence::default();
+        assert!((0..3).all(|hour| !at_hour(&mut nearly, hour, "queue", 10.5)));
+        for (value, excused) in [(12.5, true), (13.0, false)] {
+            assert_eq!(at_hour(&mut nearly.clone(), 3, "queue", value), excused, "usual is 8 to 10: {value}");
+        }
         for (name, value, excused) in [
             ("queue", 400.0, true),
             ("queue", 580.0, true),

@@ -60,8 +60,18 @@ pub struct ModelInfo {
     pub version: String,
     /// Lower-case hex of the SHA-256 of the file.
     pub sha256: String,
-    /// Why it is not in use, or which pods it has no number for, if so: facts alone then make their scores.
+    /// Why it is not in use, if so: facts alone then make the scores.
     pub error: Option<String>,
+    /// Which of the pods it had no usable number for when it last scored, if any: facts alone then make their scores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missed: Option<String>,
+}
+
+impl ModelInfo {
+    /// Why facts alone make the scores, of all pods or of some.
+    pub fn trouble(&self) -> Option<&String> {
+        self.error.as_ref().or(self.missed.as_ref())
+    }
 }
 
 /// How the last reading of the kubelet went.

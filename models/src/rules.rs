@@ -99,9 +99,9 @@ fn reason(cause: Cause, score: f64, text: String) -> Reason {
     Reason { cause, score, text }
 }
 
-/// What is left of a score this many seconds after what it is for.
-fn fading(score: f64, age: f64) -> f64 {
-    score * (-(age - NEWS_SECONDS).max(0.0) / FADE_SECONDS).exp()
+/// What is left of a score this many seconds after what it is for; `None` once that is too little to be told.
+fn fading(score: f64, age: f64) -> Option<f64> {
+    Some(score * (-(age - NEWS_SECONDS).max(0.0) / FADE_SECONDS).exp()).filter(|left| *left >= 0.1)
 }
 
 fn crash_loop(facts: &PodFacts, custom: Custom) -> Option<Reason> {
@@ -121,15 +121,19 @@ fn crash_loop(facts: &PodFacts, custom: Custom) -> Option<Reason> {
 }
 
 fn oom_killed(facts: &PodFacts, measures: &Measures, now: f64) -> Option<Reason> {
-    if let Some(end) = facts.terminated.as_ref().filter(|end| end.reason == "OOMKilled") {
+    let of_container = || {
+        let end = facts.terminated.as_ref().filter(|end| end.reason == "OOMKilled")?;
         let age = end.finished_at.map_or(0.0, |at| (now - seconds(at)).max(0.0));
-        let score = fading(0.98, age);
+        let score = fading(0.98, age)?;
         let limit = facts.memory_limit_bytes.map_or(String::new(), |b| format!(" at {}", words::bytes(b)));
         let text = format!("{} OOM killed{limit} {} ago", end.container, words::duration(age));
-        return Some(reason(Cause::OomKilled, score, text));
-    }
-    let kills = measures.oom_events.filter(|&kills| kills > 0.0)?;
-    Some(reason(Cause::OomKilled, 0.9, format!("{kills:.0} processes OOM killed")))
+        Some(reason(Cause::OomKilled, score, text))
+    };
+    let of_processes = || {
+        let kills = measures.oom_events.filter(|&kills| kills > 0.0)?;
+        Some(reason(Cause::OomKilled, 0.9, format!("{kills:.0} processes OOM killed")))
+    };
+    of_container().or_else(of_processes)
 }
 
 fn cannot_start(facts: &PodFacts) -> Option<Reason> {
@@ -164,10 +168,8 @@ fn failed(facts: &PodFacts, now: f64) -> Option<Reason> {
     if facts.phase != Phase::Failed {
         return None;
     }
-    let score = if facts.workload.is_some() { fading(0.85, now - ended(facts).map_or(now, seconds)) } else { 0.85 };
-    if score < 0.1 {
-        return None;
-    }
+    let age = || now - ended(facts).map_or(now, seconds);
+    let score = if facts.workload.is_some() { fading(0.85, age())? } else { 0.85 };
     let text = match &facts.terminated {
         Some(end) => format!("pod failed, exit {} ({})", end.exit_code, end.reason),
         None => "pod failed".to_owned(),
@@ -324,6 +326,8 @@ mod tests {
         let (cause, score, text) = leading(&facts(30)).unwrap();
         assert_eq!((cause, score, text.as_str()), (Cause::OomKilled, 0.98, "main OOM killed at 64 MiB 30s ago"));
         assert_eq!(leading(&facts(1200)).unwrap().0, Cause::CrashLoop);
+        let well = |ago| PodFacts { terminated: Some(end("OOMKilled", 137, ago)), ..running() };
+        assert!(leading(&well(1600)).is_some() && leading(&well(1800)).is_none(), "what is nearly nothing is not told");
     }
 
     #[test]

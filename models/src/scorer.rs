@@ -9,6 +9,7 @@ use std::convert::Infallible;
 
 use jiff::Timestamp;
 
+use crate::alert::Hold;
 use crate::cause::{Cause, NAMED_PROBABILITY, Reason};
 use crate::detector::Detector;
 use crate::engine::{HIDDEN, Outputs};
@@ -134,9 +135,9 @@ impl Scorer {
         self.series.retain(|uid, _| here.contains(uid.as_str()));
     }
 
-    /// Drops what is known of pods that were last measured before this time (seconds of Unix time).
+    /// Drops what is known of pods that were last met before this time (seconds of Unix time).
     pub fn forget_before(&mut self, seconds: f64) {
-        self.series.retain(|_, series| series.last_fresh.is_some_and(|at| at >= seconds));
+        self.series.retain(|_, series| series.last_met >= seconds);
     }
 
     fn meet(&mut self, samples: &[PodSample], now: f64) {
@@ -175,11 +176,14 @@ impl Scorer {
             Some(Detector::Network(engine)) => {
                 match engine.step(batch.rows.len(), &batch.x, &mut batch.h, &mut batch.c) {
                     Ok(outputs) => {
-                        self.model.error = unusable(outputs, batch, samples);
+                        let unusable = unusable(outputs, batch, samples);
+                        let is_useless = outputs.unusable.len() == batch.rows.len();
+                        (self.model.error, self.model.missed) =
+                            if is_useless { (unusable, None) } else { (None, unusable) };
                         take(batch, &mut self.series, samples, outputs);
                     }
                     Err(error) => {
-                        self.model.error = Some(error.to_string());
+                        (self.model.error, self.model.missed) = (Some(error.to_string()), None);
                         miss(batch, &mut self.series, samples);
                     }
                 }
@@ -230,15 +234,13 @@ fn verdict<'a>(settings: Settings, now: Timestamp, sample: &'a PodSample, series
     }
     let believed = |p: f64| if excuse.is_some() { p * rules::HABIT_SHARE } else { p };
     let fact = reasons.first().map(|reason| reason.score);
+    let held = reasons.first().map(|reason| (reason.cause, Hold::of(reason.score, line)));
     if !silent {
         reasons.extend(learnt_reasons(series, series.learnt().map(believed), excuse));
         reasons.extend(disk_reason(series, believed, excuse));
         reasons.extend(metric_reasons(series, believed, excuse));
     }
-    let stated = |r: &Reason| r.cause.is_fact() && r.score >= line;
-    let unlike = |r: &Reason| !series.is_as_expected(r.cause);
-    let rank = |r: &Reason| (stated(r), unlike(r));
-    reasons.sort_by(|a, b| rank(b).cmp(&rank(a)).then(b.score.total_cmp(&a.score)));
+    rank(&mut reasons, line, |reason| series.is_as_expected(reason.cause));
     let score = match (measured.map(believed), fact) {
         // Two excuses are no suspicion.
         (Some(p), Some(fact)) if excuse.is_some() => Some(p.max(fact)),
@@ -250,7 +252,7 @@ fn verdict<'a>(settings: Settings, now: Timestamp, sample: &'a PodSample, series
         series.alert = crate::alert::Alert::default();
     }
     // A kubelet reads every 10 to 15 s, and ticks may be closer: what was measured once is no second sign of calm.
-    let is_again = !series.has_news(fact) && measured.is_some() && !sample.fresh;
+    let is_again = !series.has_news(held) && measured.is_some() && !sample.fresh;
     if !is_again {
         series.alert.step(now, stepped, line, &reasons);
     }
@@ -258,11 +260,24 @@ fn verdict<'a>(settings: Settings, now: Timestamp, sample: &'a PodSample, series
     let state = match () {
         () if facts.opt_out.ignore || facts.muted.is_some() => State::Muted,
         () if series.alert.since().is_some() => State::Anomalous,
+        // Nobody will measure a pod that has failed.
+        () if facts.phase == Phase::Failed => State::Ok,
         () if silent => State::Stale,
-        () if series.learning_left > 0 && facts.phase != Phase::Failed => State::Learning,
+        () if series.learning_left > 0 => State::Learning,
         () => State::Ok,
     };
     Verdict { sample, series, score, state, reasons }
+}
+
+/// Puts what is stated at the line or over it first, then what is unlike itself, and then the strongest. A fact that comes to less
+/// than half of the line, such as a kill of long ago, is not put before what was learnt.
+fn rank(reasons: &mut [Reason], line: f64, is_as_expected: impl Fn(&Reason) -> bool) {
+    let rank = |r: &Reason| {
+        let is_fact = r.cause.is_fact();
+        let speaks = if is_fact { r.score >= line / 2.0 } else { !is_as_expected(r) };
+        (is_fact && r.score >= line, speaks)
+    };
+    reasons.sort_by(|a, b| rank(b).cmp(&rank(a)).then(b.score.total_cmp(&a.score)));
 }
 
 /// Hands each row's outputs and new state to its pod.

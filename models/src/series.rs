@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::Alert;
+use crate::alert::{Alert, Hold};
 use crate::cause::{Cause, NAMED_PROBABILITY};
 use crate::confirm::{Doubt, confirmed};
 use crate::disk::Disk;
@@ -88,6 +88,9 @@ pub(crate) struct Series {
     pub(crate) metrics: BTreeMap<String, Metric>,
     pub(crate) history: VecDeque<HistoryPoint>,
     pub(crate) last_fresh: Option<f64>,
+    /// When it was last among the pods of a tick, measured or not (Unix seconds).
+    #[serde(skip)]
+    pub(crate) last_met: f64,
     /// Of the pod, in seconds.
     #[serde(skip)]
     pub(crate) age: f64,
@@ -96,9 +99,9 @@ pub(crate) struct Series {
     /// None before the pod was first seen.
     #[serde(default)]
     restarted: Option<Restarts>,
-    /// The score of the strongest fact at the tick before.
+    /// The strongest fact at the tick before: its cause, and how far it alone would hold an alert.
     #[serde(skip)]
-    fact: Option<f64>,
+    fact: Option<(Cause, Hold)>,
 }
 
 impl Series {
@@ -127,6 +130,7 @@ impl Series {
             metrics: baseline.map(|b| b.metrics.iter().map(heir).collect()).unwrap_or_default(),
             history: VecDeque::new(),
             last_fresh: None,
+            last_met: 0.0,
             age: 0.0,
             rollout: baseline.is_some_and(other_template),
             restarted: None,
@@ -136,6 +140,7 @@ impl Series {
 
     /// Counts restarts and watches levels; before the rules are asked.
     pub(crate) fn observe(&mut self, now: f64, sample: &PodSample) {
+        self.last_met = now;
         self.age = sample.facts.begun().map_or(f64::INFINITY, |at| now - sample::seconds(at));
         match &mut self.restarted {
             Some(restarted) => restarted.step(&sample.facts, now),
@@ -218,6 +223,11 @@ impl Series {
         self.seen = seen;
     }
 
+    /// The last fresh sample has no probability.
+    pub(crate) fn is_missed(&self) -> bool {
+        self.missed_since.is_some()
+    }
+
     /// For how many seconds, at `now`, no sample has had a probability.
     pub(crate) fn missed(&self, now: f64) -> f64 {
         self.missed_since.map_or(0.0, |since| now - since)
@@ -243,8 +253,9 @@ impl Series {
         self.disk.suspicion().into_iter().chain(self.metrics.values().filter_map(Metric::suspicion)).reduce(either)
     }
 
-    /// Takes the score of the strongest fact at this tick, and says whether it has changed.
-    pub(crate) fn has_news(&mut self, fact: Option<f64>) -> bool {
+    /// Takes the strongest fact at this tick, by its cause and how far it alone would hold an alert, and says whether that has
+    /// changed: one that fades says nothing new at each tick.
+    pub(crate) fn has_news(&mut self, fact: Option<(Cause, Hold)>) -> bool {
         std::mem::replace(&mut self.fact, fact) != fact
     }
 

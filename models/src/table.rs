@@ -122,7 +122,23 @@ pub struct Row {
     numbers: [Option<f64>; NUMBERS],
     /// What is known of further columns, in their order; always finite.
     own: Vec<(Arc<str>, f64)>,
+    /// Its table has columns of measures, and none of them says anything of the pod: nobody could measure it then.
+    unmeasured: bool,
 }
+
+/// What one reading of a kubelet's summary measures, or of the metrics API.
+const READING: [Number; 10] = [
+    Number::CpuCores,
+    Number::CpuShare,
+    Number::Memory,
+    Number::MemoryShare,
+    Number::Received,
+    Number::Sent,
+    Number::ReceiveErrors,
+    Number::SendErrors,
+    Number::Throttled,
+    Number::Processes,
+];
 
 impl Row {
     /// The number in this column; `None` is unknown.
@@ -188,7 +204,9 @@ impl Row {
             opt_out: facts.opt_out.clone(),
             ..Row::default()
         };
-        for (column, value) in measured {
+        // What was measured once is written once: as often as it is looked at, it would look like so many readings.
+        let is_new = |column: &Number| sample.fresh || !READING.contains(column);
+        for (column, value) in measured.into_iter().filter(|(column, _)| is_new(column)) {
             row.set(column, value);
         }
         row
@@ -240,7 +258,7 @@ impl Row {
             ..PodFacts::default()
         };
         let at = sample::seconds(self.at);
-        PodSample { at, fresh: true, reset: false, facts, measures, metrics: Vec::new() }
+        PodSample { at, fresh: !self.unmeasured, reset: false, facts, measures, metrics: Vec::new() }
     }
 }
 
@@ -343,5 +361,28 @@ mod tests {
         assert_eq!(read(&String::from_utf8(bytes).unwrap()).unwrap(), [row.clone()]);
         row.set(Number::OomEvents, Some(f64::NAN));
         assert_eq!(row.number(Number::OomEvents), None);
+    }
+
+    #[test]
+    fn a_row_of_which_nothing_was_measured_is_no_reading_unless_its_table_measures_nothing() {
+        let fresh = |columns: &str, cells: &str| {
+            let text = format!("timestamp,namespace,pod,{columns}\n2026-11-22T13:12:11Z,shop,a,{cells}\n");
+            read(&text).unwrap().remove(0).into_sample().fresh
+        };
+        assert!(!fresh("phase,cpu_usage_cores,memory_working_set_bytes", "Running,,"));
+        assert!(fresh("phase,cpu_usage_cores,memory_working_set_bytes", "Running,,0"));
+        assert!(fresh("phase,cpu_usage_cores,queue_length", "Running,,7"));
+        assert!(fresh("phase,restarts_total", "Running,3"));
+    }
+
+    #[test]
+    fn what_was_measured_once_is_written_once() {
+        let measures = Measures { cpu_cores: Some(0.5), ..Measures::default() };
+        let facts = PodFacts { restarts: 2, ..PodFacts::default() };
+        let of =
+            |fresh| PodSample { at: 0.0, fresh, reset: false, facts: facts.clone(), measures, metrics: Vec::new() };
+        let row = |fresh| Row::of(Timestamp::UNIX_EPOCH, &of(fresh));
+        let told = |row: Row| (row.number(Number::CpuCores), row.number(Number::Restarts));
+        assert_eq!((told(row(true)), told(row(false))), ((Some(0.5), Some(2.0)), (None, Some(2.0))));
     }
 }

@@ -16,11 +16,21 @@ impl Bucket {
         Self { size: f64::from(size), left: f64::from(size), every, seen: now }
     }
 
-    /// Takes one, if one is left.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    /// Nothing is missing in it.
+    pub(super) fn is_full(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        self.left >= self.size
+    }
+
+    fn fill(&mut self, now: Instant) {
         let fallen = now.saturating_duration_since(self.seen).as_secs_f64() / self.every.as_secs_f64();
         self.left = (self.left + fallen).min(self.size);
         self.seen = self.seen.max(now);
+    }
+
+    /// Takes one, if one is left.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        self.fill(now);
         let is_left = self.left >= 1.0;
         if is_left {
             self.left -= 1.0;

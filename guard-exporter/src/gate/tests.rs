@@ -12,7 +12,7 @@ const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 const ELSEWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 const AUDIENCE: &str = "guard-exporter.guard-system.svc";
 
-/// An API server that knows the tokens `good` and `renewed` (whose owner may scrape), `poor` (who may not) and `other` (made out to somebody
+/// An API server that knows the tokens `good`, `renewed` and `another` (whose owner may scrape), `poor` (who may not) and `other` (made out to somebody
 /// else), and counts what it is asked.
 pub(crate) struct Judge {
     pub(crate) address: std::net::SocketAddr,
@@ -65,8 +65,8 @@ fn judged(path: &str, mut review: Value) -> Value {
     review["status"] = if path.contains("tokenreviews") {
         assert_eq!(review["spec"]["audiences"], json!([AUDIENCE]));
         match review["spec"]["token"].as_str().unwrap() {
-            token @ ("good" | "poor" | "renewed") => json!({"authenticated": true, "audiences": [AUDIENCE],
-                "user": {"username": token.replace("renewed", "good"), "groups": ["scrapers"], "uid": "7"}}),
+            token @ ("good" | "poor" | "renewed" | "another") => json!({"authenticated": true, "audiences": [AUDIENCE],
+                "user": {"username": token.replace("renewed", "good").replace("another", "good"), "groups": ["scrapers"], "uid": "7"}}),
             "other" => json!({"authenticated": true, "user": {"username": "good"}}),
             _ => json!({"authenticated": false, "error": "invalid token"}),
         }
@@ -151,4 +151,6 @@ async fn strangers_neither_keep_a_scraper_out_nor_cost_a_review_each() {
     assert!(refused.iter().filter(|verdict| **verdict == Verdict::Unknown).count() >= 80, "{refused:?}");
     assert!(judge.asked() < 20, "{} reviews", judge.asked());
     assert_eq!(gate.judge(&with("Bearer renewed"), HOME).await, Verdict::Allowed, "a scraper came from there");
+    let new = IpAddr::from([192, 0, 2, 9]);
+    assert_eq!(gate.judge(&with("Bearer another"), new).await, Verdict::Allowed, "a scraper that nobody has met");
 }

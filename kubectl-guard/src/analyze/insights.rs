@@ -25,11 +25,14 @@ pub struct Insights {
     span: Option<(Timestamp, Timestamp)>,
     /// What the model could not score first, and at how many times there was something.
     missed: Option<(String, u64)>,
+    /// It could not score some pod of this time.
+    misses: bool,
 }
 
 impl Insights {
     /// Takes what is said of one pod at one time.
     pub fn take(&mut self, at: Timestamp, verdict: &Verdict<'_>) {
+        self.misses |= verdict.is_missed();
         self.span = Some(self.span.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
         let PodFacts { namespace, name, workload, .. } = verdict.facts();
         // A pod that is known needs no copy of its name.
@@ -47,8 +50,11 @@ impl Insights {
         pod.take(at, verdict.into(), |from| Insight::of(from, &verdict.report()));
     }
 
-    /// Takes why the model did not score all pods at one time.
+    /// Takes why the model did not score all pods at one time, if it did not score all that were taken.
     pub fn miss(&mut self, at: Timestamp, error: &str) {
+        if !std::mem::take(&mut self.misses) {
+            return;
+        }
         let (_, times) = self.missed.get_or_insert_with(|| (sanitise::line(&format!("{at}: {error}")), 0));
         *times += 1;
     }

@@ -126,6 +126,18 @@ fn what_the_model_did_not_score_is_said_in_the_document() {
 }
 
 #[test]
+fn what_the_model_did_not_score_of_others_is_not_said() {
+    let missed = |namespace: &str| {
+        let mut insights = Insights::default();
+        let mut sink: Sink<'_, Vec<u8>> =
+            Sink { lines: None, insights: &mut insights, latest: None, tracker: None, namespace: Some(namespace) };
+        Table::new(SETTINGS, None).read(format!("{HEADER}{}", rows(2, 9)).as_bytes(), &mut sink).unwrap();
+        insights.missed().is_some()
+    };
+    assert!(missed("shop") && !missed("mail"));
+}
+
+#[test]
 fn hard_facts_speak_before_anything_is_learnt() {
     let mut insights = Insights::default();
     let mut scorer = Scorer::new(SETTINGS, None);

@@ -3,6 +3,9 @@
 use guard_model::pod::MIRROR;
 use serde_json::Value;
 
+/// What a container said when it ended, the end of its log among it, stands in these.
+const STATUSES: [&str; 3] =
+    ["/status/containerStatuses", "/status/initContainerStatuses", "/status/ephemeralContainerStatuses"];
 /// What a container is told and run with. Passwords stand in variables, and tokens in arguments and in the headers of probes.
 const OF_CONTAINERS: [&str; 8] =
     ["env", "envFrom", "args", "command", "lifecycle", "livenessProbe", "readinessProbe", "startupProbe"];
@@ -33,6 +36,16 @@ fn spare(pod: &mut Value) {
             container.retain(|key, _| !OF_CONTAINERS.contains(&key.as_str()));
         }
     }
+    for place in STATUSES {
+        let statuses = pod.pointer_mut(place).and_then(Value::as_array_mut).into_iter().flatten();
+        let states = statuses.filter_map(Value::as_object_mut).flat_map(|status| {
+            let is_state = |key: &str| matches!(key, "state" | "lastState");
+            status.iter_mut().filter(move |(key, _)| is_state(key)).filter_map(|(_, state)| state.as_object_mut())
+        });
+        for state in states.flat_map(serde_json::Map::values_mut).filter_map(Value::as_object_mut) {
+            state.remove("message");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -56,7 +69,13 @@ mod tests {
         let spec = json!({"nodeName": "node1", "containers": [container], "initContainers": [container],
             "ephemeralContainers": [container]});
         let ready = json!({"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-22T13:00:09Z"});
-        let status = json!({"phase": "Running", "conditions": [ready]});
+        let ended = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "s3cret",
+            "finishedAt": "2026-11-22T13:00:05Z"}});
+        let waits = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "s3cret"}});
+        let of_container =
+            json!({"name": "work", "restartCount": 3, "ready": false, "state": waits, "lastState": ended});
+        let status = json!({"phase": "Running", "conditions": [ready], "containerStatuses": [of_container],
+            "initContainerStatuses": [of_container], "ephemeralContainerStatuses": [of_container]});
         json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"},
             "items": [{"metadata": meta, "spec": spec, "status": status}, {"metadata": {"name": "bare"}}]})
     }
@@ -69,6 +88,7 @@ mod tests {
         let facts = |body: &str| guard_model::pod::pods(body.as_bytes()).unwrap();
         assert_eq!(facts(&after), facts(&before));
         assert_eq!(facts(&after)[0].opt_out.threshold, Some(0.9));
+        assert_eq!(facts(&after)[0].waiting.as_deref(), Some("CrashLoopBackOff"));
         let containers = &serde_json::from_str::<Value>(&after).unwrap()["items"][0]["spec"]["containers"];
         assert_eq!(containers[0]["image"], "shop:1", "what a bug report is about stays");
     }

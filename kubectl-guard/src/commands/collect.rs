@@ -37,8 +37,8 @@ pub struct CollectArgs {
     #[arg(long, value_name = "FILE", default_value = "pod_metrics.csv")]
     output_file: PathBuf,
     /// Write the raw readings to this recording (.tar.zst) instead of a table, for you alone to read: the kubelets' figures,
-    /// the warning events, and the pods with their names, labels, images, volumes and states, but without environment
-    /// variables, arguments, commands, probes and annotations
+    /// the warning events with their free text, and the pods with their names, labels, images, volumes and states, but
+    /// without environment variables, arguments, commands, probes, annotations and what containers said when they ended
     #[arg(long, value_name = "FILE", conflicts_with = "output_file")]
     raw: Option<PathBuf>,
     /// Time between two readings, such as 30s; a bare number is seconds

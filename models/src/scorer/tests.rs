@@ -233,19 +233,31 @@ fn a_pod_without_a_usable_number_takes_the_score_of_no_other_and_ends_its_alert(
         (victim.measures.cpu_limit_share, victim.measures.memory_limit_share) =
             (limited.then_some(0.1), limited.then_some(0.1));
         let reports = scorer.tick(at(tick), &[victim, sample(tick, facts("catalog-1"), 40e3)]);
-        (reports, scorer.model().error.clone())
+        assert_eq!(scorer.model().error, None, "one of two is scored");
+        (reports, scorer.model().missed.clone())
     };
     (0..60).for_each(|i| drop(tick(i, 40e3, false)));
-    let (found, error) = (60..64).map(|i| tick(i, 400e3, false)).last().unwrap();
-    assert_eq!((found[0].state, error), (State::Anomalous, None));
-    let (one, error) = tick(64, 400e3, true);
+    let (found, missed) = (60..64).map(|i| tick(i, 400e3, false)).last().unwrap();
+    assert_eq!((found[0].state, missed), (State::Anomalous, None));
+    let (one, missed) = tick(64, 400e3, true);
     assert_eq!((one[0].state, one[0].score), (State::Anomalous, None), "one that is missing ends nothing");
     assert!(one[1].score.is_some(), "the other pod is scored");
-    assert_eq!(error.unwrap(), "it gave no usable number for 1 of 2 pods, such as shop/cart-1");
+    assert_eq!(missed.unwrap(), "it gave no usable number for 1 of 2 pods, such as shop/cart-1");
     let (later, _) = (65..70).map(|i| tick(i, 400e3, true)).last().unwrap();
     assert_eq!((later[0].state, later[1].state), (State::Ok, State::Ok));
-    let (again, error) = (70..80).map(|i| tick(i, 40e3, false)).last().unwrap();
-    assert!(again[0].score.is_some() && error.is_none(), "it goes on from nothing");
+    let (again, missed) = (70..80).map(|i| tick(i, 40e3, false)).last().unwrap();
+    assert!(again[0].score.is_some() && missed.is_none(), "it goes on from nothing");
+}
+
+#[test]
+fn a_model_that_has_no_number_for_any_pod_is_not_in_use() {
+    let mut scorer = Scorer::new(SETTINGS, Some(poisoned().into()));
+    let mut limited = sample(0, facts("cart-1"), 40e3);
+    (limited.measures.cpu_limit_share, limited.measures.memory_limit_share) = (Some(0.1), Some(0.1));
+    scorer.tick(at(0), &[limited]);
+    let model = scorer.model();
+    assert_eq!(model.error.as_deref(), Some("it gave no usable number for 1 of 1 pods, such as shop/cart-1"));
+    assert_eq!(model.missed, None);
 }
 
 #[test]
@@ -354,6 +366,60 @@ fn a_signal_that_is_as_expected_is_named_last() {
     let verdict = verdict(SETTINGS, at(0), &sample, &mut series);
     let causes: Vec<Cause> = verdict.reasons.iter().map(|reason| reason.cause).collect();
     assert_eq!(causes, [Cause::CpuAtLimit, Cause::Memory, Cause::Cpu, Cause::Receive]);
+}
+
+#[test]
+fn a_fact_of_long_ago_is_not_put_before_what_is_wrong_now() {
+    let reason = |cause, score| Reason { cause, score, text: String::new() };
+    let mut reasons = [
+        reason(Cause::Drops, 0.15),
+        reason(Cause::Cpu, 0.3),
+        reason(Cause::Memory, 0.9),
+        reason(Cause::Receive, 0.2),
+        reason(Cause::NotReady, 0.85),
+    ];
+    rank(&mut reasons, 0.7, |reason| reason.cause == Cause::Memory);
+    let causes = reasons.map(|reason| reason.cause);
+    assert_eq!(causes, [Cause::NotReady, Cause::Cpu, Cause::Receive, Cause::Memory, Cause::Drops]);
+}
+
+#[test]
+fn a_fact_that_fades_is_no_news_at_each_tick() {
+    let mut scorer = scorer();
+    let killed = Termination {
+        container: "main".into(),
+        reason: "OOMKilled".into(),
+        exit_code: 137,
+        finished_at: Some(at(64 - 48)),
+    };
+    let of =
+        |tick: i64, sent: f64| sample(tick, PodFacts { terminated: Some(killed.clone()), ..facts("cart-1") }, sent);
+    (0..60).for_each(|i| drop(scorer.tick(at(i), &[of(i, 40e3)])));
+    let fault = (60..64).map(|i| scorer.tick(at(i), &[of(i, 400e3)]).remove(0)).last().unwrap();
+    assert_eq!(fault.state, State::Anomalous);
+    // Ticks of 5 s, of which each third has a reading: while it is calm, the kill of twelve minutes ago fades on.
+    let mut tick = |five: i64| {
+        let now = Timestamp::from_second(START + 15 * 64 + 5 * five).unwrap();
+        scorer.tick(now, &[PodSample { fresh: five % 3 == 0, ..of(64 + five / 3, 40e3) }]).remove(0)
+    };
+    let reports: Vec<PodReport> = (0..60).map(&mut tick).collect();
+    let first_calm = reports.iter().position(|r| r.score.is_some_and(|score| score < 0.7 * 0.75)).unwrap();
+    let ended = reports.iter().position(|r| r.state == State::Ok).unwrap();
+    assert!(first_calm % 3 == 0 && ended == first_calm + 3, "calm at {first_calm}, over at {ended}");
+}
+
+#[test]
+fn a_pod_that_failed_is_not_waited_for() {
+    let mut scorer = scorer();
+    run(&mut scorer, 0..30, "cart-1", 40e3);
+    let gone = PodFacts { phase: Phase::Failed, ready: false, ready_changed: Some(at(30)), ..facts("cart-1") };
+    let states = (30..150).map(|tick| {
+        let lies = PodSample { fresh: false, measures: Measures::default(), ..sample(30, gone.clone(), 0.0) };
+        scorer.tick(at(tick), &[lies]).remove(0).state
+    });
+    let states: Vec<State> = states.collect();
+    assert_eq!((states[0], states[119]), (State::Anomalous, State::Ok));
+    assert!(!states.contains(&State::Stale), "{states:?}");
 }
 
 #[test]

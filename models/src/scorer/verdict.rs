@@ -39,6 +39,11 @@ impl Verdict<'_> {
         self.state
     }
 
+    /// Its sample is a new one, and nothing says what that is worth: facts alone make the score.
+    pub fn is_missed(&self) -> bool {
+        self.sample.fresh && self.series.is_missed()
+    }
+
     /// How bad it is.
     pub fn severity(&self) -> Severity {
         self.series.alert.severity()

@@ -6,7 +6,7 @@ use csv::StringRecord;
 use jiff::Timestamp;
 
 use super::column::Column;
-use super::{REQUIRED, Row, TableError, unguard};
+use super::{READING, REQUIRED, Row, TableError, unguard};
 use crate::sample::Phase;
 
 /// Reads rows one at a time.
@@ -15,6 +15,8 @@ pub struct Reader<R> {
     csv: csv::Reader<R>,
     titles: Vec<String>,
     columns: Vec<Column>,
+    /// There is a column of what a reading measures, so that a row can be without one.
+    measures: bool,
     record: StringRecord,
 }
 
@@ -37,8 +39,9 @@ impl<R: Read> Reader<R> {
                 return Err(TableError::DuplicateColumn(name.clone()));
             }
         }
-        let columns = titles.iter().map(|title| Column::titled(title)).collect();
-        Ok(Self { csv, titles, columns, record: StringRecord::new() })
+        let columns: Vec<Column> = titles.iter().map(|title| Column::titled(title)).collect();
+        let measures = columns.iter().any(|column| matches!(column, Column::Number(name) if READING.contains(name)));
+        Ok(Self { csv, titles, columns, measures, record: StringRecord::new() })
     }
 
     fn row(&self) -> Result<Row, TableError> {
@@ -47,6 +50,8 @@ impl<R: Read> Reader<R> {
             let cell = unguard(cell.trim());
             take(&mut row, column, cell).map_err(|wanted| self.bad(place, cell, wanted))?;
         }
+        row.unmeasured =
+            self.measures && row.own.is_empty() && READING.iter().all(|column| row.number(*column).is_none());
         Ok(row)
     }
 

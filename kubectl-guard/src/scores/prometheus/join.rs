@@ -120,6 +120,7 @@ fn report(node: &str, told: &BTreeMap<&str, &Series>) -> Option<NodeReport> {
             version: label("guard_model_info", "version").to_owned(),
             sha256: label("guard_model_info", "sha256").to_owned(),
             error: (!loaded).then(|| "it is not loaded; the exporter's log says why".to_owned()),
+            missed: None,
         },
         kubelet: KubeletState {
             up: value("guard_kubelet_up").is_none_or(|up| up > 0.5),
