@@ -56,7 +56,7 @@ pub enum Event {
     },
     /// A mute is about to be written, or taken away; it belongs to no plan.
     Mute {
-        /// What is about to be silent, or heard again.
+        /// What is about to be silent, or unmuted.
         target: mute::Target,
         /// Until when, why and by whom; `None` if the mute is about to end.
         silence: Option<Silence>,

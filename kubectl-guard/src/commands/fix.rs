@@ -81,7 +81,8 @@ pub struct FixArgs {
     /// Container whose limits and requests to change; not needed if there is only one
     #[arg(long, value_name = "NAME", requires = "action")]
     container: Option<String>,
-    /// Limits to set, 0 removes one; without --limits and --requests, what recorded use suggests
+    /// Limits to set, 0 removes one; without --limits and --requests, what the last day in a Prometheus
+    /// suggests (--source prometheus)
     #[arg(long, value_name = "cpu=N,memory=N", requires = "action", value_parser = plan::amounts)]
     limits: Option<Amounts>,
     /// Requests to set, 0 removes one

@@ -133,7 +133,7 @@ async fn end(connection: &Connection, target: &Target, how: DryRun, console: &Co
         DryRun::Client => Mutes::read(&connection.client).await?.without(target, now()).is_some(),
         _ => change(connection, how == DryRun::Server, target, None, |mutes, now| mutes.without(target, now)).await?,
     };
-    let said = if ended { "heard again" } else { "was not muted" };
+    let said = if ended { "unmuted" } else { "was not muted" };
     console.line(&format!("{target} {said}{}", how.suffix()))?;
     Ok(Exit::Done)
 }

@@ -66,7 +66,7 @@ pub struct StatusArgs {
     /// Time between two readings with -w
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "15s")]
     watch_interval: Duration,
-    /// Exit with 10 if there are anomalies
+    /// Exit with 10 if pods are over their own line, whatever --threshold and --limit show
     #[arg(long)]
     exit_code: bool,
 }

@@ -61,7 +61,7 @@ pub(crate) fn a_mute_is_heeded_until_it_ends(cluster: &mut Cluster) -> Result<()
     );
 
     let ended = operator.guard(&[&FEED[..], &["--end"]].concat())?;
-    assert!(ended.code == Some(0) && ended.out.contains("heard again"), "{ended:?}");
+    assert!(ended.code == Some(0) && ended.out.contains("unmuted"), "{ended:?}");
     wait::until("feed's pods to be heard", Duration::from_secs(30), || {
         let (states, _) = of_feed(&viewer)?;
         ensure!(states.iter().all(|state| state != "muted"), "{states:?}");

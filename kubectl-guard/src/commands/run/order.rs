@@ -107,7 +107,7 @@ fn shown(state: &State, style: Style) -> String {
         many => format!("{many} pods over their line"),
     };
     let mut text = format!("up for {}, {over}\n\n", ago(state.started));
-    text.push_str(&render::simple(&["PART", "IS", "RESTARTS", "LAST"], &parts, style));
+    text.push_str(&render::simple(&["PART", "STATE", "RESTARTS", "LAST"], &parts, style));
     if !state.agents.is_empty() {
         let rows: Vec<Vec<String>> = state
             .agents
@@ -128,7 +128,7 @@ fn shown(state: &State, style: Style) -> String {
             })
             .collect();
         text.push('\n');
-        let head = ["AGENT", "IS", "RESTARTS", "TOLD", "NOTES", "PROPOSALS", "REFUSED", "LAST NOTE"];
+        let head = ["AGENT", "STATE", "RESTARTS", "TOLD", "NOTES", "PROPOSALS", "REFUSED", "LAST NOTE"];
         text.push_str(&render::simple(&head, &rows, style));
     }
     if !state.proposals.is_empty() {
@@ -143,7 +143,7 @@ fn shown(state: &State, style: Style) -> String {
             })
             .collect();
         text.push('\n');
-        text.push_str(&render::simple(&["PROPOSED", "BY", "SCORE", "SINCE", "REASON", "TO DO IT"], &rows, style));
+        text.push_str(&render::simple(&["PROPOSED", "BY", "SCORE", "SINCE", "REASON", "COMMAND"], &rows, style));
     }
     text
 }
