@@ -23,7 +23,7 @@ use crate::flags::dry_run::DryRunFlag;
 use crate::flags::{FromSinkFlag, KubeFlags, Selection, SinkFlags, SourceFlags, duration};
 use crate::plan::{self, Action, ActionKind, Amounts, DrainOptions, MAX_FILE_BYTES, PlanFile, TargetName};
 use crate::pods;
-use crate::propose::Proposal;
+use crate::propose::{Proposal, Refusal};
 use crate::scores::prometheus::Used;
 use crate::scores::{Source, Told};
 use crate::sink::Sink;
@@ -191,23 +191,18 @@ impl FixArgs {
     fn of_plan(&self, action: &Action, is_in_place: bool) -> Result<Self, Error> {
         let Self { action, replicas, to_revision, container, limits, requests, in_place, drain, .. } =
             Self::for_action(action, is_in_place);
-        // kubectl's flags of a drain are parameters of it; what overrides a guard rail is typed, and never in a file.
-        let overrides = DrainOptions {
-            allow_pending: self.drain.allow_pending,
-            wait_for_budgets: self.drain.wait_for_budgets,
-            ..DrainOptions::default()
-        };
-        if self.drain != overrides {
+        // kubectl's flags of a drain are parameters of it; what overrides a guard rail is typed, and never in a plan.
+        if self.drain != DrainOptions::default().accepting(&self.drain) {
             return Err(Error::Usage {
                 message: "the flags of a drain are part of its plan".into(),
                 hint: "leave them out with --plan and --resume, or make another plan with them".into(),
             });
         }
-        let drain = DrainOptions {
-            allow_pending: overrides.allow_pending,
-            wait_for_budgets: overrides.wait_for_budgets,
-            ..drain
-        };
+        // What is only left for good deletes nothing any more.
+        if drain.disable_eviction && !self.drain.disable_eviction && self.abort.is_none() {
+            return Err(Refusal::DeletesUntyped.into());
+        }
+        let drain = drain.accepting(&self.drain);
         Ok(Self { action, replicas, to_revision, container, limits, requests, in_place, drain, ..self.clone() })
     }
 

@@ -1,4 +1,4 @@
-//! What a drain may do: kubectl drain's own flags, and two that accept what guard refuses.
+//! What a drain may do: kubectl drain's own flags, and those that accept what guard refuses.
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,19 @@ impl Default for DrainOptions {
             skip_wait_for_delete_timeout: 0,
             wait_for_budgets: false,
             allow_pending: false,
+        }
+    }
+}
+
+impl DrainOptions {
+    /// The same, accepting of what guard refuses what `typed` accepts, and nothing else.
+    #[must_use]
+    pub fn accepting(self, typed: &Self) -> Self {
+        Self {
+            disable_eviction: typed.disable_eviction,
+            wait_for_budgets: typed.wait_for_budgets,
+            allow_pending: typed.allow_pending,
+            ..self
         }
     }
 }

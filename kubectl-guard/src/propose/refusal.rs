@@ -156,7 +156,7 @@ pub enum Refusal {
         /// Why.
         why: String,
     },
-    /// Zero was not typed.
+    /// Zero was not asked for.
     #[error("{0} would be scaled to 0, which takes it out of service: --replicas 0 accepts that")]
     ToZero(String),
     /// No change.
@@ -344,6 +344,12 @@ pub enum Refusal {
         /// Which pods and budgets.
         pods: String,
     },
+    /// The plan that is to be carried out, or gone on with, asks no budget, and that was not typed now.
+    #[error(
+        "the plan deletes pods without asking their disruption budgets; --disable-eviction accepts that, and is never taken \
+         from a plan"
+    )]
+    DeletesUntyped,
     /// A spent budget.
     #[error("disruption budgets keep pods on {target}: {pods}; --wait-for-budgets waits for them as long as --timeout")]
     SpentBudgets {

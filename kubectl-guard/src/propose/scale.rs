@@ -152,9 +152,9 @@ fn zero(target: &str, replicas: i32, wish: &Wish) -> Result<GuardRail, Refusal> 
     let name = "scale to zero".to_owned();
     match replicas {
         ..0 => Err(Refusal::Negative(replicas)),
-        // Only a typed 0 can get here: without --replicas the number only grows.
+        // Only a 0 that was asked for can get here: without --replicas the number only grows.
         0 if wish.replicas == Some(0) => {
-            Ok(GuardRail { name, state: RailState::Overridden, detail: "--replicas 0 was typed".into() })
+            Ok(GuardRail { name, state: RailState::Overridden, detail: "--replicas 0 was asked for".into() })
         }
         0 => Err(Refusal::ToZero(target.into())),
         1.. => Ok(GuardRail { name, state: RailState::Held, detail: format!("{replicas} replicas are left") }),

@@ -195,6 +195,9 @@ fn an_autoscaler_or_the_doubt_of_one_refuses_a_scale() {
 fn zero_replicas_must_be_typed() {
     let to = |replicas| run(&Wish { replicas, ..wish(ActionKind::Scale) }, &deployment(|_| ()));
     assert_eq!(step(to(Some(0))).action, Action::Scale { replicas: 0 });
+    let Ok(Proposal::Plan(plan)) = to(Some(0)) else { panic!() };
+    let rail = plan.guard_rails.iter().find(|rail| rail.name == "scale to zero").unwrap();
+    assert_eq!((rail.state, rail.detail.as_str()), (RailState::Overridden, "--replicas 0 was asked for"));
     assert_eq!(step(to(None)).action, Action::Scale { replicas: 3 });
     assert!(matches!(to(Some(2)), Err(Refusal::AsItIs { .. })));
     assert!(matches!(to(Some(-1)), Err(Refusal::Negative(-1))));

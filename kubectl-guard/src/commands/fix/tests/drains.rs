@@ -60,3 +60,32 @@ async fn the_uncordon_behind_a_drain_is_not_held_to_the_file_of_the_drain() {
     assert!(!told.contains("drain.yaml"), "{told}");
     assert!(output.out.text().contains("Step 1: uncordon node/n1"), "{}", output.out.text());
 }
+
+/// What a plan consists of comes from it; what overrides a guard rail comes from whoever carries it out, or from nowhere.
+#[test]
+fn no_plan_says_for_itself_that_budgets_are_not_asked() {
+    let all = DrainOptions {
+        force: true,
+        disable_eviction: true,
+        wait_for_budgets: true,
+        allow_pending: true,
+        ..DrainOptions::default()
+    };
+    let of_plan = |fix: &FixArgs, options: &DrainOptions| {
+        fix.of_plan(&Action::Drain { options: options.clone() }, false).map(|args| args.drain)
+    };
+    let typed = |drain: DrainOptions| FixArgs { drain, ..args() };
+    let refused = of_plan(&args(), &all).unwrap_err();
+    assert_eq!(refused.process_exit_code(), Exit::Refused);
+    insta::assert_snapshot!(refused, @"the plan deletes pods without asking their disruption budgets; --disable-eviction accepts that, and is never taken from a plan");
+
+    let deletes = DrainOptions { disable_eviction: true, ..DrainOptions::default() };
+    let taken = DrainOptions { force: true, ..deletes.clone() };
+    assert_eq!(of_plan(&typed(deletes.clone()), &all).unwrap(), taken, "what else would override a rail was not typed");
+    let asks = DrainOptions { disable_eviction: false, ..all.clone() };
+    assert_eq!(of_plan(&args(), &asks).unwrap(), DrainOptions { force: true, ..DrainOptions::default() });
+    assert_eq!(of_plan(&typed(deletes), &asks).unwrap(), taken, "it is shown and approved as what it is");
+    assert_eq!(of_plan(&typed(taken), &all).unwrap_err().process_exit_code(), Exit::Usage, "--force is in the plan");
+    let abort = FixArgs { abort: Some("0123456789ab".into()), ..args() };
+    assert!(of_plan(&abort, &all).is_ok(), "nothing is deleted any more");
+}
