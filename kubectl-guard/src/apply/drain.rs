@@ -167,16 +167,12 @@ async fn evict(
     (first, places): (SemaphorePermit<'_>, &Semaphore),
 ) -> (StepOutcome, Option<PodEnd>) {
     let step = &approved.plan().steps[index];
-    let mut held = Some(first);
+    let mut at = first;
     let mut budget_wait = BUDGET_WAIT.0;
     let stays = |why: String| (StepOutcome::NotDone { why: why.clone() }, Some(PodEnd::Stays(why)));
     let had_gone =
         |why: &str| (StepOutcome::NotDone { why: format!("it had gone already: {why}") }, Some(PodEnd::Gone));
     loop {
-        let at = match held.take() {
-            Some(first) => first,
-            None => place(places).await,
-        };
         let answer = write(client, approved, index).await;
         drop(at);
         let (wait, what) = match answer {
@@ -209,8 +205,14 @@ async fn evict(
         let waits = Stage::Waits(what);
         witness.tell(index, &waits);
         until.pause(wait).await;
-        if let Some(over) = until.why() {
-            return stays(format!("{over}, and it still {waits}"));
+        let over = |until: &Until| until.why().map(|over| stays(format!("{over}, and it still {waits}")));
+        if let Some(stays) = over(until) {
+            return stays;
+        }
+        at = place(places).await;
+        // Those before it may have held all places for as long as an answer takes.
+        if let Some(stays) = over(until) {
+            return stays;
         }
     }
 }

@@ -235,3 +235,53 @@ async fn a_stopped_drain_sends_nothing_more() {
     assert!(ends.iter().all(|end| matches!(end, PodEnd::Stays(why) if why.contains("stopped"))), "{ends:?}");
     assert!(seen.lock().unwrap().is_empty());
 }
+
+/// Its turn comes again only when those before it have their answers, and nobody wants it to be evicted by then.
+#[tokio::test]
+async fn a_pod_that_waited_for_its_turn_again_is_not_evicted_after_the_stop() {
+    let (answers, held) = watch::channel(false);
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let log = Arc::clone(&seen);
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let (log, mut held) = (Arc::clone(&log), held.clone());
+        async move {
+            let path = request.uri().path().to_owned();
+            let (code, body) = match *request.method() {
+                Method::POST if path.contains("/stuck-") => {
+                    log.lock().unwrap().push(path);
+                    (429, BUDGET)
+                }
+                Method::POST => {
+                    held.wait_for(|answers| *answers).await.unwrap();
+                    (201, "{}")
+                }
+                _ => (404, "{}"),
+            };
+            let body = Body::from(body.as_bytes().to_vec());
+            Ok::<_, std::convert::Infallible>(Response::builder().status(code).body(body).unwrap())
+        }
+    });
+    let client = Client::new(service, "default");
+    let mut plan = drain_plan(DrainOptions::default());
+    plan.steps.truncate(2);
+    plan.steps[1].target.name = "stuck-0".into();
+    for number in 0..AT_ONCE {
+        let mut slow = plan.steps[1].clone();
+        slow.target.name = format!("slow-{number}");
+        plan.steps.push(slow);
+    }
+    let approved = approve(plan, Way::Ask, now(), &Typist("n1")).unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let stopping = async {
+        // It has waited for its budget by then, and waits behind the others.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stop.send_replace(true);
+        answers.send_replace(true);
+    };
+    let (until, notes) = (Until::new(Duration::ZERO, stopped), Notes::of(&client));
+    let (ends, ()) = tokio::join!(drain(&client, &approved, &until, &notes), stopping);
+    assert_eq!(ends[1..], vec![PodEnd::Gone; AT_ONCE], "what was under way is seen to its answer");
+    let why = "the drain was stopped, and it still waits for its disruption budget: spent";
+    assert_eq!(ends[0], PodEnd::Stays(why.into()));
+    assert_eq!(seen.lock().unwrap().len(), 1, "not a second time");
+}
