@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::plan::{Action, Evidence, Plan, RailState, Source, Step, Target};
+use crate::plan::{Action, Evidence, Latest, Plan, RailState, Source, Step, Target};
 
 /// How many workloads one approval may cover.
 pub const MOST_WORKLOADS: usize = 1;
@@ -241,20 +241,28 @@ pub fn confirm(mut approved: ApprovedPlan, again: &Plan, now: Timestamp) -> Resu
     Ok(approved)
 }
 
-/// The approved plan, holding the version that the object of its lead has now: what was written before it, to its pods, has
-/// moved it.
+/// The approved plan, holding the version that the object of its lead has now: its status, and what was written before it
+/// to its pods, have moved it.
 ///
 /// # Errors
 /// Its spec is another, or it is another object.
-pub fn renew(mut approved: ApprovedPlan, latest: &Target) -> Result<ApprovedPlan, NotApproved> {
-    let lead = approved.plan.lead().cloned();
-    for step in approved.plan.steps.iter_mut().filter(|step| Some(&**step) == lead.as_ref()) {
-        if !latest.is_as_seen(&step.target) {
+pub fn renew(approved: ApprovedPlan, latest: &Latest) -> Result<ApprovedPlan, NotApproved> {
+    Ok(ApprovedPlan { plan: at_latest(approved.plan, latest)?, ..approved })
+}
+
+/// The same of a plan that nobody has approved yet, for its dry run.
+///
+/// # Errors
+/// Its spec is another, or it is another object.
+pub fn at_latest(mut plan: Plan, latest: &Latest) -> Result<Plan, NotApproved> {
+    let lead = plan.lead().cloned();
+    for step in plan.steps.iter_mut().filter(|step| Some(&**step) == lead.as_ref()) {
+        if !latest.untouched || !latest.target.is_as_seen(&step.target) {
             return Err(NotApproved::Stale(format!("{} has changed since", step.target)));
         }
-        hold(step, latest);
+        hold(step, &latest.target);
     }
-    Ok(approved)
+    Ok(plan)
 }
 
 fn hold(step: &mut Step, latest: &Target) {

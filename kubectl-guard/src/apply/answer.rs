@@ -95,7 +95,7 @@ fn unknown(target: &Target) -> StepOutcome {
 
 /// Every field of `part` has the same value in `whole`; one that is false or null may be missing there, and of a list of
 /// named objects only those count that `part` names.
-fn holds(whole: &Value, part: &Value) -> bool {
+pub(super) fn holds(whole: &Value, part: &Value) -> bool {
     match (whole, part) {
         (Value::Object(whole), Value::Object(part)) => part.iter().all(|(key, value)| match whole.get(key) {
             Some(other) => holds(other, value),

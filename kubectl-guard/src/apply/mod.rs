@@ -20,7 +20,7 @@ use crate::approve::ApprovedPlan;
 use crate::error::{Error, Failure};
 use crate::exit::Exit;
 use crate::outcome::StepOutcome;
-use crate::plan::{Action, Need, Plan, Step, Target};
+use crate::plan::{Action, Kind, Latest, Need, Plan, Step};
 use crate::write_point::WritePoint;
 
 /// How long an answer to a write is waited for: longer than the API server's own limit of 60 s would only hide it.
@@ -232,10 +232,12 @@ pub async fn look(client: &Client, step: &Step) -> Option<StepOutcome> {
 }
 
 /// The target of a step as the API server shows it now; `None` if that cannot be told.
-pub async fn latest(client: &Client, step: &Step) -> Option<Target> {
+pub async fn latest(client: &Client, step: &Step) -> Option<Latest> {
     let answer = read(client, step).await?;
     let object = answer.code.is_success().then(|| serde_json::from_slice::<Value>(&answer.body).ok())??;
-    step.target.now_in(&object)
+    // A node has no generation, and its heartbeats move its version.
+    let untouched = step.target.kind != Kind::Node || answer::holds(&object["spec"], &step.before["spec"]);
+    Some(Latest { target: step.target.now_in(&object)?, untouched })
 }
 
 /// The object of a step as it is; `None` without an answer.

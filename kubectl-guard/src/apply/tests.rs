@@ -5,7 +5,7 @@ use super::*;
 use crate::approve::{Way, approve};
 use crate::outcome::StepOutcome;
 use crate::plan::ActionKind;
-use crate::plan::examples::{Typist, now, plan};
+use crate::plan::examples::{Typist, node_plan, now, plan};
 
 /// An API server that writes down what it is asked and answers by this function.
 fn server(
@@ -76,4 +76,15 @@ async fn a_lost_answer_to_a_write_that_arrived_counts_as_done() {
     });
     assert_eq!(write(&client, &approved(), 0).await, Ok(StepOutcome::Done { generation: Some(8) }));
     assert_eq!(seen.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn of_a_node_the_last_look_tells_whether_somebody_else_cordoned_it() {
+    let cordon = node_plan(ActionKind::Cordon).steps.remove(0);
+    for (spec, untouched) in [("{}", true), (r#"{"unschedulable":true}"#, false)] {
+        let node = format!(r#"{{"metadata":{{"uid":"uid-n1","resourceVersion":"4712"}},"spec":{spec}}}"#);
+        let (client, _) = server(move |_, _| (200, node.clone()));
+        let seen = latest(&client, &cordon).await.unwrap();
+        assert_eq!((seen.target.resource_version.as_deref(), seen.untouched), (Some("4712"), untouched));
+    }
 }

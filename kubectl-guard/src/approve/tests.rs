@@ -201,11 +201,14 @@ fn an_object_is_written_at_the_version_of_the_last_look() {
 #[test]
 fn what_its_own_pods_have_moved_is_held_anew_and_what_somebody_else_changed_is_not() {
     let approved = approve(restart(), Way::Ask, now(), &typist("web")).unwrap();
-    let mut latest = approved.plan().steps[0].target.clone();
-    latest.resource_version = Some("4712".into());
+    let mut latest = Latest { target: approved.plan().steps[0].target.clone(), untouched: true };
+    latest.target.resource_version = Some("4712".into());
     let renewed = renew(approved.clone(), &latest).unwrap();
     assert_eq!(renewed.plan().steps[0].patch["metadata"]["resourceVersion"], "4712");
-    latest.generation = Some(3);
+    assert_eq!(at_latest(approved.plan().clone(), &latest).as_ref(), Ok(renewed.plan()), "a dry run holds the same");
+    let touched = Latest { untouched: false, ..latest.clone() };
+    assert!(matches!(renew(approved.clone(), &touched), Err(NotApproved::Stale(_))));
+    latest.target.generation = Some(3);
     assert!(matches!(renew(approved, &latest), Err(NotApproved::Stale(_))));
 }
 

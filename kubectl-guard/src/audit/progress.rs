@@ -19,6 +19,8 @@ pub struct Progress {
 struct Begun {
     /// When its write was about to be sent.
     at: Timestamp,
+    /// The resourceVersion that this write held.
+    held: Option<String>,
     /// What came of it; `None` if the journal does not tell.
     outcome: Option<StepOutcome>,
 }
@@ -37,13 +39,16 @@ impl Progress {
 
     /// Of a plan whose first step to be written is `step`.
     pub(super) fn begin(plan: &Plan, step: usize, at: Timestamp) -> Self {
-        Self { planned: plan.steps.len(), begun: BTreeMap::from([(step, Begun { at, outcome: None })]) }
+        let held = plan.steps.get(step).and_then(|step| step.target.resource_version.clone());
+        Self { planned: plan.steps.len(), begun: BTreeMap::from([(step, Begun { at, held, outcome: None })]) }
     }
 
     /// Takes in a later line of the same plan.
     pub(super) fn heed(&mut self, line: &Line) {
         match &line.event {
-            Event::Next { step } => drop(self.begun.insert(*step, Begun { at: line.at, outcome: None })),
+            Event::Next { step, held } => {
+                drop(self.begun.insert(*step, Begun { at: line.at, held: held.clone(), outcome: None }));
+            }
             Event::Outcome { step, outcome } => self.came_to(*step, outcome.clone()),
             _ => {}
         }
@@ -60,6 +65,11 @@ impl Progress {
     pub fn open(&self) -> Vec<(usize, Timestamp)> {
         let open = |begun: &Begun| matches!(begun.outcome, None | Some(StepOutcome::Unknown { .. }));
         self.begun.iter().filter(|(_, begun)| open(begun)).map(|(step, begun)| (*step, begun.at)).collect()
+    }
+
+    /// The resourceVersion that the last write of this step held; `None` if it held none, or was never begun.
+    pub fn held(&self, step: usize) -> Option<String> {
+        self.begun.get(&step)?.held.clone()
     }
 
     /// This step was written.
@@ -122,8 +132,8 @@ mod tests {
     fn what_was_begun_and_never_told_is_open_since_then() {
         let (plan, lines) = lines(vec![
             Event::Outcome { step: 0, outcome: DONE },
-            Event::Next { step: 1 },
-            Event::Next { step: 2 },
+            Event::Next { step: 1, held: None },
+            Event::Next { step: 2, held: None },
             Event::Outcome { step: 2, outcome: StepOutcome::Unknown { why: "no answer".into() } },
         ]);
         let (found, progress) = Progress::of(&lines, &plan.id).unwrap();

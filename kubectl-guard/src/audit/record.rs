@@ -34,10 +34,14 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         resumes: Option<String>,
     },
-    /// The next step of the same plan is about to be written. Synced to disk before it is.
+    /// The next step of the same plan is about to be written, or the same one again, at the version that its object has moved
+    /// to. Synced to disk before it is.
     Next {
         /// Which step, from 0.
         step: usize,
+        /// The resourceVersion that the write holds; `None` if it holds none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        held: Option<String>,
     },
     /// What became of that write.
     Outcome {

@@ -377,6 +377,7 @@ fn a_plan_that_was_cut_off_is_not_called_done() {
     let intent = || Event::intent(&approve(resources_plan(true), Way::Ask, now(), &Typist("web")).unwrap(), None);
     let line = |event| Line { version: VERSION, at: now(), plan_id: "p1".into(), event, prev: None };
     let outcome = |step| Event::Outcome { step, outcome: StepOutcome::Done { generation: None } };
+    let next = |step| Event::Next { step, held: None };
     let came_to = |events: Vec<Event>| {
         let lines: Vec<Line> = std::iter::once(intent()).chain(events).map(line).collect();
         entries(&lines).remove(0).outcome
@@ -384,9 +385,9 @@ fn a_plan_that_was_cut_off_is_not_called_done() {
     let not_done = |why: &str| Some(StepOutcome::NotDone { why: why.into() });
     assert_eq!(came_to(vec![]), None);
     assert_eq!(came_to(vec![outcome(0)]), not_done("it ended after 1 of 3 steps"));
-    assert_eq!(came_to(vec![outcome(0), Event::Next { step: 1 }]), None, "nobody knows what became of step 1");
-    let two = [outcome(0), Event::Next { step: 1 }, outcome(1)];
+    assert_eq!(came_to(vec![outcome(0), next(1)]), None, "nobody knows what became of step 1");
+    let two = [outcome(0), next(1), outcome(1)];
     assert_eq!(came_to(two.to_vec()), not_done("it ended after 2 of 3 steps"));
-    let all = [&two[..], &[Event::Next { step: 2 }, outcome(2)]].concat();
+    let all = [&two[..], &[next(2), outcome(2)]].concat();
     assert_eq!(came_to(all), Some(StepOutcome::Done { generation: None }));
 }

@@ -34,6 +34,7 @@ pub mod desk;
 mod drain;
 mod in_place;
 mod listeners;
+mod moved;
 mod past;
 mod recorded;
 pub mod resume;

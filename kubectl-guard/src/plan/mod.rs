@@ -27,7 +27,7 @@ pub use file::{BadPlanFile, MAX_BYTES as MAX_FILE_BYTES, PlanFile, PlanFileError
 pub(crate) use merge::{difference, merged, without_nulls};
 pub use render::{Verdict, diff, render};
 pub use resources::{Amounts, Resource, ResourceChange, amounts};
-pub use target::{Kind, NotATarget, Target, TargetName, is_name};
+pub use target::{Kind, Latest, NotATarget, Target, TargetName, is_name};
 
 /// Version of the plan's JSON; rises with a change that an old reader would misread.
 pub const VERSION: u32 = 1;

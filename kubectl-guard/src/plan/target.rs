@@ -211,6 +211,15 @@ impl Target {
     }
 }
 
+/// The object of a step, looked at once more right before it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Latest {
+    /// As it is now.
+    pub target: Target,
+    /// The fields that the step is about are as they were, where no generation tells of it.
+    pub untouched: bool,
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.kind.name().to_lowercase(), self.name)

@@ -153,7 +153,7 @@ pub(crate) fn a_full_disk_of_the_journal(rounds: &mut Rounds) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let disk = SmallDisk::mount(&folder.path().join("disk"), 1 << 20)?;
     let journal = Journal::at(folder.path().join("disk/journal.jsonl"));
-    let append = |step| journal.append(Timestamp::now(), "plan", Event::Next { step });
+    let append = |step| journal.append(Timestamp::now(), "plan", Event::Next { step, held: None });
     let mut lines = 0;
     let claim = "a line is there as a whole or refused; the chain goes on when there is room";
     rounds.survive("disk full under the journal", claim, |_, dice| {

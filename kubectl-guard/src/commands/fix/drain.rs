@@ -227,7 +227,7 @@ impl Recorder<'_> {
 
 impl Witness for Recorder<'_> {
     fn about_to(&self, step: usize) -> Result<Client, String> {
-        let anchor = self.journal.append((self.now)(), self.plan, Event::Next { step });
+        let anchor = self.journal.append((self.now)(), self.plan, Event::Next { step, held: None });
         let anchor = anchor.map_err(|error| format!("not evicted, since it could not be recorded: {error}"))?;
         match self.connection.with_user_agent_suffix(&anchor.user_agent(self.plan)) {
             Ok(writer) => Ok(writer.client),

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::session::Session;
-use crate::apply::{self, NotWritten};
-use crate::approve::{ApprovedPlan, renew};
+use crate::apply::NotWritten;
+use crate::approve::ApprovedPlan;
 use crate::audit::Event;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -74,23 +74,6 @@ impl<S: ScoreSource> Session<'_, S> {
             self.console.note(&resizes.to_string());
         }
         Ok(resizes)
-    }
-
-    /// The plan, holding the version that its workload has behind the resizes: their pods have moved it.
-    ///
-    /// # Errors
-    /// Somebody has changed the workload meanwhile.
-    pub(super) async fn renewed(&self, approved: ApprovedPlan, resized: Resizes) -> Result<ApprovedPlan, Error> {
-        let lead = approved.plan().lead().filter(|_| resized.asked > 0);
-        let latest = match lead {
-            Some(step) => apply::latest(&self.connection.client, step).await,
-            None => None,
-        };
-        // Of one that cannot be read now the version stays the one that was seen: the API server compares it.
-        Ok(match latest {
-            Some(latest) => renew(approved, &latest)?,
-            None => approved,
-        })
     }
 
     /// Pods were resized, and the template behind them could not be changed: that must not stay unsaid.

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::listeners::Shared;
 use super::session::Session;
-use crate::apply;
+use crate::apply::{self, ApplyError};
 use crate::approve::ApprovedPlan;
 use crate::audit::{Anchor, Event, JournalError, plan_agent};
 use crate::connect::Connection;
@@ -16,10 +16,30 @@ impl<S: ScoreSource> Session<'_, S> {
     /// Writes a step: the intent is on the disk before, the outcome after. The other steps of a drain are written in the
     /// same way by it.
     pub(super) async fn write(&self, approved: &ApprovedPlan, step: usize) -> Result<StepOutcome, Error> {
+        let result = self.send(approved, step, self.begins(approved, step)).await?;
+        self.came_to(approved, step, &result).await;
+        Ok(result?)
+    }
+
+    /// The line with which a step begins.
+    pub(super) fn begins(&self, approved: &ApprovedPlan, step: usize) -> Event {
+        if step == 0 {
+            return Event::intent(approved, self.resumes.clone());
+        }
+        let target = approved.plan().steps.get(step).map(|step| &step.target);
+        Event::Next { step, held: target.and_then(|target| target.resource_version.clone()) }
+    }
+
+    /// Puts the line on the disk, then sends the step.
+    pub(super) async fn send(
+        &self,
+        approved: &ApprovedPlan,
+        step: usize,
+        begins: Event,
+    ) -> Result<Result<StepOutcome, ApplyError>, Error> {
         let Ok(journal) = &self.journal else { return Err(JournalError::NoPlace.into()) };
         let id = &approved.plan().id;
-        let intent = if step == 0 { Event::intent(approved, self.resumes.clone()) } else { Event::Next { step } };
-        let anchor = journal.append((self.now)(), id, intent)?;
+        let anchor = journal.append((self.now)(), id, begins)?;
         let writer = match self.ready(id, &anchor).await {
             Ok(writer) => writer,
             Err(error) => {
@@ -28,10 +48,16 @@ impl<S: ScoreSource> Session<'_, S> {
                 return Err(error);
             }
         };
-        let result = apply::write(&writer.client, approved, step).await;
-        let outcome = match &result {
+        Ok(apply::write(&writer.client, approved, step).await)
+    }
+
+    /// Records what came of a step, and tells of it.
+    pub(super) async fn came_to(&self, approved: &ApprovedPlan, step: usize, result: &Result<StepOutcome, ApplyError>) {
+        let Ok(journal) = &self.journal else { return };
+        let id = &approved.plan().id;
+        let outcome = match result {
             Ok(outcome) => outcome.clone(),
-            Err(error @ apply::ApplyError::Unknown { .. }) => StepOutcome::Unknown { why: error.to_string() },
+            Err(error @ ApplyError::Unknown { .. }) => StepOutcome::Unknown { why: error.to_string() },
             Err(error) => StepOutcome::NotDone { why: error.to_string() },
         };
         match journal.append((self.now)(), id, Event::Outcome { step, outcome: outcome.clone() }) {
@@ -43,7 +69,6 @@ impl<S: ScoreSource> Session<'_, S> {
                 .console
                 .warn(&format!("the write was sent, and its outcome ({outcome:?}) is not recorded: {error}")),
         }
-        Ok(result?)
     }
 
     /// Adds a line to the journal, and tells the sink of it.

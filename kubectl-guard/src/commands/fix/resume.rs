@@ -98,13 +98,11 @@ impl CutOff {
         self.plan.steps.iter().any(|step| matches!(step.action, Action::ResizePod { .. }))
     }
 
-    /// A step as far as it is known how it was sent: a template behind resizes held the version that its workload had after
-    /// them, which is not in the plan. Without one it is waited for as long as it may arrive.
+    /// A step as it was sent last, with the version that it held then. One that held none, or of which an older guard has not
+    /// recorded it, is waited for as long as it may arrive.
     fn sent(&self, index: usize) -> Option<Step> {
         let mut step = self.plan.steps.get(index)?.clone();
-        if self.is_in_place() && !matches!(step.action, Action::ResizePod { .. }) {
-            step.target.resource_version = None;
-        }
+        step.target.resource_version = self.progress.held(index);
         Some(step)
     }
 
@@ -304,14 +302,20 @@ mod tests {
 
     #[test]
     fn a_template_behind_resizes_is_not_taken_for_lost_because_they_moved_its_version() {
-        let lead = |plan: Plan| {
+        let lead = |plan: Plan, later: &[Event]| {
             let approved = approve(plan, Way::Ask, now(), &Typist("web")).unwrap();
             let id = approved.plan().id.clone();
-            let cut = CutOff::find(&[line(&id, Event::intent(&approved, None))], &id, SERVER).unwrap();
+            let later = later.iter().map(|event| line(&id, event.clone()));
+            let lines: Vec<Line> = std::iter::once(line(&id, Event::intent(&approved, None))).chain(later).collect();
+            let cut = CutOff::find(&lines, &id, SERVER).unwrap();
             cut.sent(cut.plan.steps.len() - 1).unwrap().target.resource_version
         };
-        assert_eq!(lead(resources_plan(true)), None);
-        assert_eq!(lead(resources_plan(false)).as_deref(), Some("4711"));
+        let next = |step, held: Option<&str>| Event::Next { step, held: held.map(str::to_owned) };
+        assert_eq!(lead(resources_plan(true), &[]), None);
+        assert_eq!(lead(resources_plan(true), &[next(2, None)]), None, "by an older guard");
+        assert_eq!(lead(resources_plan(true), &[next(2, Some("4713"))]).as_deref(), Some("4713"));
+        assert_eq!(lead(resources_plan(false), &[]).as_deref(), Some("4711"));
+        assert_eq!(lead(resources_plan(false), &[next(0, Some("4712"))]).as_deref(), Some("4712"), "sent once more");
     }
 
     #[test]

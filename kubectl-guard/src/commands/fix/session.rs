@@ -9,7 +9,6 @@ use serde_json::Value;
 use super::listeners::{Events, Shared};
 use super::undoing::Undoing;
 use super::{FixArgs, Format};
-use crate::apply;
 use crate::approve::{ApprovedPlan, approve, confirm};
 use crate::audit::{Event, Journal, JournalError, plan_agent};
 use crate::connect::Connection;
@@ -145,7 +144,7 @@ impl<S: ScoreSource> Session<'_, S> {
     /// The user may carry it out, and the API server would take it.
     pub(super) async fn check(&self, plan: &Plan, verdicts: &[Verdict]) -> Result<(), Error> {
         permitted(plan, verdicts)?;
-        Ok(apply::dry_run(&self.writer(plan)?.client, plan).await?)
+        self.would_take(&self.writer(plan)?.client, plan.clone()).await
     }
 
     /// The reports; with a target, a plan can be made without them.
@@ -291,9 +290,8 @@ impl<S: ScoreSource> Session<'_, S> {
         let id = approved.plan().id.clone();
         let _claim = self.claim(&id)?;
         let resized = self.resize(&approved).await?;
-        let approved = self.renewed(approved, resized).await.inspect_err(|_| self.half_done(&id, resized))?;
-        let lead = approved.plan().steps.iter().position(|step| Some(step) == approved.plan().lead()).unwrap_or(0);
-        let written = self.write(&approved, lead).await.inspect_err(|_| self.half_done(&id, resized))?;
+        let (approved, written) =
+            self.write_lead(approved).await.inspect_err(|_| self.half_done(&id, resized))?;
         let generation = match written {
             StepOutcome::Done { generation } => generation,
             StepOutcome::NotDone { .. } | StepOutcome::Unknown { .. } => None,

@@ -22,10 +22,12 @@ use crate::outcome::StepOutcome;
 
 mod drains;
 mod in_place;
+mod moved;
 mod shown;
 mod stateful;
 
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/shop/events";
+const NODE_VERSION: &str = "7";
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
 
 /// What the fake cluster is like, and what it was asked.
@@ -36,6 +38,8 @@ struct Cluster {
     autoscaler: bool,
     /// Raised by whoever changes the Deployment behind our back, at the so-manyth read of it.
     changes_at_read: Option<usize>,
+    /// So many dry runs, and so many writes, find that the Deployment's status was written since it was read.
+    moves: [usize; 2],
     refuses_dry_run: bool,
     /// The login ends right before the write.
     expires: bool,
@@ -63,6 +67,7 @@ fn cluster(change: impl FnOnce(&mut Cluster)) -> Shared {
         paused: false,
         autoscaler: false,
         changes_at_read: None,
+        moves: [0, 0],
         refuses_dry_run: false,
         expires: false,
         no_events: false,
@@ -81,11 +86,14 @@ fn cluster(change: impl FnOnce(&mut Cluster)) -> Shared {
 }
 
 impl Cluster {
-    fn answer(&mut self, method: &str, path: &str, query: &str) -> (u16, Value) {
+    fn answer(&mut self, method: &str, path: &str, query: &str, body: &Value) -> (u16, Value) {
         let failure = |code: u16, message: &str| {
             let reason = if code == 404 { "NotFound" } else { "Invalid" };
             (code, json!({ "kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message }))
         };
+        if method == "PATCH" && self.is_conflict(path, query, body) {
+            return failure(409, "the object has been modified");
+        }
         match (method, path) {
             ("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews") => {
                 (201, json!({ "metadata": {}, "status": { "userInfo": { "username": "alice" } } }))
@@ -122,6 +130,7 @@ impl Cluster {
                 (200, self.deployment())
             }
             ("GET", "/api/v1/namespaces/shop/pods") => {
+                self.version += 1;
                 let items = [pod("web-a"), pod("web-b"), stateful::pod(0), stateful::pod(1), in_place::pod()];
                 (200, json!({ "metadata": {}, "items": items }))
             }
@@ -154,6 +163,22 @@ impl Cluster {
         }
     }
 
+    /// The patch holds another version than its object has.
+    fn is_conflict(&mut self, path: &str, query: &str, body: &Value) -> bool {
+        let now = match path {
+            DEPLOYMENT => {
+                let moves = &mut self.moves[usize::from(!query.contains("dryRun=All"))];
+                self.version += u32::from(*moves > 0);
+                *moves = moves.saturating_sub(1);
+                self.version.to_string()
+            }
+            in_place::CART => in_place::version(self.resizes),
+            "/api/v1/nodes/n1" => NODE_VERSION.to_owned(),
+            _ => return false,
+        };
+        body["metadata"]["resourceVersion"].as_str().is_some_and(|held| held != now)
+    }
+
     /// Node n1.
     fn first(&self, cordoned: bool) -> Value {
         let mut node = node("n1", cordoned, "True");
@@ -177,7 +202,7 @@ impl Cluster {
 
 fn node(name: &str, cordoned: bool, pressure: &str) -> Value {
     json!({
-        "metadata": { "name": name, "uid": format!("uid-{name}"), "resourceVersion": "7" },
+        "metadata": { "name": name, "uid": format!("uid-{name}"), "resourceVersion": NODE_VERSION },
         "spec": { "unschedulable": cordoned },
         "status": { "allocatable": { "cpu": "4", "memory": "8Gi", "pods": "110" }, "conditions": [
             { "type": "Ready", "status": "True" },
@@ -232,7 +257,8 @@ async fn respond(cluster: Shared, request: Request<Incoming>) -> Result<Response
         cluster.requests.push(format!("{} {path}?{query} {}", head.method, String::from_utf8_lossy(&body)));
         cluster.agents.push(head.headers["user-agent"].to_str().unwrap().to_owned());
     }
-    let (code, answer) = cluster.answer(head.method.as_str(), path, query);
+    let told = serde_json::from_slice(&body).unwrap_or_default();
+    let (code, answer) = cluster.answer(head.method.as_str(), path, query, &told);
     let response = Response::builder().status(code).header("content-type", "application/json");
     Ok(response.body(Full::from(answer.to_string())).unwrap())
 }
@@ -396,9 +422,9 @@ async fn an_approved_fix_is_checked_recorded_written_once_and_verified() {
     assert_eq!(run.exit(), Exit::Done, "{:?} {}", run.result, run.output.err.text());
     let cluster = run.cluster.lock().unwrap();
     let [dry, real, event] = cluster.requests.as_slice() else { panic!("{:#?}", cluster.requests) };
-    assert_eq!(dry.replacen("&dryRun=All", "", 1).replace("4712", "4713"), *real, "the version of the last look");
+    assert_eq!(dry.replacen("&dryRun=All", "", 1).replace("4714", "4717"), *real, "the version of the last look");
     assert!(real.starts_with(&format!("PATCH {DEPLOYMENT}?fieldManager=kubectl-guard {{\"metadata\":")), "{real}");
-    assert!(real.contains(r#"{"resourceVersion":"4713","uid":"uid-web"}"#), "{real}");
+    assert!(real.contains(r#"{"resourceVersion":"4717","uid":"uid-web"}"#), "{real}");
     let lines = run.journal.read().unwrap();
     let agent = format!(" plan/{}", lines[0].plan_id);
     assert!(cluster.agents.iter().all(|seen| seen.starts_with("kubectl-guard/") && seen.contains(&agent)));
@@ -518,7 +544,7 @@ type Refused<'a> = (&'static str, Shared, &'a [(State, f64)], FixArgs, Exit);
 async fn every_refusal_writes_nothing() {
     let scale = FixArgs { action: Some(ActionKind::Scale), target: vec!["deploy/web".into()], ..yes() };
     let falls = [(State::Anomalous, 0.93), (State::Ok, 0.1)];
-    let cases: [Refused<'_>; 9] = [
+    let cases: [Refused<'_>; 11] = [
         ("paused", cluster(|c| c.paused = true), SICK, yes(), Exit::Refused),
         ("nobody to ask", cluster(|_| ()), SICK, args(), Exit::Refused),
         ("no threshold", cluster(|_| ()), SICK, FixArgs { confidence_threshold: None, ..yes() }, Exit::Usage),
@@ -531,7 +557,9 @@ async fn every_refusal_writes_nothing() {
         ),
         ("another digest", cluster(|_| ()), SICK, FixArgs { approve: Some("sha256:00".into()), ..args() }, Exit::Stale),
         ("an autoscaler", cluster(|c| c.autoscaler = true), SICK, scale, Exit::Refused),
-        ("changed meanwhile", cluster(|c| c.changes_at_read = Some(2)), SICK, yes(), Exit::Stale),
+        ("changed before the dry run", cluster(|c| c.changes_at_read = Some(2)), SICK, yes(), Exit::Stale),
+        ("changed meanwhile", cluster(|c| c.changes_at_read = Some(3)), SICK, yes(), Exit::Stale),
+        ("changed right before the write", cluster(|c| c.changes_at_read = Some(4)), SICK, yes(), Exit::Stale),
         ("the score fell", cluster(|_| ()), &falls, yes(), Exit::Stale),
         ("a webhook", cluster(|c| c.refuses_dry_run = true), SICK, yes(), Exit::Error),
     ];

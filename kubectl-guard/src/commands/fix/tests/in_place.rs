@@ -10,11 +10,16 @@ fn containers() -> Value {
     json!([{ "name": "cart", "resources": { "limits": { "memory": "64Mi" } } }])
 }
 
+/// What it has after so many resizes of its pods.
+pub(super) fn version(resizes: usize) -> String {
+    (8 + resizes).to_string()
+}
+
 /// As it is after so many resizes of its pods.
 pub(super) fn deployment(resizes: usize) -> Value {
     json!({
         "metadata": { "name": "cart", "namespace": "shop", "uid": "uid-cart", "generation": 1,
-            "resourceVersion": (8 + resizes).to_string() },
+            "resourceVersion": version(resizes) },
         "spec": { "replicas": 1, "selector": { "matchLabels": { "app": "cart" } },
             "template": { "metadata": { "labels": { "app": "cart" } }, "spec": { "containers": containers() } } },
     })

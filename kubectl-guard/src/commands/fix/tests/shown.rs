@@ -31,7 +31,7 @@ async fn what_is_approved_on_a_screen_is_checked_recorded_written_once_and_verif
         assert_eq!(run.exit(), Exit::Done, "{:?} {}", run.result, run.output.err.text());
         let cluster = run.cluster.lock().unwrap();
         let [dry, real, event] = cluster.requests.as_slice() else { panic!("{:#?}", cluster.requests) };
-        assert_eq!(dry.replacen("&dryRun=All", "", 1).replace("4713", "4714"), *real, "the version of the last look");
+        assert_eq!(dry.replacen("&dryRun=All", "", 1).replace("4716", "4719"), *real, "the version of the last look");
         assert!(event.starts_with(&format!("POST {EVENTS}?")), "{event}");
         assert!(cluster.agents[1].contains(" plan/"), "{:?}", cluster.agents);
         let lines = run.journal.read().unwrap();
@@ -49,13 +49,15 @@ type Refused = (&'static str, fn(&mut Cluster), &'static [(State, f64)], &'stati
 async fn every_refusal_on_a_screen_writes_nothing() {
     const SICK_ONCE: &[(State, f64)] = &[(State::Anomalous, 0.93), (State::Ok, 0.1)];
     const SICK_TWICE: &[(State, f64)] = &[(State::Anomalous, 0.93), (State::Anomalous, 0.93), (State::Ok, 0.1)];
-    let cases: [Refused; 9] = [
+    let cases: [Refused; 11] = [
         ("another name", |_| (), SICK, "cart", Exit::Declined),
         ("a word", |_| (), SICK, "yes", Exit::Declined),
         ("no right", |c| c.denied = true, SICK, "web", Exit::NotPermitted),
         ("paused meanwhile", |c| c.paused = true, SICK, "web", Exit::Refused),
         ("changed since it was shown", |c| c.generation += 1, SICK, "web", Exit::Stale),
-        ("changed after the approval", |c| c.changes_at_read = Some(c.reads + 2), SICK, "web", Exit::Stale),
+        ("changed before the dry run", |c| c.changes_at_read = Some(c.reads + 2), SICK, "web", Exit::Stale),
+        ("changed after the approval", |c| c.changes_at_read = Some(c.reads + 3), SICK, "web", Exit::Stale),
+        ("changed right before the write", |c| c.changes_at_read = Some(c.reads + 4), SICK, "web", Exit::Stale),
         ("the score fell since it was shown", |_| (), SICK_ONCE, "web", Exit::Stale),
         ("the score fell after the approval", |_| (), SICK_TWICE, "web", Exit::Stale),
         ("a webhook", |c| c.refuses_dry_run = true, SICK, "web", Exit::Error),
