@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Failure;
 use crate::exit::Exit;
-use crate::plan::{Action, Evidence, Latest, Plan, RailState, Source, Step, Target};
+use crate::plan::{Action, Evidence, GuardRail, Latest, Plan, RailState, Source, Step, Target};
 
 /// How many workloads one approval may cover.
 pub const MOST_WORKLOADS: usize = 1;
@@ -239,6 +239,15 @@ pub fn confirm(mut approved: ApprovedPlan, again: &Plan, now: Timestamp) -> Resu
         hold(step, &latest.target);
     }
     Ok(approved)
+}
+
+/// Nothing forbids the next write of a plan: what comes before it may have taken minutes.
+///
+/// # Errors
+/// Guard is paused by now, by this finding of that guard rail, or it is too late.
+pub fn go_on(approved: &ApprovedPlan, pause: &GuardRail, now: Timestamp) -> Result<(), NotApproved> {
+    in_time(&approved.plan, now)?;
+    if pause.state == RailState::Refused { Err(NotApproved::Rail(pause.detail.clone())) } else { Ok(()) }
 }
 
 /// The approved plan, holding the version that the object of its lead has now: its status, and what was written before it

@@ -13,16 +13,19 @@ use crate::outcome::StepOutcome;
 use crate::plan::Action;
 use crate::verify::{ScoreSource, resized};
 
-/// How many pods were to be resized in place, and how many were.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How many pods were to be resized in place, how many were, and how many still may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Resizes {
     done: usize,
+    /// Their nodes have not said, or wait for room.
+    pending: usize,
     asked: usize,
 }
 
 impl fmt::Display for Resizes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} pods are resized in place", self.done, self.asked)
+        write!(f, "{} of {} pods are resized in place", self.done, self.asked)?;
+        if self.pending > 0 { write!(f, ", {} may still be", self.pending) } else { Ok(()) }
     }
 }
 
@@ -44,24 +47,31 @@ impl<S: ScoreSource> Session<'_, S> {
     /// template behind it brings the same. What each node said is recorded.
     ///
     /// # Errors
-    /// A write could not be recorded, and was not sent.
+    /// Guard was paused, the plan has expired, or a write could not be recorded: no more is sent.
     pub(super) async fn resize(&self, approved: &ApprovedPlan) -> Result<Resizes, Error> {
         let steps = approved.plan().steps.iter().enumerate();
         let resizes: Vec<_> = steps.filter(|(_, step)| matches!(step.action, Action::ResizePod { .. })).collect();
-        let mut done = 0_usize;
+        let mut so_far = Resizes { asked: resizes.len(), ..Resizes::default() };
         for (index, step) in &resizes {
-            let standing = match self.write(approved, *index).await {
+            let written = match self.go_on(approved).await {
+                Ok(()) => self.write(approved, *index).await,
+                Err(stop) => Err(stop),
+            };
+            let standing = match written {
                 Ok(StepOutcome::Done { .. }) => resized(&self.connection.client, step).await,
                 Ok(StepOutcome::NotDone { why } | StepOutcome::Unknown { why }) => Resize::Unknown(why),
                 Err(error) if is_answer(&error) => Resize::Failed(error.to_string()),
-                Err(unrecorded) => {
-                    self.half_done(&approved.plan().id, Resizes { done, asked: resizes.len() });
-                    return Err(unrecorded);
+                Err(stop) => {
+                    self.half_done(&approved.plan().id, so_far);
+                    return Err(stop);
                 }
             };
-            if standing == Resize::Done {
-                done += 1;
-            } else {
+            match &standing {
+                Resize::Done => so_far.done += 1,
+                Resize::Waiting | Resize::Deferred(_) | Resize::Unknown(_) => so_far.pending += 1,
+                Resize::Infeasible(_) | Resize::Failed(_) => {}
+            }
+            if standing != Resize::Done {
                 self.console.warn(&format!("{}: {standing}", step.target));
             }
             let answered = Event::Resized { step: *index, resize: standing };
@@ -69,16 +79,15 @@ impl<S: ScoreSource> Session<'_, S> {
                 self.console.warn(&format!("what its node said is not recorded: {error}"));
             }
         }
-        let resizes = Resizes { done, asked: resizes.len() };
-        if resizes.asked > 0 {
-            self.console.note(&resizes.to_string());
+        if so_far.asked > 0 {
+            self.console.note(&so_far.to_string());
         }
-        Ok(resizes)
+        Ok(so_far)
     }
 
     /// Pods were resized, and the template behind them could not be changed: that must not stay unsaid.
     pub(super) fn half_done(&self, id: &str, resized: Resizes) {
-        if resized.done > 0 {
+        if resized.done + resized.pending > 0 {
             self.console.warn(&format!(
                 "{resized} and their template is not changed: the next rollout would take it back; to go on: kubectl guard fix \
                  --resume {id}"
@@ -93,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_pod_that_could_not_be_resized_makes_the_plan_a_part() {
-        let exit = |done, asked| Resizes { done, asked }.exit();
+        let exit = |done, asked| Resizes { done, asked, ..Resizes::default() }.exit();
         assert_eq!(
             [exit(0, 0), exit(2, 2), exit(1, 2), exit(0, 1)],
             [Exit::Done, Exit::Done, Exit::Partial, Exit::Partial]

@@ -38,8 +38,9 @@ impl<S: ScoreSource> Session<'_, S> {
     /// more, recorded before as the first time.
     ///
     /// # Errors
-    /// It was not written, or nobody can say.
+    /// It was not written, as something forbids it by now or for another reason, or nobody can say.
     pub(super) async fn write_lead(&self, mut approved: ApprovedPlan) -> Result<(ApprovedPlan, StepOutcome), Error> {
+        self.go_on(&approved).await?;
         if let Some(latest) = self.latest(approved.plan()).await {
             approved = renew(approved, &latest)?;
         }

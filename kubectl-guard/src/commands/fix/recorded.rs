@@ -5,14 +5,25 @@ use std::sync::atomic::Ordering;
 use super::listeners::Shared;
 use super::session::Session;
 use crate::apply::{self, ApplyError};
-use crate::approve::ApprovedPlan;
+use crate::approve::{ApprovedPlan, go_on};
 use crate::audit::{Anchor, Event, JournalError, plan_agent};
 use crate::connect::Connection;
 use crate::error::Error;
+use crate::facts;
 use crate::outcome::StepOutcome;
+use crate::propose::pause;
 use crate::verify::ScoreSource;
 
 impl<S: ScoreSource> Session<'_, S> {
+    /// Nothing forbids the next write of a plan.
+    ///
+    /// # Errors
+    /// Guard was paused meanwhile, or the plan has expired.
+    pub(super) async fn go_on(&self, approved: &ApprovedPlan) -> Result<(), Error> {
+        let paused = facts::pause(&self.connection.client).await;
+        Ok(go_on(approved, &pause(&paused), (self.now)())?)
+    }
+
     /// Writes a step: the intent is on the disk before, the outcome after. The other steps of a drain are written in the
     /// same way by it.
     pub(super) async fn write(&self, approved: &ApprovedPlan, step: usize) -> Result<StepOutcome, Error> {

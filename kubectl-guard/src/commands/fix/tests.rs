@@ -52,6 +52,11 @@ struct Cluster {
     reads: usize,
     /// How often pods of `cart` were resized.
     resizes: usize,
+    /// How many pods `cart` has.
+    carts: usize,
+    /// Guard is paused, and ten minutes are over, once so many were resized.
+    paused_after: Option<usize>,
+    late_after: Option<usize>,
     version: u32,
     generation: u32,
     port: Option<u16>,
@@ -75,6 +80,9 @@ fn cluster(change: impl FnOnce(&mut Cluster)) -> Shared {
         signed: false,
         reads: 0,
         resizes: 0,
+        carts: 1,
+        paused_after: None,
+        late_after: None,
         version: 4711,
         generation: 2,
         port: None,
@@ -101,7 +109,9 @@ impl Cluster {
             ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews") => {
                 (201, json!({ "metadata": {}, "spec": {}, "status": { "allowed": !self.denied } }))
             }
-            ("GET", "/api/v1/namespaces/guard-system/configmaps/guard-pause") if self.paused => {
+            ("GET", "/api/v1/namespaces/guard-system/configmaps/guard-pause")
+                if self.paused || self.paused_after.is_some_and(|resizes| self.resizes >= resizes) =>
+            {
                 (200, json!({ "metadata": { "name": "guard-pause" }, "data": { "reason": "freeze" } }))
             }
             ("GET", "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers") => {
@@ -131,7 +141,8 @@ impl Cluster {
             }
             ("GET", "/api/v1/namespaces/shop/pods") => {
                 self.version += 1;
-                let items = [pod("web-a"), pod("web-b"), stateful::pod(0), stateful::pod(1), in_place::pod()];
+                let others = [pod("web-a"), pod("web-b"), stateful::pod(0), stateful::pod(1)];
+                let items: Vec<Value> = others.into_iter().chain(in_place::pods(self.carts)).collect();
                 (200, json!({ "metadata": {}, "items": items }))
             }
             ("GET", stateful::SET) => (200, stateful::set()),
@@ -142,10 +153,11 @@ impl Cluster {
                 (200, json!({ "kind": "APIResourceList", "groupVersion": "v1", "resources": [resize] }))
             }
             ("GET", in_place::CART) => (200, in_place::deployment(self.resizes)),
-            ("GET", in_place::POD) => (200, in_place::pod()),
-            ("PATCH", in_place::RESIZE) => {
+            ("GET", pod) if pod.starts_with(in_place::POD) => (200, in_place::pod(&pod[in_place::POD.len()..])),
+            ("PATCH", pod) if pod.starts_with(in_place::POD) && pod.ends_with("/resize") => {
                 self.resizes += usize::from(!query.contains("dryRun=All"));
-                (200, in_place::pod())
+                LATE.set(self.late_after.is_some_and(|resizes| self.resizes >= resizes));
+                (200, json!({}))
             }
             ("PATCH", in_place::CART) if query.contains("dryRun=All") => (200, in_place::deployment(self.resizes)),
             ("PATCH", in_place::CART) => failure(422, "denied by a webhook"),
@@ -320,6 +332,16 @@ fn report(state: State, score: f64) -> NodeReport {
     }
 }
 
+std::thread_local! {
+    /// More than ten minutes are over, for a session of this thread.
+    static LATE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+fn clock() -> Timestamp {
+    let late = if LATE.get() { jiff::SignedDuration::from_mins(11) } else { jiff::SignedDuration::ZERO };
+    Timestamp::now() + late
+}
+
 struct Run {
     result: Result<Exit, Error>,
     cluster: Shared,
@@ -357,7 +379,7 @@ async fn run(cluster: Shared, states: &[(State, f64)], args: FixArgs) -> Run {
 }
 
 fn session<'a>(connection: &'a Connection, console: &'a Console, journal: &Journal, scores: Fake) -> Session<'a, Fake> {
-    Session::new(connection, console, Ok(journal.clone()), scores)
+    Session { now: clock, ..Session::new(connection, console, Ok(journal.clone()), scores) }
 }
 
 /// A folder of its own, and a connection to the cluster.
