@@ -264,9 +264,17 @@ impl Error {
         }
     }
 
+    /// The failure of a part, if it is this one.
+    pub fn part<F: Failure>(&self) -> Option<&F> {
+        match self {
+            Error::Part(failure) => (failure.as_ref() as &dyn std::error::Error).downcast_ref(),
+            _ => None,
+        }
+    }
+
     /// Whether it is this failure of a part.
     pub fn is<F: Failure>(&self) -> bool {
-        matches!(self, Error::Part(failure) if (failure.as_ref() as &dyn std::error::Error).is::<F>())
+        self.part::<F>().is_some()
     }
 
     /// Somebody is away, perhaps for a moment only.

@@ -134,6 +134,13 @@ impl ApplyError {
 #[error(transparent)]
 pub struct NotWritten(ApplyError);
 
+impl NotWritten {
+    /// Nobody can say whether it was.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.0, ApplyError::Unknown { .. })
+    }
+}
+
 impl Failure for NotWritten {
     fn exit(&self) -> Exit {
         self.0.exit()

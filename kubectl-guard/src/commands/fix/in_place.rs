@@ -62,7 +62,7 @@ impl<S: ScoreSource> Session<'_, S> {
                 Ok(StepOutcome::NotDone { why } | StepOutcome::Unknown { why }) => Resize::Unknown(why),
                 Err(error) if is_answer(&error) => Resize::Failed(error.to_string()),
                 Err(stop) => {
-                    self.half_done(&approved.plan().id, so_far);
+                    self.half_done(&approved.plan().id, so_far, &stop);
                     return Err(stop);
                 }
             };
@@ -85,14 +85,18 @@ impl<S: ScoreSource> Session<'_, S> {
         Ok(so_far)
     }
 
-    /// Pods were resized, and the template behind them could not be changed: that must not stay unsaid.
-    pub(super) fn half_done(&self, id: &str, resized: Resizes) {
-        if resized.done + resized.pending > 0 {
-            self.console.warn(&format!(
-                "{resized} and their template is not changed: the next rollout would take it back; to go on: kubectl guard fix \
-                 --resume {id}"
-            ));
+    /// Pods were resized, and the template behind them was not changed, or nobody can say: that must not stay unsaid.
+    pub(super) fn half_done(&self, id: &str, resized: Resizes, stop: &Error) {
+        if resized.done + resized.pending == 0 {
+            return;
         }
+        let and = if resized.pending > 0 { ", and" } else { " and" };
+        let template = if stop.part().is_some_and(NotWritten::is_unknown) {
+            "it is not known whether their template is changed: if not, the next rollout would take it back; to find out and go on"
+        } else {
+            "their template is not changed: the next rollout would take it back; to go on"
+        };
+        self.console.warn(&format!("{resized}{and} {template}: kubectl guard fix --resume {id}"));
     }
 }
 

@@ -291,7 +291,7 @@ impl<S: ScoreSource> Session<'_, S> {
         let _claim = self.claim(&id)?;
         let resized = self.resize(&approved).await?;
         let (approved, written) =
-            self.write_lead(approved).await.inspect_err(|_| self.half_done(&id, resized))?;
+            self.write_lead(approved).await.inspect_err(|stop| self.half_done(&id, resized, stop))?;
         let generation = match written {
             StepOutcome::Done { generation } => generation,
             StepOutcome::NotDone { .. } | StepOutcome::Unknown { .. } => None,

@@ -54,6 +54,8 @@ struct Cluster {
     resizes: usize,
     /// How many pods `cart` has.
     carts: usize,
+    /// How it answers a new template: it refuses it, unless it says otherwise.
+    template: u16,
     /// Guard is paused, and ten minutes are over, once so many were resized.
     paused_after: Option<usize>,
     late_after: Option<usize>,
@@ -81,6 +83,7 @@ fn cluster(change: impl FnOnce(&mut Cluster)) -> Shared {
         reads: 0,
         resizes: 0,
         carts: 1,
+        template: 422,
         paused_after: None,
         late_after: None,
         version: 4711,
@@ -160,7 +163,7 @@ impl Cluster {
                 (200, json!({}))
             }
             ("PATCH", in_place::CART) if query.contains("dryRun=All") => (200, in_place::deployment(self.resizes)),
-            ("PATCH", in_place::CART) => failure(422, "denied by a webhook"),
+            ("PATCH", in_place::CART) => failure(self.template, "denied by a webhook"),
             ("PATCH", DEPLOYMENT) if self.refuses_dry_run => failure(422, "denied by a webhook"),
             ("PATCH", DEPLOYMENT) if query.contains("dryRun=All") => (200, self.deployment()),
             ("PATCH", DEPLOYMENT) if self.expires => failure(401, "Unauthorized"),

@@ -76,6 +76,18 @@ async fn pods_that_were_resized_before_their_template_was_refused_are_not_kept_q
     assert!(told.contains(&format!("{left} {id}")), "{told}");
 }
 
+#[tokio::test]
+async fn a_template_of_which_nobody_knows_is_not_called_unchanged() {
+    let run = approved(cluster(|c| c.template = 504), resources()).await;
+    let error = run.result.as_ref().unwrap_err().to_string();
+    assert!(error.starts_with("the outcome of the write to deployment/cart is unknown"), "{error}");
+    let id = run.journal.read().unwrap()[0].plan_id.clone();
+    insta::assert_snapshot!(run.output.err.text().replace(id.as_str(), "ID"), @"
+    1 of 1 pods are resized in place
+    warning: 1 of 1 pods are resized in place and it is not known whether their template is changed: if not, the next rollout would take it back; to find out and go on: kubectl guard fix --resume ID
+    ");
+}
+
 /// Many pods take many minutes, in which an administrator may pause guard and the approval grows old.
 #[tokio::test]
 async fn what_forbids_a_write_is_asked_before_each_pod_and_before_their_template() {
