@@ -27,7 +27,7 @@ pub enum Recent {
 
 impl Recent {
     /// What these lines say was last done to this object of this API server. What was not written does not count, nor the
-    /// plan that is gone on with.
+    /// plan that is gone on with, nor what that went on with itself.
     pub fn of(lines: &[Line], target: &Target, server: &str, resumes: Option<&str>) -> Self {
         let came_to = |id: &str, done: bool| {
             lines.iter().any(|line| match &line.event {
@@ -36,9 +36,10 @@ impl Recent {
                 _ => false,
             })
         };
+        let gone_on_with = chain(lines, resumes);
         let undone = |id: &str| came_to(id, false) && !came_to(id, true);
         let last = lines.iter().rev().find_map(|line| match &line.event {
-            Event::Intent { plan, .. } if !undone(&line.plan_id) && resumes != Some(&line.plan_id) => {
+            Event::Intent { plan, .. } if !undone(&line.plan_id) && !gone_on_with.contains(&&*line.plan_id) => {
                 let is_it =
                     |of: &Target| of.uid == target.uid || (plan.place.server == server && has_its_name(of, target));
                 let step = plan.steps.iter().find(|step| is_it(&step.target) && disturbs(&step.action))?;
@@ -48,6 +49,17 @@ impl Recent {
         });
         last.unwrap_or(Recent::None)
     }
+}
+
+/// This plan, the one that it went on with, and so on. However these lines were made, they hold no more plans than lines.
+fn chain<'a>(lines: &'a [Line], id: Option<&'a str>) -> Vec<&'a str> {
+    let before = |id: &&str| {
+        lines.iter().find_map(|line| match &line.event {
+            Event::Intent { resumes, .. } if line.plan_id == *id => resumes.as_deref(),
+            _ => None,
+        })
+    };
+    std::iter::successors(id, before).take(lines.len()).collect()
 }
 
 /// Another UID makes it no other for whoever waits for an effect: the pod that a StatefulSet makes in place of one that was
@@ -94,6 +106,25 @@ mod tests {
         let cordon = lines(node_plan(ActionKind::Cordon), "n1", Some(DONE));
         let node = node_plan(ActionKind::Cordon).steps[0].target.clone();
         assert_eq!(Recent::of(&cordon, &node, SERVER, None), Recent::None, "nothing was disturbed");
+    }
+
+    #[test]
+    fn what_a_plan_that_is_gone_on_with_went_on_with_itself_is_no_other_action() {
+        let approved = approve(plan(ActionKind::Restart), Way::Ask, now(), &Typist("web")).unwrap();
+        let begun = |id: &str, resumes: Option<&str>| {
+            let line = |event| Line { version: 1, at: now(), plan_id: id.to_owned(), event, prev: None };
+            let done = Event::Outcome { step: 0, outcome: DONE };
+            [line(Event::intent(&approved, resumes.map(str::to_owned))), line(done)]
+        };
+        let target = approved.plan().steps[0].target.clone();
+        let recent = |lines: &[Line], id| Recent::of(lines, &target, SERVER, Some(id));
+        let all = [begun("first", None), begun("second", Some("first")), begun("third", Some("second"))].concat();
+        assert_eq!(recent(&all, "third"), Recent::None);
+        assert!(matches!(recent(&all, "second"), Recent::Done { .. }), "the third is another one then");
+        let other = [begun("other", None).to_vec(), all].concat();
+        assert!(matches!(recent(&other, "third"), Recent::Done { .. }));
+        let round = [begun("first", Some("second")), begun("second", Some("first"))].concat();
+        assert_eq!(recent(&round, "second"), Recent::None, "no journal of ours, and read to its end all the same");
     }
 
     #[test]

@@ -10,8 +10,10 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::outcome::Resize;
 use crate::outcome::StepOutcome;
-use crate::plan::Action;
+use crate::plan::{Action, Plan};
+use crate::propose::PROTECTED;
 use crate::verify::{ScoreSource, resized};
+use crate::wish::Wish;
 
 /// How many pods were to be resized in place, how many were, and how many still may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,13 +44,25 @@ fn is_answer(error: &Error) -> bool {
     error.is::<NotWritten>() || matches!(error, Error::Forbidden { .. })
 }
 
+/// How a plan is gone on with. What was accepted has to be accepted again, as no plan says it by itself.
+pub(super) fn going_on(plan: &Plan, wish: &Wish) -> String {
+    let namespace = plan.target().map_or("", |target| &*target.namespace);
+    let mut command = format!("kubectl guard fix --resume {}", plan.id);
+    if PROTECTED.contains(&namespace) {
+        command.extend([" -n ", namespace]);
+    }
+    let accepted = [(wish.no_cool_down, " --no-cool-down"), (wish.allow_downtime, " --allow-downtime")];
+    command.extend(accepted.iter().filter(|(accepted, _)| *accepted).map(|(_, flag)| *flag));
+    command
+}
+
 impl<S: ScoreSource> Session<'_, S> {
     /// Writes the resizes; how many were done, and how many there were. A pod that cannot be resized ends nothing: the
     /// template behind it brings the same. What each node said is recorded.
     ///
     /// # Errors
     /// Guard was paused, the plan has expired, or a write could not be recorded: no more is sent.
-    pub(super) async fn resize(&self, approved: &ApprovedPlan) -> Result<Resizes, Error> {
+    pub(super) async fn resize(&self, approved: &ApprovedPlan, wish: &Wish) -> Result<Resizes, Error> {
         let steps = approved.plan().steps.iter().enumerate();
         let resizes: Vec<_> = steps.filter(|(_, step)| matches!(step.action, Action::ResizePod { .. })).collect();
         let mut so_far = Resizes { asked: resizes.len(), ..Resizes::default() };
@@ -62,7 +76,7 @@ impl<S: ScoreSource> Session<'_, S> {
                 Ok(StepOutcome::NotDone { why } | StepOutcome::Unknown { why }) => Resize::Unknown(why),
                 Err(error) if is_answer(&error) => Resize::Failed(error.to_string()),
                 Err(stop) => {
-                    self.half_done(&approved.plan().id, so_far, &stop);
+                    self.half_done(&going_on(approved.plan(), wish), so_far, &stop);
                     return Err(stop);
                 }
             };
@@ -86,7 +100,7 @@ impl<S: ScoreSource> Session<'_, S> {
     }
 
     /// Pods were resized, and the template behind them was not changed, or nobody can say: that must not stay unsaid.
-    pub(super) fn half_done(&self, id: &str, resized: Resizes, stop: &Error) {
+    pub(super) fn half_done(&self, going_on: &str, resized: Resizes, stop: &Error) {
         if resized.done + resized.pending == 0 {
             return;
         }
@@ -96,7 +110,7 @@ impl<S: ScoreSource> Session<'_, S> {
         } else {
             "their template is not changed: the next rollout would take it back; to go on"
         };
-        self.console.warn(&format!("{resized}{and} {template}: kubectl guard fix --resume {id}"));
+        self.console.warn(&format!("{resized}{and} {template}: {going_on}"));
     }
 }
 

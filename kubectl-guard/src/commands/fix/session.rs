@@ -6,6 +6,7 @@ use guard_model::report::NodeReport;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::in_place::going_on;
 use super::listeners::{Events, Shared};
 use super::undoing::Undoing;
 use super::{FixArgs, Format};
@@ -289,9 +290,10 @@ impl<S: ScoreSource> Session<'_, S> {
         let approved = self.look_again(approved, wish, case).await?;
         let id = approved.plan().id.clone();
         let _claim = self.claim(&id)?;
-        let resized = self.resize(&approved).await?;
-        let (approved, written) =
-            self.write_lead(approved).await.inspect_err(|stop| self.half_done(&id, resized, stop))?;
+        let resized = self.resize(&approved, wish).await?;
+        let going_on = going_on(approved.plan(), wish);
+        let written = self.write_lead(approved).await;
+        let (approved, written) = written.inspect_err(|stop| self.half_done(&going_on, resized, stop))?;
         let generation = match written {
             StepOutcome::Done { generation } => generation,
             StepOutcome::NotDone { .. } | StepOutcome::Unknown { .. } => None,

@@ -52,8 +52,9 @@ struct Cluster {
     reads: usize,
     /// How often pods of `cart` were resized.
     resizes: usize,
-    /// How many pods `cart` has.
+    /// How many pods `cart` has, the memory that its template gives them, and the memory that they have.
     carts: usize,
+    memory: [String; 2],
     /// How it answers a new template: it refuses it, unless it says otherwise.
     template: u16,
     /// Guard is paused, and ten minutes are over, once so many were resized.
@@ -83,6 +84,7 @@ fn cluster(change: impl FnOnce(&mut Cluster)) -> Shared {
         reads: 0,
         resizes: 0,
         carts: 1,
+        memory: ["64Mi".into(), "64Mi".into()],
         template: 422,
         paused_after: None,
         late_after: None,
@@ -145,7 +147,7 @@ impl Cluster {
             ("GET", "/api/v1/namespaces/shop/pods") => {
                 self.version += 1;
                 let others = [pod("web-a"), pod("web-b"), stateful::pod(0), stateful::pod(1)];
-                let items: Vec<Value> = others.into_iter().chain(in_place::pods(self.carts)).collect();
+                let items: Vec<Value> = others.into_iter().chain(in_place::pods(self.carts, &self.memory[1])).collect();
                 (200, json!({ "metadata": {}, "items": items }))
             }
             ("GET", stateful::SET) => (200, stateful::set()),
@@ -155,15 +157,24 @@ impl Cluster {
                     "verbs": ["patch"] });
                 (200, json!({ "kind": "APIResourceList", "groupVersion": "v1", "resources": [resize] }))
             }
-            ("GET", in_place::CART) => (200, in_place::deployment(self.resizes)),
-            ("GET", pod) if pod.starts_with(in_place::POD) => (200, in_place::pod(&pod[in_place::POD.len()..])),
+            ("GET", in_place::CART) => (200, in_place::deployment(self.resizes, &self.memory[0])),
+            ("GET", pod) if pod.starts_with(in_place::POD) => {
+                (200, in_place::pod(&pod[in_place::POD.len()..], &self.memory[1]))
+            }
             ("PATCH", pod) if pod.starts_with(in_place::POD) && pod.ends_with("/resize") => {
-                self.resizes += usize::from(!query.contains("dryRun=All"));
+                if !query.contains("dryRun=All") {
+                    self.resizes += 1;
+                    self.memory[1] = in_place::memory(&body["spec"]);
+                }
                 LATE.set(self.late_after.is_some_and(|resizes| self.resizes >= resizes));
                 (200, json!({}))
             }
-            ("PATCH", in_place::CART) if query.contains("dryRun=All") => (200, in_place::deployment(self.resizes)),
-            ("PATCH", in_place::CART) => failure(self.template, "denied by a webhook"),
+            ("PATCH", in_place::CART) if query.contains("dryRun=All") => (200, json!({})),
+            ("PATCH", in_place::CART) if self.template != 200 => failure(self.template, "denied by a webhook"),
+            ("PATCH", in_place::CART) => {
+                self.memory[0] = in_place::memory(&body["spec"]["template"]["spec"]);
+                (200, in_place::deployment(self.resizes, &self.memory[0]))
+            }
             ("PATCH", DEPLOYMENT) if self.refuses_dry_run => failure(422, "denied by a webhook"),
             ("PATCH", DEPLOYMENT) if query.contains("dryRun=All") => (200, self.deployment()),
             ("PATCH", DEPLOYMENT) if self.expires => failure(401, "Unauthorized"),
@@ -304,7 +315,9 @@ impl ScoreSource for Fake {
     async fn read(&mut self) -> Result<Vec<NodeReport>, Error> {
         let (state, score) = self.states[self.looks.min(self.states.len() - 1)];
         self.looks += 1;
-        Ok(vec![report(state, score)])
+        let mut report = report(state, score);
+        report.pods.push(in_place::scored());
+        Ok(vec![report])
     }
 }
 

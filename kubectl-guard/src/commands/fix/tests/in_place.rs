@@ -1,14 +1,22 @@
 //! Deployment `cart`, whose pods may be resized, and whose template the API server then does not take.
 
+use guard_model::report::FeatureView;
+
 use super::*;
+use crate::commands::fix::undoing::Undoing;
 
 pub(super) const CART: &str = "/apis/apps/v1/namespaces/shop/deployments/cart";
 /// Before the letter of one of its pods.
 pub(super) const POD: &str = "/api/v1/namespaces/shop/pods/cart-";
 const RESIZE: &str = "/api/v1/namespaces/shop/pods/cart-a/resize";
 
-fn containers() -> Value {
-    json!([{ "name": "cart", "resources": { "limits": { "memory": "64Mi" } } }])
+fn containers(memory: &str) -> Value {
+    json!([{ "name": "cart", "resources": { "limits": { "memory": memory } } }])
+}
+
+/// The limit that a pod's spec sets.
+pub(super) fn memory(spec: &Value) -> String {
+    spec["containers"][0]["resources"]["limits"]["memory"].as_str().unwrap().to_owned()
 }
 
 /// What it has after so many resizes of its pods.
@@ -17,29 +25,51 @@ pub(super) fn version(resizes: usize) -> String {
 }
 
 /// As it is after so many resizes of its pods.
-pub(super) fn deployment(resizes: usize) -> Value {
+pub(super) fn deployment(resizes: usize, memory: &str) -> Value {
     json!({
         "metadata": { "name": "cart", "namespace": "shop", "uid": "uid-cart", "generation": 1,
             "resourceVersion": version(resizes) },
         "spec": { "replicas": 1, "selector": { "matchLabels": { "app": "cart" } },
-            "template": { "metadata": { "labels": { "app": "cart" } }, "spec": { "containers": containers() } } },
+            "template": { "metadata": { "labels": { "app": "cart" } }, "spec": { "containers": containers(memory) } } },
     })
 }
 
 /// So many pods of it.
-pub(super) fn pods(count: usize) -> impl Iterator<Item = Value> {
-    ["a", "b", "c"].into_iter().take(count).map(pod)
+pub(super) fn pods(count: usize, memory: &str) -> impl Iterator<Item = Value> {
+    ["a", "b", "c"].into_iter().take(count).map(move |letter| pod(letter, memory))
 }
 
-pub(super) fn pod(letter: &str) -> Value {
+pub(super) fn pod(letter: &str, memory: &str) -> Value {
     json!({
         "metadata": { "name": format!("cart-{letter}"), "namespace": "shop", "uid": format!("uid-cart-{letter}"), "generation": 1,
             "labels": { "app": "cart", "pod-template-hash": "7f9" },
             "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "cart-7f9", "uid": "uid-rs-cart",
                 "controller": true }] },
-        "spec": { "nodeName": "n1", "containers": containers() },
+        "spec": { "nodeName": "n1", "containers": containers(memory) },
         "status": { "phase": "Running", "observedGeneration": 1, "conditions": [{ "type": "Ready", "status": "True" }] },
     })
+}
+
+/// One of its pods, which is well and uses little.
+pub(super) fn scored() -> PodReport {
+    let used = FeatureView {
+        name: "memory".into(),
+        unit: "bytes".into(),
+        seen: Some(f64::from(10 << 20)),
+        expected_low: None,
+        expected_high: None,
+        share: 0.0,
+    };
+    PodReport {
+        namespace: "shop".into(),
+        name: "cart-a".into(),
+        uid: "uid-cart-a".into(),
+        workload: Some(Workload::new("Deployment", "cart")),
+        score: Some(0.1),
+        state: State::Ok,
+        features: vec![used],
+        ..PodReport::default()
+    }
 }
 
 fn resources() -> FixArgs {
@@ -54,11 +84,18 @@ fn resources() -> FixArgs {
 
 /// Looks at the plan of these arguments, and approves what was shown.
 async fn approved(shared: Shared, args: FixArgs) -> Run {
-    let dry = FixArgs { dry_run: DryRunFlag { dry_run: DryRun::Client }, ..args.clone() };
-    let shown = run(Arc::clone(&shared), SICK, dry).await;
+    let folder = tempfile::tempdir().unwrap();
+    let run = approved_with(&shared, &folder.path().join("journal.jsonl"), args).await;
+    Run { _folder: folder, ..run }
+}
+
+/// The same with this journal.
+async fn approved_with(shared: &Shared, journal: &std::path::Path, args: FixArgs) -> Run {
+    let run = |args| run_with(Arc::clone(shared), Fake::of(SICK), args, |_| journal.to_path_buf());
+    let shown = run(FixArgs { dry_run: DryRunFlag { dry_run: DryRun::Client }, ..args.clone() }).await;
     let text = shown.output.out.text();
-    let digest = text.lines().find_map(|line| line.strip_prefix("Digest ")).expect(&text).to_owned();
-    run(shared, SICK, FixArgs { approve: Some(digest), ..args }).await
+    let Some(digest) = text.lines().find_map(|line| line.strip_prefix("Digest ")) else { return shown };
+    run(FixArgs { approve: Some(digest.to_owned()), ..args }).await
 }
 
 #[tokio::test]
@@ -74,6 +111,69 @@ async fn pods_that_were_resized_before_their_template_was_refused_are_not_kept_q
     let left = "1 of 1 pods are resized in place and their template is not changed: the next rollout would take it back; \
                 to go on: kubectl guard fix --resume";
     assert!(told.contains(&format!("{left} {id}")), "{told}");
+}
+
+fn resume(id: &str) -> FixArgs {
+    FixArgs { resume: Some(id.into()), timeout: Duration::ZERO, ..args() }
+}
+
+/// The ids of the plans of a journal, the oldest first.
+fn plans(run: &Run) -> Vec<String> {
+    entries(&run.journal.read().unwrap()).into_iter().map(|entry| entry.id).collect()
+}
+
+/// The pods were resized by the plan before the one that is gone on with: that is no other action to cool down from.
+#[tokio::test]
+async fn what_was_half_done_twice_is_gone_on_with() {
+    let shared = cluster(|_| ());
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal.jsonl");
+    let first = approved_with(&shared, &journal, resources()).await;
+    assert_eq!(first.exit(), Exit::Error, "{:?}", first.result);
+    let second = approved_with(&shared, &journal, resume(&plans(&first)[0])).await;
+    assert_eq!(second.exit(), Exit::Error, "its template was refused again: {:?}", second.result);
+    shared.lock().unwrap().template = 200;
+    let third = approved_with(&shared, &journal, resume(&plans(&second)[1])).await;
+    assert_eq!(third.exit(), Exit::Done, "{:?}", third.result);
+    assert_eq!(shared.lock().unwrap().memory, ["128Mi", "128Mi"]);
+}
+
+/// Whoever takes something back does not cool down from it, and whoever goes on with that says so.
+#[tokio::test]
+async fn what_was_half_taken_back_is_gone_on_with_as_it_is_told() {
+    let shared = cluster(|c| c.template = 200);
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal.jsonl");
+    let fixed = approved_with(&shared, &journal, FixArgs { timeout: Duration::ZERO, ..resources() }).await;
+    assert_eq!(fixed.exit(), Exit::Done, "{:?}", fixed.result);
+    shared.lock().unwrap().template = 422;
+
+    let undo = async |args: FixArgs| {
+        let (_folder, connection) = connected(&shared).await;
+        let (console, output) = capture::console(160);
+        let journal = Journal::at(&journal);
+        let undoing = Undoing::find(&journal.read().unwrap(), &plans(&fixed)[0], &connection.server).unwrap();
+        let args = FixArgs { no_cool_down: true, ..args.of_plan(&undoing.inverse, true).unwrap() };
+        let mut session = session(&connection, &console, &journal, Fake::of(SICK));
+        session.undoing = Some(undoing);
+        let target = "deployment/cart".parse().unwrap();
+        (Box::pin(session.run(&args, Some(target), true)).await, output)
+    };
+    let (_, shown) = undo(dry(DryRun::Client)).await;
+    let text = shown.out.text();
+    let digest = text.lines().find_map(|line| line.strip_prefix("Digest ")).expect(&text).to_owned();
+    let (result, output) = undo(FixArgs { approve: Some(digest), ..args() }).await;
+    assert!(result.unwrap_err().to_string().contains("denied by a webhook"));
+    let id = plans(&fixed)[1].clone();
+    let told = output.err.text();
+    assert!(told.contains(&format!("to go on: kubectl guard fix --resume {id} --no-cool-down\n")), "{told}");
+
+    shared.lock().unwrap().template = 200;
+    let refused = approved_with(&shared, &journal, resume(&id)).await;
+    assert_eq!(refused.exit(), Exit::Refused, "the flag is needed: {:?}", refused.result);
+    let resumed = approved_with(&shared, &journal, FixArgs { no_cool_down: true, ..resume(&id) }).await;
+    assert_eq!(resumed.exit(), Exit::Done, "{:?}", resumed.result);
+    assert_eq!(shared.lock().unwrap().memory, ["64Mi", "64Mi"]);
 }
 
 #[tokio::test]
