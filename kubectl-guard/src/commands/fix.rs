@@ -32,6 +32,7 @@ use crate::wish::{ResourceWish, Wish};
 
 pub mod desk;
 mod drain;
+mod followed;
 mod in_place;
 mod listeners;
 mod moved;

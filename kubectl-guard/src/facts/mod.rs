@@ -173,6 +173,19 @@ pub struct WorkloadFacts {
     pub stateful: Option<StatefulFacts>,
 }
 
+impl WorkloadFacts {
+    /// By what setting a new template reaches none of its pods by itself; `None` if it reaches some.
+    pub fn never_rolls(&self) -> Option<String> {
+        match self.rollout {
+            Rollout::OnDelete => Some("update strategy OnDelete".into()),
+            Rollout::Rolling { partition, .. } if partition > 0 && partition >= self.replicas => {
+                Some(format!("partition {partition} of {} replicas", self.replicas))
+            }
+            Rollout::Rolling { .. } | Rollout::Recreate => None,
+        }
+    }
+}
+
 /// What a StatefulSet says of its pods, which have an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatefulFacts {

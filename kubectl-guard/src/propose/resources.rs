@@ -55,8 +55,11 @@ pub(super) fn steps(facts: &Facts, making: &mut Making<'_>) -> Result<Vec<Step>,
     making.rails.push(held("present use", detail.into()));
     // How much that is differs from tick to tick: it is told, and is no part of what is approved.
     making.advice.extend(covered);
-    let mut steps = if wish.resources.in_place { in_place(facts, &change, making)? } else { Vec::new() };
-    restart::reaches_later(workload, "the new values", &mut making.advice);
+    let mut steps = if wish.resources.in_place { in_place(workload, facts, &change, making)? } else { Vec::new() };
+    // Pods that are resized need nobody to replace them.
+    if steps.is_empty() || workload.never_rolls().is_none() {
+        restart::reaches_later(workload, "the new values", &mut making.advice);
+    }
     making.advice.extend(stateful::evict_afterwards(workload, &facts.pods));
     making.rails.push(downtime(&target, restart::rollout_danger(workload, facts.ready()), wish)?);
     steps.push(template(workload, container, change));
@@ -186,8 +189,13 @@ fn above_use(
 }
 
 /// The running pods, resized before the template: by name, so that the same facts give the same plan.
-fn in_place(facts: &Facts, change: &ResourceChange, making: &mut Making<'_>) -> Result<Vec<Step>, Refusal> {
-    let target = facts.target.target();
+fn in_place(
+    workload: &WorkloadFacts,
+    facts: &Facts,
+    change: &ResourceChange,
+    making: &mut Making<'_>,
+) -> Result<Vec<Step>, Refusal> {
+    let target = &workload.target;
     if change.takes_away() {
         return Err(Refusal::NotTakenAwayInPlace(target.to_string()));
     }
@@ -205,11 +213,14 @@ fn in_place(facts: &Facts, change: &ResourceChange, making: &mut Making<'_>) -> 
         return Err(Refusal::RestartsInPlace { pod: pod.name.clone(), resource: resource.name() });
     }
     let steps: Vec<Step> = pods.into_iter().filter_map(|pod| resize(&target.namespace, pod, change)).collect();
-    making.advice.push(
+    let rolls = match workload.never_rolls() {
+        None => "rolls them as usual".to_owned(),
+        Some(why) => format!("replaces none of them ({why})"),
+    };
+    making.advice.push(format!(
         "the running pods are resized without a restart where their nodes can do it; the template is changed with them, so \
-         that the next rollout does not take it back, and rolls them as usual"
-            .into(),
-    );
+         that the next rollout does not take it back, and {rolls}"
+    ));
     Ok(steps)
 }
 

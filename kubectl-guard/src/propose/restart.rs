@@ -32,44 +32,39 @@ pub(super) fn step(facts: &Facts, making: &mut Making<'_>) -> Result<Step, Refus
 
 /// A template change must reach the pods.
 pub(super) fn rolls(workload: &WorkloadFacts, advice: &mut Vec<String>) -> Result<(), Refusal> {
-    let (target, namespace) = (workload.target.to_string(), workload.target.namespace.clone());
-    match workload.rollout {
-        Rollout::OnDelete => Err(Refusal::WouldNotRoll { target, why: "update strategy OnDelete".into(), namespace }),
-        Rollout::Rolling { partition, .. } if partition > 0 && partition >= workload.replicas => {
-            Err(Refusal::WouldNotRoll {
-                target,
-                why: format!("partition {partition} of {} replicas", workload.replicas),
-                namespace,
-            })
-        }
-        Rollout::Rolling { partition, .. } if partition > 0 => {
-            advice.push(format!("partition {partition}: only pods from ordinal {partition} on are restarted"));
-            Ok(())
-        }
-        Rollout::Rolling { .. } | Rollout::Recreate => Ok(()),
+    if let Some(why) = workload.never_rolls() {
+        let (target, namespace) = (workload.target.to_string(), workload.target.namespace.clone());
+        return Err(Refusal::WouldNotRoll { target, why, namespace });
     }
+    if let Rollout::Rolling { partition: partition @ 1.., .. } = workload.rollout {
+        advice.push(format!("partition {partition}: only pods from ordinal {partition} on are restarted"));
+    }
+    Ok(())
 }
 
 /// A template that is changed for its own sake is also for the pods to come: what never replaces its pods by itself takes it
 /// all the same, as it does from kubectl.
 pub(super) fn reaches_later(workload: &WorkloadFacts, gets: &str, advice: &mut Vec<String>) {
-    if let Err(Refusal::WouldNotRoll { target, why, namespace }) = rolls(workload, advice) {
-        advice.push(format!(
-            "{target} does not replace its pods by itself ({why}): those to come get {gets}; to replace one afterwards: kubectl \
-             guard fix pod/NAME -n {namespace} --action restart"
-        ));
-    }
+    let Err(Refusal::WouldNotRoll { target, why, namespace }) = rolls(workload, advice) else { return };
+    let when = match workload.rollout {
+        Rollout::OnDelete => format!(
+            "those to come get {gets}; to replace one afterwards: kubectl guard fix pod/NAME -n {namespace} --action restart"
+        ),
+        // Below the partition even a pod that is replaced gets the old template again.
+        Rollout::Rolling { .. } | Rollout::Recreate => format!("they get {gets} when its partition is lowered"),
+    };
+    advice.push(format!("{target} does not replace its pods by itself ({why}): {when}"));
 }
 
-/// Why a rollout would leave nothing serving, if it would. Where nothing serves, nothing can be lost.
+/// Why a rollout would leave nothing serving, if it would. Where nothing serves, nothing can be lost, and where nothing rolls
+/// neither.
 pub(super) fn rollout_danger(workload: &WorkloadFacts, ready: usize) -> Option<String> {
-    if ready == 0 {
+    if ready == 0 || workload.never_rolls().is_some() {
         return None;
     }
     match workload.rollout {
-        Rollout::Recreate => Some("strategy Recreate ends all pods before it starts new ones".into()),
-        // Never rolls, which is refused before; there is nothing to lose.
         Rollout::OnDelete => None,
+        Rollout::Recreate => Some("strategy Recreate ends all pods before it starts new ones".into()),
         // A Deployment keeps replicas - maxUnavailable available, however many of them are healthy now.
         Rollout::Rolling { max_unavailable, .. } if workload.target.kind == Kind::Deployment => {
             (workload.replicas - max_unavailable < 1)

@@ -168,15 +168,26 @@ mod tests {
 
     #[test]
     fn what_never_rolls_gets_its_template_back_for_the_pods_to_come() {
-        for rollout in [Rollout::OnDelete, Rollout::Rolling { max_unavailable: 1, max_surge: 0, partition: 2 }] {
+        let covered = Rollout::Rolling { max_unavailable: 1, max_surge: 0, partition: 2 };
+        for (rollout, told) in [
+            (
+                Rollout::OnDelete,
+                "those to come get the earlier template; to replace one afterwards: kubectl guard fix pod/NAME -n shop",
+            ),
+            (covered, "(partition 2 of 2 replicas): they get the earlier template when its partition is lowered"),
+        ] {
             let mut set = Facts { revisions: revisions(), ..facts_of(Kind::StatefulSet) };
             let TargetFacts::Workload(workload) = &mut set.target else { panic!() };
             workload.rollout = rollout;
+            // The last one that serves, and none is replaced.
+            set.pods[1].ready = false;
             let plan = plan_of(&wish(None), &set);
             assert_eq!(plan.steps[0].action, Action::RolloutUndo { revision: 2 });
-            let told =
-                "those to come get the earlier template; to replace one afterwards: kubectl guard fix pod/NAME -n shop";
             assert!(plan.advice.iter().any(|advice| advice.contains(told)), "{:?}", plan.advice);
+            let evicted = plan.advice.iter().any(|advice| advice.contains("until it is evicted afterwards"));
+            assert!(!evicted, "an eviction would bring the old template again: {:?}", plan.advice);
+            let rail = plan.guard_rails.iter().find(|rail| rail.name == "last ready replica").unwrap();
+            assert_eq!(rail.state, crate::plan::RailState::Held);
         }
     }
 

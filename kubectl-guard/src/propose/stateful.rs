@@ -33,9 +33,10 @@ pub(super) fn not_held_up(workload: &WorkloadFacts, pods: &[PodFact]) -> Result<
     })
 }
 
-/// What is to be done behind a new template, which by itself would not reach a pod that is not ready.
+/// What is to be done behind a new template, which by itself would not reach a pod that is not ready. Where it reaches none, an
+/// eviction brings it to none.
 pub(super) fn evict_afterwards(workload: &WorkloadFacts, pods: &[PodFact]) -> Option<String> {
-    let pod = name(held_up(workload, pods)?);
+    let pod = name(held_up(workload, pods).filter(|_| workload.never_rolls().is_none())?);
     Some(format!(
         "{pod} is not ready, and podManagementPolicy OrderedReady waits for it: if it stays so, no pod gets the new template until \
          it is evicted afterwards: kubectl guard fix {pod} -n {} --action restart",

@@ -50,6 +50,8 @@ pub struct Wait<'a> {
     pub approved: &'a ApprovedPlan,
     /// Whose pods are judged.
     pub owner: &'a Owner,
+    /// Its pods are replaced. Where they are not, the scores are all there is to look at.
+    pub rolls: bool,
     /// The generation that the rollout must reach, where it is known.
     pub generation: Option<i64>,
     /// When the write was answered.
@@ -80,7 +82,7 @@ pub async fn wait(client: &Client, source: &mut impl ScoreSource, wait: Wait<'_>
                 if let Some(outcome) = outcome {
                     return outcome;
                 }
-                say(progress(&live, rolled_out, judge.standing()));
+                say(progress(&live, (wait.rolls, rolled_out), judge.standing()));
             }
             Err(error) => say(format!("cannot look yet: {error}")),
         }
@@ -92,9 +94,13 @@ pub async fn wait(client: &Client, source: &mut impl ScoreSource, wait: Wait<'_>
     }
 }
 
-fn progress(live: &[PodFact], rolled_out: bool, standing: Outcome) -> String {
+fn progress(live: &[PodFact], (rolls, rolled_out): (bool, bool), standing: Outcome) -> String {
     let ready = live.iter().filter(|pod| pod.serves()).count();
-    let rollout = if rolled_out { "rolled out" } else { "rolling out" };
+    let rollout = match (rolls, rolled_out) {
+        (false, _) => "resized in place",
+        (true, true) => "rolled out",
+        (true, false) => "rolling out",
+    };
     let score = match standing {
         Outcome::Recovered | Outcome::Learning => "no pod over its line, not yet sure",
         Outcome::Unchanged if rolled_out => "still over its line",
@@ -111,7 +117,7 @@ async fn look(
     wait: &Wait<'_>,
 ) -> Result<(Vec<PodFact>, bool, Vec<NodeReport>), Error> {
     let live = pods_of(client, wait.owner).await?;
-    let rolled_out = match wait.approved.plan().target() {
+    let rolled_out = match wait.approved.plan().target().filter(|_| wait.rolls) {
         Some(target) if target.kind == Kind::Pod => replaced(target, &live),
         Some(target) => rollout::is_complete(target.kind, &object(client, target).await?, wait.generation),
         None => true,
@@ -138,3 +144,6 @@ async fn object(client: &Client, target: &Target) -> Result<Value, Error> {
     })?;
     client.request(get).await.map_err(|error| request.failed(&error))
 }
+
+#[cfg(test)]
+mod tests;

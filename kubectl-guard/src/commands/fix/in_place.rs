@@ -32,6 +32,11 @@ impl fmt::Display for Resizes {
 }
 
 impl Resizes {
+    /// No pod has the new values in place, or may still get them so.
+    pub(super) fn is_none(self) -> bool {
+        self.done + self.pending == 0
+    }
+
     /// The exit code of a plan that has done all else: only a part of it was done as it was asked for if a pod has to be
     /// replaced to get what it was to get in place.
     pub(super) fn exit(self) -> Exit {
@@ -101,7 +106,7 @@ impl<S: ScoreSource> Session<'_, S> {
 
     /// Pods were resized, and the template behind them was not changed, or nobody can say: that must not stay unsaid.
     pub(super) fn half_done(&self, going_on: &str, resized: Resizes, stop: &Error) {
-        if resized.done + resized.pending == 0 {
+        if resized.is_none() {
             return;
         }
         let and = if resized.pending > 0 { ", and" } else { " and" };

@@ -11,20 +11,19 @@ use super::listeners::{Events, Shared};
 use super::undoing::Undoing;
 use super::{FixArgs, Format};
 use crate::approve::{ApprovedPlan, approve, confirm};
-use crate::audit::{Event, Journal, JournalError, plan_agent};
+use crate::audit::{Journal, JournalError, plan_agent};
 use crate::connect::Connection;
 use crate::console::Console;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::facts::{self, Facts, Owner, Recent, Rollout, TargetFacts, Usage};
+use crate::facts::{self, Facts, Recent, TargetFacts, Usage};
 use crate::flags::dry_run::DryRun;
-use crate::outcome::Outcome;
 use crate::outcome::StepOutcome;
 use crate::plan::{
-    Action, Evidence, Kind, Need, Place, Plan, PlanFile, Target, TargetName, Verdict, document, is_name, render, worst,
+    Evidence, Kind, Need, Place, Plan, PlanFile, Target, TargetName, Verdict, document, is_name, render, worst,
 };
 use crate::propose::{Proposal, Setting, instead, propose};
-use crate::verify::{self, ScoreSource, Wait};
+use crate::verify::ScoreSource;
 use crate::wish::Wish;
 
 pub(super) struct Session<'a, S> {
@@ -303,12 +302,7 @@ impl<S: ScoreSource> Session<'_, S> {
         }
         let written = (self.now)();
         self.console.note(&format!("{}: done (plan {id})", words(approved.plan())));
-        if by_hand(&approved, &case.facts.target) {
-            self.console.note("not verified: its pods get the new template when somebody replaces them");
-            return Ok(resized.exit());
-        }
-        let exit = self.verify(args, &approved, case.facts.owner.as_ref(), generation, written).await?;
-        Ok(if exit == Exit::Done { resized.exit() } else { exit })
+        self.follow(args, &approved, &case.facts, resized, generation, written).await
     }
 
     /// Between the first look and the approval a person may have read for minutes.
@@ -324,53 +318,12 @@ impl<S: ScoreSource> Session<'_, S> {
             }
         }
     }
-
-    async fn verify(
-        &mut self,
-        args: &FixArgs,
-        approved: &ApprovedPlan,
-        owner: Option<&Owner>,
-        generation: Option<i64>,
-        written: Timestamp,
-    ) -> Result<Exit, Error> {
-        let plan = approved.plan();
-        let to_zero = plan.steps.iter().any(|step| step.action == Action::Scale { replicas: 0 });
-        let Some(owner) = owner.filter(|_| !args.timeout.is_zero() && plan.evidence.is_some() && !to_zero) else {
-            self.console.note("not verified: there are no scores to wait for, or it was not asked for");
-            return Ok(Exit::Done);
-        };
-        let console = self.console;
-        let wait = Wait { approved, owner, generation, written, limit: args.timeout };
-        let outcome = verify::wait(&self.connection.client, &mut self.scores, wait, |line| console.note(line)).await;
-        if let Err(error) = self.record(&plan.id, Event::Verified { outcome }).await {
-            console.warn(&format!("the verification is not recorded: {error}"));
-        }
-        console.note(&format!("{}: {}", words(plan), judged(outcome)));
-        Ok(if outcome == Outcome::Recovered { Exit::Done } else { Exit::NotRecovered })
-    }
 }
 
-/// The plan changes a template that the controller brings to no pod by itself.
-fn by_hand(approved: &ApprovedPlan, target: &TargetFacts) -> bool {
-    let template = |action: &Action| matches!(action, Action::RolloutUndo { .. } | Action::SetResources { .. });
-    matches!(target, TargetFacts::Workload(workload) if workload.rollout == Rollout::OnDelete)
-        && approved.plan().lead().is_some_and(|step| template(&step.action))
-}
-
-fn words(plan: &Plan) -> String {
+pub(super) fn words(plan: &Plan) -> String {
     match plan.lead() {
         Some(step) => step.action.on(&step.target),
         None => "nothing".into(),
-    }
-}
-
-fn judged(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Recovered => "recovered",
-        Outcome::Unchanged => "unchanged: as bad as before, or not rolled out in time",
-        Outcome::Worse => "worse than before",
-        Outcome::Learning => "not known yet: its pods are still too new to be judged",
-        Outcome::Unknown => "not known: no scores could be read",
     }
 }
 

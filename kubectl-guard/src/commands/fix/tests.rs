@@ -55,6 +55,8 @@ struct Cluster {
     /// How many pods `cart` has, the memory that its template gives them, and the memory that they have.
     carts: usize,
     memory: [String; 2],
+    /// How the StatefulSet of the same pods brings a new template to them.
+    strategy: Value,
     /// How it answers a new template: it refuses it, unless it says otherwise.
     template: u16,
     /// Guard is paused, and ten minutes are over, once so many were resized.
@@ -85,6 +87,7 @@ fn cluster(change: impl FnOnce(&mut Cluster)) -> Shared {
         resizes: 0,
         carts: 1,
         memory: ["64Mi".into(), "64Mi".into()],
+        strategy: json!({}),
         template: 422,
         paused_after: None,
         late_after: None,
@@ -158,6 +161,7 @@ impl Cluster {
                 (200, json!({ "kind": "APIResourceList", "groupVersion": "v1", "resources": [resize] }))
             }
             ("GET", in_place::CART) => (200, in_place::deployment(self.resizes, &self.memory[0])),
+            ("GET", in_place::SET) => (200, in_place::set(self.resizes, &self.memory[0], &self.strategy)),
             ("GET", pod) if pod.starts_with(in_place::POD) => {
                 (200, in_place::pod(&pod[in_place::POD.len()..], &self.memory[1]))
             }
@@ -169,9 +173,11 @@ impl Cluster {
                 LATE.set(self.late_after.is_some_and(|resizes| self.resizes >= resizes));
                 (200, json!({}))
             }
-            ("PATCH", in_place::CART) if query.contains("dryRun=All") => (200, json!({})),
-            ("PATCH", in_place::CART) if self.template != 200 => failure(self.template, "denied by a webhook"),
-            ("PATCH", in_place::CART) => {
+            ("PATCH", in_place::CART | in_place::SET) if query.contains("dryRun=All") => (200, json!({})),
+            ("PATCH", in_place::CART | in_place::SET) if self.template != 200 => {
+                failure(self.template, "denied by a webhook")
+            }
+            ("PATCH", in_place::CART | in_place::SET) => {
                 self.memory[0] = in_place::memory(&body["spec"]["template"]["spec"]);
                 (200, in_place::deployment(self.resizes, &self.memory[0]))
             }
@@ -198,7 +204,7 @@ impl Cluster {
                 *moves = moves.saturating_sub(1);
                 self.version.to_string()
             }
-            in_place::CART => in_place::version(self.resizes),
+            in_place::CART | in_place::SET => in_place::version(self.resizes),
             "/api/v1/nodes/n1" => NODE_VERSION.to_owned(),
             _ => return false,
         };

@@ -187,6 +187,15 @@ fn what_never_rolls_takes_the_template_for_its_next_pods_and_says_so() {
     }
     let plan = run(&limits("memory=128Mi"), &facts).unwrap();
     assert!(plan.advice.iter().any(|line| line.contains("OnDelete")), "{:?}", plan.advice);
+
+    let mut in_place = limits("memory=128Mi");
+    in_place.resources.in_place = true;
+    let plan = run(&in_place, &Facts { can_resize: true, ..facts }).unwrap();
+    assert!(plan.steps.len() > 1, "its pods are resized");
+    insta::assert_snapshot!(plan.advice.join("\n"), @"
+    a restart comes before the kernel's kill; if it climbs again, find the leak or raise the memory limit: --action resources --limits memory=N
+    the running pods are resized without a restart where their nodes can do it; the template is changed with them, so that the next rollout does not take it back, and replaces none of them (update strategy OnDelete)
+    ");
 }
 
 /// What is used differs from tick to tick: it must not make an approved plan another one.

@@ -6,6 +6,7 @@ use super::*;
 use crate::commands::fix::undoing::Undoing;
 
 pub(super) const CART: &str = "/apis/apps/v1/namespaces/shop/deployments/cart";
+pub(super) const SET: &str = "/apis/apps/v1/namespaces/shop/statefulsets/cart";
 /// Before the letter of one of its pods.
 pub(super) const POD: &str = "/api/v1/namespaces/shop/pods/cart-";
 const RESIZE: &str = "/api/v1/namespaces/shop/pods/cart-a/resize";
@@ -32,6 +33,14 @@ pub(super) fn deployment(resizes: usize, memory: &str) -> Value {
         "spec": { "replicas": 1, "selector": { "matchLabels": { "app": "cart" } },
             "template": { "metadata": { "labels": { "app": "cart" } }, "spec": { "containers": containers(memory) } } },
     })
+}
+
+/// A StatefulSet in its place, whose pods they are then.
+pub(super) fn set(resizes: usize, memory: &str, strategy: &Value) -> Value {
+    let mut set = deployment(resizes, memory);
+    set["metadata"]["uid"] = json!("uid-rs-cart");
+    (set["spec"]["serviceName"], set["spec"]["updateStrategy"]) = (json!("cart"), strategy.clone());
+    set
 }
 
 /// So many pods of it.
@@ -174,6 +183,41 @@ async fn what_was_half_taken_back_is_gone_on_with_as_it_is_told() {
     let resumed = approved_with(&shared, &journal, FixArgs { no_cool_down: true, ..resume(&id) }).await;
     assert_eq!(resumed.exit(), Exit::Done, "{:?}", resumed.result);
     assert_eq!(shared.lock().unwrap().memory, ["64Mi", "64Mi"]);
+}
+
+/// Its pods are not replaced: nothing is waited for, but for the scores of those that have it in place.
+#[tokio::test]
+async fn what_never_rolls_is_not_waited_for() {
+    let on_delete = json!({ "type": "OnDelete" });
+    let covered = json!({ "type": "RollingUpdate", "rollingUpdate": { "partition": 1 } });
+    let mut told = Vec::new();
+    for strategy in [on_delete, covered] {
+        for in_place in [false, true] {
+            let shared = cluster(|c| (c.template, c.strategy) = (200, strategy.clone()));
+            let target = vec!["statefulset/cart".into()];
+            let run = approved(shared, FixArgs { target, in_place, timeout: Duration::ZERO, ..resources() }).await;
+            assert_eq!(run.exit(), Exit::Done, "{:?} {}", run.result, run.output.err.text());
+            let id = run.journal.read().unwrap()[0].plan_id.clone();
+            told.push(run.output.err.text().replace(id.as_str(), "ID"));
+        }
+    }
+    insta::assert_snapshot!(told.join("\n"), @"
+    set limits memory=128Mi of container cart of statefulset/cart: done (plan ID)
+    not verified: its pods get the new template when somebody replaces them
+
+    1 of 1 pods are resized in place
+    set limits memory=128Mi of container cart of statefulset/cart: done (plan ID)
+    its pods get the new template when somebody replaces them; those that are resized have the new values already
+    not verified: there are no scores to wait for, or it was not asked for
+
+    set limits memory=128Mi of container cart of statefulset/cart: done (plan ID)
+    not verified: its pods get the new template when its partition is lowered
+
+    1 of 1 pods are resized in place
+    set limits memory=128Mi of container cart of statefulset/cart: done (plan ID)
+    its pods get the new template when its partition is lowered; those that are resized have the new values already
+    not verified: there are no scores to wait for, or it was not asked for
+    ");
 }
 
 #[tokio::test]
