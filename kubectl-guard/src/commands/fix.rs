@@ -77,7 +77,8 @@ pub struct FixArgs {
     /// How many replicas to scale to; without it, one more
     #[arg(long, value_name = "N", requires = "action", allow_negative_numbers = true)]
     replicas: Option<i32>,
-    /// Which revision to roll back to, as `kubectl rollout history` numbers them; without it, the one before
+    /// Which revision to roll back to, as `kubectl rollout history` numbers them; without it, the last one that differs by
+    /// more than a restart
     #[arg(long, value_name = "N", requires = "action", value_parser = clap::value_parser!(i64).range(1..))]
     to_revision: Option<i64>,
     /// Container whose limits and requests to change; not needed if there is only one

@@ -77,6 +77,17 @@ pub enum Refusal {
     /// The first one.
     #[error("{0} has no earlier revision: this is its first, or its revisionHistoryLimit kept none")]
     NoEarlierRevision(String),
+    /// Nothing but restarts lies between them and the present one.
+    #[error(
+        "the earlier revisions that {target} keeps ({kept}) differ from the present one by a restart only, so that there is \
+         nothing to go back to; --to-revision rolls back to one of them all the same"
+    )]
+    OnlyRestarts {
+        /// Which.
+        target: String,
+        /// Their numbers.
+        kept: String,
+    },
     /// That is the one it has.
     #[error("{target} is at revision {number} already")]
     IsAtRevision {

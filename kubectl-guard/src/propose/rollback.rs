@@ -108,13 +108,15 @@ fn chosen<'a>(
     wanted: Option<i64>,
 ) -> Result<&'a Revision, Refusal> {
     let target = name.to_owned();
+    let kept = || earlier.iter().map(|revision| revision.number.to_string()).collect::<Vec<_>>().join(", ");
     match wanted {
-        None => before(current, earlier).ok_or(Refusal::NoEarlierRevision(target)),
+        None if earlier.is_empty() => Err(Refusal::NoEarlierRevision(target)),
+        None => before(current, earlier).ok_or_else(|| Refusal::OnlyRestarts { target, kept: kept() }),
         Some(number) if number == current.number => Err(Refusal::IsAtRevision { target, number }),
-        Some(number) => earlier.iter().find(|revision| revision.number == number).ok_or_else(|| {
-            let kept: Vec<String> = earlier.iter().map(|revision| revision.number.to_string()).collect();
-            Refusal::NoSuchRevision { target, number, kept: kept.join(", ") }
-        }),
+        Some(number) => earlier
+            .iter()
+            .find(|revision| revision.number == number)
+            .ok_or_else(|| Refusal::NoSuchRevision { target, number, kept: kept() }),
     }
 }
 
@@ -218,6 +220,17 @@ mod tests {
         assert!(suggested("web-6e5-x", 20) && suggested("web-5d4-x", 20));
         assert!(!suggested("web-4c3-x", 20), "a pod of the template before");
         assert!(!suggested("web-6e5-x", 90), "the template has run well for longer than that, the restart is younger");
+    }
+
+    #[test]
+    fn where_only_restarts_lie_between_it_says_so_and_rolls_back_if_asked() {
+        let Revisions::Known { current, mut earlier } = restarted() else { panic!() };
+        earlier.truncate(1);
+        let facts = Facts { revisions: Revisions::Known { current, earlier }, ..deployment() };
+        insta::assert_snapshot!(refused(&wish(None), &facts), @"the earlier revisions that deployment/web keeps (3) differ from the present one by a restart only, so that there is nothing to go back to; --to-revision rolls back to one of them all the same");
+        let step = &plan_of(&wish(Some(3)), &facts).steps[0];
+        assert_eq!(step.action, Action::RolloutUndo { revision: 3 });
+        assert_eq!(step.patch["spec"]["template"], json!({ "metadata": { "annotations": null } }));
     }
 
     #[test]
