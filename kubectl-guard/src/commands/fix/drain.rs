@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::FixArgs;
 use super::session::Session;
@@ -160,25 +161,26 @@ enum Stop {
     Pause,
 }
 
-/// How often it is asked whether guard is paused. A drain may take hours, and whoever pauses guard wants it to end.
-const PAUSE_LOOK: Duration = if cfg!(test) { Duration::from_millis(1) } else { Duration::from_secs(5) };
-/// So many questions in a row without an answer are no answer: an API server that begins anew is back before.
-const UNANSWERED: u32 = 12;
+/// How often it is asked whether guard is paused, and for how long an answer is waited for. A drain may take hours, and whoever
+/// pauses guard wants it to end.
+const PAUSE_LOOK: Duration = Duration::from_secs(5);
+/// So long without an answer is an answer: an API server that begins anew is back before.
+const UNANSWERED: Duration = Duration::from_mins(1);
 
 /// Ends as soon as guard is paused, or as it could not be told for a minute, and says so.
 async fn paused(client: &Client) -> String {
-    let mut unanswered = 0;
+    let mut answered = Instant::now();
     loop {
         tokio::time::sleep(PAUSE_LOOK).await;
-        match facts::pause(client).await {
-            Pause::Off => unanswered = 0,
+        // The connection's own patience may be longer than the minute, or without an end.
+        let seen = tokio::time::timeout(PAUSE_LOOK, facts::pause(client)).await.unwrap_or_else(|_| Pause::Unknown {
+            why: format!("no answer within {} s", PAUSE_LOOK.as_secs()),
+        });
+        match seen {
+            Pause::Off => answered = Instant::now(),
             on @ Pause::On { .. } => return pause(&on).detail,
-            unknown @ Pause::Unknown { .. } => {
-                unanswered += 1;
-                if unanswered == UNANSWERED {
-                    return pause(&unknown).detail;
-                }
-            }
+            unknown @ Pause::Unknown { .. } if answered.elapsed() >= UNANSWERED => return pause(&unknown).detail,
+            Pause::Unknown { .. } => {}
         }
     }
 }
@@ -294,7 +296,7 @@ mod tests {
     const OFF: (u16, &str) =
         (404, r#"{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404}"#);
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_pause_stops_a_drain_that_is_under_way() {
         let on = |asked| match asked {
             0..3 => OFF,
@@ -305,10 +307,19 @@ mod tests {
         assert_eq!(asked.load(Ordering::Relaxed), 4);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_pause_of_which_nobody_can_tell_stops_it_after_a_while_and_one_lost_answer_does_not() {
         let (client, asked) = server(|asked| if asked == 1 { OFF } else { (500, "") });
         assert!(paused(&client).await.starts_with("cannot tell whether guard is paused"));
-        assert_eq!(asked.load(Ordering::Relaxed), 2 + UNANSWERED);
+        assert_eq!(asked.load(Ordering::Relaxed), 2 + 12);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_hangs_is_no_answer_after_a_minute_either() {
+        let service = tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, String>>());
+        let begun = Instant::now();
+        let told = paused(&Client::new(service, "default")).await;
+        assert_eq!(told, "cannot tell whether guard is paused: no answer within 5 s");
+        assert!((60..=70).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     }
 }
