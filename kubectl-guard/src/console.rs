@@ -213,7 +213,7 @@ impl Console {
 
     /// A table on stderr of what is under way, if it is a terminal; `noun` is the head of the column of names.
     pub fn live<'n>(&self, noun: &'n str, names: impl Iterator<Item = &'n str>) -> Live<'_> {
-        Live::new(self, self.err.terminal.then(ProgressDrawTarget::stderr), noun, names)
+        Live::new(self, self.err.terminal.then(ProgressDrawTarget::stderr), lines, noun, names)
     }
 
     /// Shows what clap has to say: help and version on stdout, complaints on stderr.
@@ -230,6 +230,11 @@ impl Console {
         self.print(&if self.out.colour { text.ansi().to_string() } else { text.to_string() })?;
         Ok(Exit::Done)
     }
+}
+
+/// Lines of the terminal as it is now; those of the smallest that there is where it does not say.
+fn lines() -> usize {
+    terminal_size::terminal_size().map_or(24, |(_, height)| usize::from(height.0))
 }
 
 /// Hands on what is written, line by line.

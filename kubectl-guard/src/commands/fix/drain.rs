@@ -173,9 +173,9 @@ async fn paused(client: &Client) -> String {
     loop {
         tokio::time::sleep(PAUSE_LOOK).await;
         // The connection's own patience may be longer than the minute, or without an end.
-        let seen = tokio::time::timeout(PAUSE_LOOK, facts::pause(client)).await.unwrap_or_else(|_| Pause::Unknown {
-            why: format!("no answer within {} s", PAUSE_LOOK.as_secs()),
-        });
+        let seen = tokio::time::timeout(PAUSE_LOOK, facts::pause(client))
+            .await
+            .unwrap_or_else(|_| Pause::Unknown { why: format!("no answer within {} s", PAUSE_LOOK.as_secs()) });
         match seen {
             Pause::Off => answered = Instant::now(),
             on @ Pause::On { .. } => return pause(&on).detail,
@@ -223,7 +223,7 @@ impl Recorder<'_> {
         let gone = told.values().filter(|stage| **stage == Stage::Ended(PodEnd::Gone)).count();
         let under_way = told.len() - ended;
         let to_come = pods.saturating_sub(told.len());
-        self.live.foot(&format!("{gone} of {pods} pods have gone, {under_way} under way, {to_come} to come"));
+        self.live.summary(&format!("{gone} of {pods} pods have gone, {under_way} under way, {to_come} to come"));
     }
 }
 
@@ -250,20 +250,22 @@ impl Witness for Recorder<'_> {
         }
     }
 
-    /// A pod that is under way has a row, if there is a terminal; what holds it up otherwise, and how it ended, has a line.
+    /// A pod that is under way has a row, if there is a terminal with room for it; what holds it up otherwise, and how it ended,
+    /// has a line.
     fn tell(&self, step: usize, stage: &Stage) {
         let mut told = held(&self.told);
         if told.insert(step, stage.clone()).as_ref() == Some(stage) {
             return;
         }
         let name = self.pods.get(step).map_or("", String::as_str);
-        let ended = matches!(stage, Stage::Ended(_));
-        if ended {
+        let waits = matches!(stage, Stage::Waits(_));
+        let told_by_line = if matches!(stage, Stage::Ended(_)) {
             self.live.end(step);
+            true
         } else {
-            self.live.row(step, name, &stage.to_string());
-        }
-        if ended || (matches!(stage, Stage::Waits(_)) && !self.live.is_shown()) {
+            !self.live.row(step, name, &stage.to_string(), waits) && waits
+        };
+        if told_by_line {
             self.console.note(&format!("{name}: {stage}"));
         }
         self.count(&told);
