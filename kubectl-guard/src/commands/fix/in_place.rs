@@ -22,10 +22,15 @@ pub(super) struct Resizes {
     /// Their nodes have not said, or wait for room.
     pending: usize,
     asked: usize,
+    /// The plan that this one goes on with resized pods, and left none to be resized.
+    earlier: bool,
 }
 
 impl fmt::Display for Resizes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.earlier {
+            return f.write_str("its pods are resized in place already");
+        }
         write!(f, "{} of {} pods are resized in place", self.done, self.asked)?;
         if self.pending > 0 { write!(f, ", {} may still be", self.pending) } else { Ok(()) }
     }
@@ -34,7 +39,7 @@ impl fmt::Display for Resizes {
 impl Resizes {
     /// No pod has the new values in place, or may still get them so.
     pub(super) fn is_none(self) -> bool {
-        self.done + self.pending == 0
+        self.done + self.pending == 0 && !self.earlier
     }
 
     /// The exit code of a plan that has done all else: only a part of it was done as it was asked for if a pod has to be
@@ -70,7 +75,8 @@ impl<S: ScoreSource> Session<'_, S> {
     pub(super) async fn resize(&self, approved: &ApprovedPlan, wish: &Wish) -> Result<Resizes, Error> {
         let steps = approved.plan().steps.iter().enumerate();
         let resizes: Vec<_> = steps.filter(|(_, step)| matches!(step.action, Action::ResizePod { .. })).collect();
-        let mut so_far = Resizes { asked: resizes.len(), ..Resizes::default() };
+        let earlier = resizes.is_empty() && self.resumes.is_some() && wish.resources.in_place;
+        let mut so_far = Resizes { asked: resizes.len(), earlier, ..Resizes::default() };
         for (index, step) in &resizes {
             let written = match self.go_on(approved).await {
                 Ok(()) => self.write(approved, *index).await,

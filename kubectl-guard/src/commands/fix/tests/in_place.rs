@@ -141,6 +141,10 @@ async fn what_was_half_done_twice_is_gone_on_with() {
     assert_eq!(first.exit(), Exit::Error, "{:?}", first.result);
     let second = approved_with(&shared, &journal, resume(&plans(&first)[0])).await;
     assert_eq!(second.exit(), Exit::Error, "its template was refused again: {:?}", second.result);
+    let left = "its pods are resized in place already and their template is not changed: the next rollout would take it back; \
+                to go on: kubectl guard fix --resume";
+    let told = second.output.err.text();
+    assert!(told.contains(&format!("{left} {}\n", plans(&second)[1])), "{told}");
     shared.lock().unwrap().template = 200;
     let third = approved_with(&shared, &journal, resume(&plans(&second)[1])).await;
     assert_eq!(third.exit(), Exit::Done, "{:?}", third.result);
