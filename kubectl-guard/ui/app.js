@@ -1,14 +1,13 @@
 // Asks again and again, and draws the view that the address names.
 
 import { banner, history, plan } from "/desk.js";
+import { outdated, say, silence } from "/header.js";
 import { enter, post, reader } from "/net.js";
 import { ROWS, fleet, pod, workload } from "/views.js";
 
 const EVERY_MS = 5000;
 const EVERY_MS_AT_WORK = 1000;
 const view = document.getElementById("view");
-const summary = document.getElementById("summary");
-const warnings = document.getElementById("warnings");
 const told = document.getElementById("told");
 const job = document.getElementById("job");
 
@@ -71,20 +70,6 @@ function hold() {
   };
 }
 
-function say(data) {
-  const of = data.counts ?? null;
-  if (of === null) {
-    if (summary.dataset.known === undefined) summary.textContent = "";
-    return;
-  }
-  summary.dataset.known = "";
-  const text = data.recorded ? " in a recorded incident" : "";
-  summary.textContent = `${of.anomalous} of ${of.watched} pods over their line${text}, ${new Date(data.at).toLocaleTimeString()}`;
-  const notes = data.warnings ?? [];
-  warnings.hidden = notes.length === 0;
-  warnings.textContent = notes.join("; ");
-}
-
 async function look() {
   clearTimeout(state.timer);
   const wanted = path(place());
@@ -104,6 +89,7 @@ async function look() {
       say(data);
     }
     if (data !== null || (desk !== null && !isPlan)) draw();
+    outdated(null);
   } catch (error) {
     if (wanted !== path(place())) return;
     fail(error, isPlan);
@@ -126,12 +112,11 @@ function fail(error, isPlan) {
     draw();
     return;
   }
-  warnings.hidden = false;
-  warnings.textContent = `What is shown is old: ${error.message}`;
+  outdated(error.message);
 }
 
 function outside() {
-  summary.textContent = "";
+  silence();
   const p = document.createElement("p");
   p.textContent = "Nothing is shown in this tab: it did not come in by the URL that was printed. Go on in the tab that did, or end kubectl guard and start it again for a new URL.";
   view.replaceChildren(p);

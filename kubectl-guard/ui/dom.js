@@ -21,6 +21,11 @@ function fill(element, attributes, children) {
   return element;
 }
 
+/** Sets the text of a live region, and only where it differs: a screen reader says it each time that it is set. */
+export function tell(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 /**
  * A table with a caption; each row is a list of cells, the first of which names the row. Roles and titles stand beside the
  * elements, for on a narrow screen its cells stand below each other.

@@ -10,8 +10,12 @@ use anyhow::{Context, Result, ensure};
 mod approvals;
 #[path = "ui/desk.rs"]
 mod desk;
+#[path = "ui/fleet.rs"]
+mod fleet;
 #[path = "ui/large.rs"]
 mod large;
+#[path = "ui/redrawn.rs"]
+mod redrawn;
 
 /// A dashboard that runs, and the URL that it printed.
 struct Dashboard {
@@ -68,7 +72,7 @@ fn page(hash: &str, width: u32) -> Result<String> {
 fn the_fleet_shows_the_incident_first_and_every_pod() -> Result<()> {
     for width in [1280, 400] {
         let page = page("/", width)?;
-        assert!(page.contains("1 of 10 pods over their line in a recorded incident"), "{page}");
+        assert!(page.contains(">A recorded incident<") && page.contains(">1 of 10 pods over their line<"), "{page}");
         assert!(
             page.contains("Incidents, the latest first") && page.contains("Pods, the worst first (10 of 10)"),
             "{page}"

@@ -23,7 +23,7 @@ use crate::scores::Source;
 use crate::signals::Ends;
 use crate::ui::approvals::Approvals;
 use crate::ui::door::Door;
-use crate::ui::look::Look;
+use crate::ui::look::{Look, Scope};
 use crate::ui::server::{Pages, Shown};
 use crate::ui::worst;
 
@@ -140,9 +140,7 @@ impl<'a> Cluster<'a> {
         )?;
         let at = Timestamp::now();
         let scores = told.of(&pods.facts, at)?;
-        let mut rows = rows::join(&scores, &pods.facts, at);
-        rows::label(&mut rows, &pods.labels);
-        Ok(Look { at, warnings: scores.warnings(at), scores, rows, ..Look::default() })
+        Ok(Look::of(Scope::of(&self.connection, self.selection), &pods, scores, at))
     }
 }
 
@@ -172,7 +170,7 @@ async fn refresh(cluster: Option<&Cluster<'_>>, console: &Console, shown: &Shown
 pub(crate) fn recorded(console: &Console) -> Result<Look, Error> {
     let recorded = demo::incident(console)?;
     let rows = rows::join(&recorded.scores, &recorded.facts, recorded.at);
-    Ok(Look { at: recorded.at, recorded: true, scores: recorded.scores, rows, ..Look::default() })
+    Ok(Look { at: recorded.at, scores: recorded.scores, rows, ..Look::default() })
 }
 
 #[cfg(test)]

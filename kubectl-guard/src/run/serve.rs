@@ -14,12 +14,12 @@ use crate::config::Config;
 use crate::connect::Connection;
 use crate::error::Error;
 use crate::flags::Selection;
+use crate::pods;
 use crate::scores::Scores;
 use crate::ui::approvals::Approvals;
 use crate::ui::door::Door;
-use crate::ui::look::Look;
+use crate::ui::look::{Look, Scope};
 use crate::ui::server::{Pages, Shown};
-use crate::{pods, rows};
 
 /// Where a run serves its dashboard, and what may be approved in it. What is being carried out outlives this part, which
 /// begins anew at each reload.
@@ -64,24 +64,29 @@ pub async fn serve(
     dashboard.approvals.set_read_only(dashboard.why_not(config));
     shared.console.line(&door.url)?;
     shared.log.info(Part::Serve, "the dashboard's URL is printed; it opens once, in a browser on this machine");
-    let nothing = Look { at: Timestamp::now(), warnings: vec!["nothing is scored yet".to_owned()], ..Look::default() };
-    let shown: Shown = Arc::new(RwLock::new(Arc::new(nothing)));
+    let selection = Selection { all_namespaces: config.dataset_generator.all_namespaces, ..Selection::default() };
+    let shown: Shown = Arc::new(RwLock::new(Arc::new(nothing(Scope::of(connection, &selection)))));
     let pages = Pages { shown: Arc::clone(&shown), approvals: Arc::clone(&dashboard.approvals) };
     tokio::select! {
         () = door.serve(pages) => {}
-        () = refresh(config, connection, shared, &shown) => {}
+        () = refresh(&selection, connection, shared, &shown) => {}
     }
     Ok(())
 }
 
+/// What there is to see before the first tick.
+fn nothing(scope: Scope) -> Look {
+    let warnings = vec!["nothing is scored yet".to_owned()];
+    Look { at: Timestamp::now(), scope: Some(scope), warnings, ..Look::default() }
+}
+
 /// Looks again after each tick of the scoring. A look that fails leaves what was seen before, with why it is old.
-async fn refresh(config: &Config, connection: &Connection, shared: &Shared<'_>, shown: &Shown) {
-    let selection = Selection { all_namespaces: config.dataset_generator.all_namespaces, ..Selection::default() };
+async fn refresh(selection: &Selection, connection: &Connection, shared: &Shared<'_>, shown: &Shown) {
     let mut reports = shared.reports.subscribe();
     loop {
         let latest: Arc<Vec<NodeReport>> = reports.borrow_and_update().clone();
         if !latest.is_empty() {
-            let next = match look(connection, &selection, &latest).await {
+            let next = match look(connection, selection, &latest).await {
                 Ok(look) => look,
                 Err(error) => {
                     let before = Arc::clone(&shown.read().unwrap_or_else(PoisonError::into_inner));
@@ -102,9 +107,7 @@ async fn look(connection: &Connection, selection: &Selection, reports: &[NodeRep
     let pods = pods::list(connection, selection).await?;
     let at = Timestamp::now();
     let scores = Scores { reports: known(reports, &pods.facts).into_iter().collect(), ..Scores::default() };
-    let mut rows = rows::join(&scores, &pods.facts, at);
-    rows::label(&mut rows, &pods.labels);
-    Ok(Look { at, warnings: scores.warnings(at), scores, rows, ..Look::default() })
+    Ok(Look::of(Scope::of(connection, selection), &pods, scores, at))
 }
 
 #[cfg(test)]
@@ -130,5 +133,6 @@ mod tests {
         assert_eq!((look.rows[0].score, look.rows[0].note.as_deref()), (Some(0.93), None));
         let page: serde_json::Value = serde_json::from_slice(&look.pod("shop", "cart-1").unwrap().body).unwrap();
         assert_eq!(page["report"]["uid"], "5f2c", "{page}");
+        assert_eq!((page["recorded"].as_bool(), page["namespace"].as_str()), (Some(false), Some("shop")), "{page}");
     }
 }

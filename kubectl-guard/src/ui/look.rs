@@ -9,8 +9,12 @@ use hyper::body::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::connect::Connection;
+use crate::flags::Selection;
 use crate::plan::hex;
+use crate::pods::{self, Pods};
 use crate::rows::{self, Counts, Group, Row};
+use crate::sanitise;
 use crate::scores::Scores;
 
 /// The version of every document.
@@ -37,13 +41,29 @@ impl Json {
     }
 }
 
+/// Whose pods are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// Name of the context, as in the kubeconfig.
+    pub context: String,
+    /// The namespace; `None` for all of them.
+    pub namespace: Option<String>,
+}
+
+impl Scope {
+    /// That of these flags.
+    pub fn of(connection: &Connection, selection: &Selection) -> Self {
+        Self { context: connection.context.clone(), namespace: pods::scope(connection, selection).map(sanitise::line) }
+    }
+}
+
 /// One look at the cluster, or at a recording.
 #[derive(Debug, Default)]
 pub struct Look {
     /// When it was.
     pub at: Timestamp,
-    /// True if it shows a recording.
-    pub recorded: bool,
+    /// Whose pods they are; `None` for those of a recording.
+    pub scope: Option<Scope>,
     /// What the exporters said.
     pub scores: Scores,
     /// The pods, the worst first.
@@ -62,6 +82,9 @@ struct Head<'a> {
     kind: &'static str,
     at: Timestamp,
     recorded: bool,
+    context: Option<&'a str>,
+    /// The namespace; `None` for all of them, and for a recording.
+    namespace: Option<&'a str>,
     counts: Counts,
     warnings: &'a [String],
 }
@@ -87,6 +110,14 @@ struct Pod<'a> {
 }
 
 impl Look {
+    /// These pods, joined with their scores.
+    #[must_use]
+    pub fn of(scope: Scope, pods: &Pods, scores: Scores, at: Timestamp) -> Self {
+        let mut rows = rows::join(&scores, &pods.facts, at);
+        rows::label(&mut rows, &pods.labels);
+        Self { at, scope: Some(scope), warnings: scores.warnings(at), scores, rows, ..Self::default() }
+    }
+
     /// All pods, and what they are together; made once, for every page that asks.
     ///
     /// # Errors
@@ -109,8 +140,17 @@ impl Look {
 
     fn head(&self, kind: &'static str) -> Head<'_> {
         let counts = rows::count(&self.rows);
-        let Self { at, recorded, warnings, .. } = self;
-        Head { api_version: VERSION, kind, at: *at, recorded: *recorded, counts, warnings }
+        let Self { at, scope, warnings, .. } = self;
+        Head {
+            api_version: VERSION,
+            kind,
+            at: *at,
+            recorded: scope.is_none(),
+            context: scope.as_ref().map(|scope| scope.context.as_str()),
+            namespace: scope.as_ref().and_then(|scope| scope.namespace.as_deref()),
+            counts,
+            warnings,
+        }
     }
 
     /// One pod in depth.
@@ -135,9 +175,9 @@ impl Look {
     /// The same, with why there is nothing newer.
     #[must_use]
     pub fn outdated(&self, why: &str) -> Self {
-        let (scores, rows) = (self.scores.clone(), self.rows.clone());
+        let (scope, scores, rows) = (self.scope.clone(), self.scores.clone(), self.rows.clone());
         let warnings = vec![why.to_owned()];
-        Self { at: self.at, recorded: self.recorded, scores, rows, warnings, fleet: OnceLock::new() }
+        Self { at: self.at, scope, scores, rows, warnings, fleet: OnceLock::new() }
     }
 }
 
@@ -175,9 +215,21 @@ mod tests {
         let name = fleet["items"][0]["name"].as_str().unwrap();
         let pod = value(&look.pod("shop", name).unwrap());
         assert_eq!(pod["threshold"], 0.7);
+        assert_eq!((&pod["recorded"], &pod["context"], &pod["namespace"]), (&true.into(), &Value::Null, &Value::Null));
         assert!(pod["report"]["history"].as_array().unwrap().len() > 10, "{pod}");
         assert_eq!(pod["report"]["features"][0]["name"], "cpu");
         assert_eq!(pod["row"]["containersReady"], 1);
+    }
+
+    #[test]
+    fn every_look_at_a_cluster_says_at_which_and_how_much_of_it() {
+        for (namespace, told) in [(Some("shop".to_owned()), Value::from("shop")), (None, Value::Null)] {
+            let scope = Scope { context: "prod".to_owned(), namespace };
+            let look = Look::of(scope, &Pods::default(), Scores::default(), Timestamp::UNIX_EPOCH).outdated("why");
+            let fleet = value(&look.fleet().unwrap());
+            assert_eq!((&fleet["recorded"], &fleet["context"]), (&false.into(), &"prod".into()));
+            assert_eq!(fleet["namespace"], told);
+        }
     }
 
     #[test]

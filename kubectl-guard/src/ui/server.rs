@@ -51,13 +51,14 @@ const STYLE: &str = "text/css; charset=utf-8";
 const INDEX: &str = include_str!("../../ui/index.html");
 
 /// The page, as it is: a few modules that a browser reads without a build.
-const FILES: [(&str, &str, &[u8]); 9] = [
+const FILES: [(&str, &str, &[u8]); 10] = [
     ("/", HTML, INDEX.as_bytes()),
     ("/app.css", STYLE, include_bytes!("../../ui/app.css")),
     ("/app.js", SCRIPT, include_bytes!("../../ui/app.js")),
     ("/chart.js", SCRIPT, include_bytes!("../../ui/chart.js")),
     ("/desk.js", SCRIPT, include_bytes!("../../ui/desk.js")),
     ("/dom.js", SCRIPT, include_bytes!("../../ui/dom.js")),
+    ("/header.js", SCRIPT, include_bytes!("../../ui/header.js")),
     ("/net.js", SCRIPT, include_bytes!("../../ui/net.js")),
     ("/views.js", SCRIPT, include_bytes!("../../ui/views.js")),
     ("/words.js", SCRIPT, include_bytes!("../../ui/words.js")),

@@ -8,9 +8,9 @@ use guard_tests::browser::{Browser, Display};
 use guard_tests::wait;
 use kubectl_guard::desk::{Asked, Proposer, Waiting};
 use kubectl_guard::plan::ActionKind;
-use kubectl_guard::ui::look::Look as Fleet;
 
 use crate::desk::{Served, proposal};
+use crate::fleet::{fleet, over, well};
 
 const PROPOSAL: &str = "document.querySelector('main a[href=\"#/plan/shop/deployment/catalog\"]')";
 const CAN_APPROVE: &str = "document.querySelector('form.confirm button[type=submit]').disabled === false";
@@ -50,7 +50,7 @@ fn quiet(browser: &Browser) -> Result<()> {
 #[test]
 #[ignore = "needs a browser: tests/run"]
 fn what_an_agent_proposes_is_named_as_its_own_and_opens_so() -> Result<()> {
-    let served = Served::start(Fleet::default(), None)?;
+    let served = Served::start(fleet(Vec::new()), None)?;
     let asked = Some(Asked { action: ActionKind::Scale, replicas: Some(4) });
     let theirs = Waiting {
         action: "scale deployment/catalog".into(),
@@ -73,7 +73,7 @@ fn what_an_agent_proposes_is_named_as_its_own_and_opens_so() -> Result<()> {
 #[test]
 #[ignore = "needs a browser: tests/run"]
 fn the_tab_that_came_in_may_be_loaded_again_and_one_with_the_cookie_alone_is_told_how() -> Result<()> {
-    let served = Served::start(Fleet::default(), None)?;
+    let served = Served::start(fleet(Vec::new()), None)?;
     let mut browser = Browser::open(&served.url, Display::DESK)?;
     browser.until(&format!("{PROPOSAL} !== null"))?;
     ensure!(browser.value("location.search")? == "", "the token stays in the address");
@@ -90,7 +90,8 @@ fn the_tab_that_came_in_may_be_loaded_again_and_one_with_the_cookie_alone_is_tol
 #[test]
 #[ignore = "needs a browser: tests/run"]
 fn a_plan_is_read_typed_and_carried_out_by_the_keyboard() -> Result<()> {
-    let served = Served::start(Fleet::default(), None)?;
+    let pods = vec![over("catalog-56d6c4f556-lpkcb", "catalog"), well("catalog-56d6c4f556-44z66", "catalog")];
+    let served = Served::start(fleet(pods), None)?;
     let mut browser = at_the_plan(&served, Display::DESK)?;
     let page = browser.text("main")?;
     for part in [
@@ -130,7 +131,7 @@ fn a_plan_is_read_typed_and_carried_out_by_the_keyboard() -> Result<()> {
 #[test]
 #[ignore = "needs a browser: tests/run"]
 fn the_outcome_is_said_and_stays_on_every_view() -> Result<()> {
-    let served = Served::start(Fleet::default(), None)?;
+    let served = Served::start(fleet(Vec::new()), None)?;
     let mut browser = at_the_plan(&served, Display::DESK)?;
     tab_to(&mut browser, "#typed")?;
     browser.write("catalog")?;
@@ -155,7 +156,7 @@ fn the_outcome_is_said_and_stays_on_every_view() -> Result<()> {
 #[test]
 #[ignore = "needs a browser: tests/run"]
 fn what_is_declined_goes_and_what_is_stale_says_so() -> Result<()> {
-    let served = Served::start(Fleet::default(), None)?;
+    let served = Served::start(fleet(Vec::new()), None)?;
     served.desk.told.lock().expect("the desk").stale = true;
     let mut browser = at_the_plan(&served, Display::PHONE)?;
     picture(&mut browser, "plan-phone")?;
@@ -181,9 +182,9 @@ fn what_is_declined_goes_and_what_is_stale_says_so() -> Result<()> {
 #[test]
 #[ignore = "needs a browser: tests/run"]
 fn whoever_may_not_approve_sees_why_and_finds_no_button() -> Result<()> {
-    let denied = Served::start(Fleet::default(), None)?;
+    let denied = Served::start(fleet(Vec::new()), None)?;
     denied.desk.told.lock().expect("the desk").denied = true;
-    let looking = Served::start(Fleet::default(), Some("this dashboard was started with --read-only"))?;
+    let looking = Served::start(fleet(Vec::new()), Some("this dashboard was started with --read-only"))?;
     for (served, why) in [
         (&denied, "It cannot be approved: you may not patch deployments.apps in namespace shop."),
         (&looking, "It cannot be approved: this dashboard was started with --read-only."),
@@ -203,7 +204,7 @@ fn whoever_may_not_approve_sees_why_and_finds_no_button() -> Result<()> {
 #[test]
 #[ignore = "needs a browser: tests/run"]
 fn a_plan_in_the_dark_is_readable() -> Result<()> {
-    let served = Served::start(Fleet::default(), None)?;
+    let served = Served::start(fleet(Vec::new()), None)?;
     let mut browser = at_the_plan(&served, Display { dark: true, ..Display::DESK })?;
     picture(&mut browser, "plan-dark")?;
     quiet(&browser)

@@ -13,7 +13,7 @@ use kubectl_guard::plan::{Plan, TargetName, Verdict};
 use kubectl_guard::ui::approvals::Approvals;
 use kubectl_guard::ui::gate::Gate;
 use kubectl_guard::ui::look::Look as Fleet;
-use kubectl_guard::ui::server::{self, Pages};
+use kubectl_guard::ui::server::{self, Pages, Shown as Page};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -70,6 +70,7 @@ pub(crate) struct Served {
     pub(crate) desk: Arc<Fake>,
     pub(crate) queue: Queue,
     pub(crate) url: String,
+    page: Page,
     _runtime: Runtime,
 }
 
@@ -82,10 +83,16 @@ impl Served {
         let listener = runtime.block_on(TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))))?;
         let port = listener.local_addr()?.port();
         let approvals = Arc::new(Approvals::new(Front(Arc::clone(&desk)), queue.clone(), read_only));
-        let shown = Arc::new(RwLock::new(Arc::new(fleet)));
+        let page = Arc::new(RwLock::new(Arc::new(fleet)));
+        let shown = Arc::clone(&page);
         let gate = Gate::new(port, "token".into(), "session".into(), "key".into());
         runtime.spawn(server::serve(listener, gate, Pages { shown, approvals }));
-        Ok(Self { desk, queue, url: format!("http://127.0.0.1:{port}/?token=token"), _runtime: runtime })
+        Ok(Self { desk, queue, url: format!("http://127.0.0.1:{port}/?token=token"), page, _runtime: runtime })
+    }
+
+    /// Shows this fleet from now on.
+    pub(crate) fn show(&self, fleet: Fleet) {
+        *self.page.write().expect("the page") = Arc::new(fleet);
     }
 }
 

@@ -1,37 +1,17 @@
 //! Five thousand pods: what a browser draws must not grow with them.
 
 use anyhow::{Context, Result, ensure};
-use guard_model::report::{Severity, State};
 use guard_tests::browser::{Browser, Display};
-use jiff::Timestamp;
-use kubectl_guard::rows::{Labels, Row};
-use kubectl_guard::ui::look::Look as Fleet;
+use kubectl_guard::rows::Row;
 use serde_json::json;
 
 use crate::desk::Served;
+use crate::fleet::{fleet, over, well};
 
-fn fleet(pods: usize) -> Fleet {
-    let row = |i: usize| Row {
-        namespace: format!("team-{:02}", i % 40),
-        name: format!("service-{:03}-7d4b9c6f5-{i:05}", i % 500),
-        uid: format!("uid-{i}"),
-        node: Some(format!("node-{:03}", i % 100)),
-        workload: Some(guard_model::workload::Workload::new("Deployment", format!("service-{:03}", i % 500))),
-        score: Some(if i < 50 { 0.9 } else { 0.1 }),
-        state: Some(if i < 50 { State::Anomalous } else { State::Ok }),
-        severity: if i < 50 { Severity::Warning } else { Severity::None },
-        since: (i < 50).then(Timestamp::now),
-        reasons: Vec::new(),
-        side: None,
-        began: None,
-        note: None,
-        fix: None,
-        containers_ready: 1,
-        containers_total: 1,
-        restarts: 0,
-        labels: Labels::new(),
-    };
-    Fleet { at: Timestamp::now(), rows: (0..pods).map(row).collect(), ..Fleet::default() }
+fn pod(i: usize) -> Row {
+    let (workload, name) = (format!("service-{:03}", i % 500), format!("service-{:03}-7d4b9c6f5-{i:05}", i % 500));
+    let row = if i < 50 { over(&name, &workload) } else { well(&name, &workload) };
+    Row { namespace: format!("team-{:02}", i % 40), node: Some(format!("node-{:03}", i % 100)), ..row }
 }
 
 /// Looks as the page does: the answer is read, everything is drawn and laid out. Gives the number of elements there are then.
@@ -64,7 +44,7 @@ struct Cost {
 }
 
 fn cost(pods: usize, filter: &str) -> Result<Cost> {
-    let served = Served::start(fleet(pods), None)?;
+    let served = Served::start(fleet((0..pods).map(pod).collect()), None)?;
     let mut browser = Browser::open(&served.url, Display::DESK)?;
     browser.call("Performance.enable", &json!({ "timeDomain": "threadTicks" }))?;
     browser.until("document.querySelectorAll('tbody tr').length > 100")?;

@@ -1,0 +1,80 @@
+//! What the page does around its tables: what its header says, and what is read out to whoever listens.
+
+use anyhow::{Result, ensure};
+use guard_tests::browser::{Browser, Display};
+use kubectl_guard::ui::look::{Look as Fleet, Scope};
+
+use crate::desk::Served;
+use crate::fleet::{fleet, over, well};
+
+/// Shows another look, and waits until the page has drawn it.
+fn show(served: &Served, browser: &mut Browser, next: Fleet) -> Result<()> {
+    let at = next.at.to_string();
+    served.show(next);
+    browser.until(&format!("document.querySelector('#at').dateTime === '{at}'"))
+}
+
+fn open(served: &Served) -> Result<Browser> {
+    let mut browser = Browser::open(&served.url, Display::DESK)?;
+    browser.until("document.querySelector('#at').dateTime !== '' && document.querySelector('tbody tr') !== null")?;
+    Ok(browser)
+}
+
+#[test]
+#[ignore = "needs a browser: tests/run"]
+fn the_header_and_the_tab_name_the_context_and_how_much_of_it_is_shown() -> Result<()> {
+    let namespace = |name: Option<&str>| {
+        let scope = Scope { context: "prod".into(), namespace: name.map(Into::into) };
+        Fleet { scope: Some(scope), ..fleet(vec![well("cart-1", "cart")]) }
+    };
+    let served = Served::start(namespace(Some("shop")), None)?;
+    let mut browser = open(&served)?;
+    assert_eq!(browser.text("#place")?, "Context prod, namespace shop");
+    assert_eq!(browser.value("document.title")?, "Context prod, namespace shop – kubectl guard");
+    show(&served, &mut browser, namespace(None))?;
+    assert_eq!(browser.text("#place")?, "Context prod, all namespaces");
+    assert_eq!(browser.text("#summary")?, "0 of 1 pods over their line");
+    // Views that tell nothing of the whole leave it there.
+    browser.value("location.hash = '#/history'")?;
+    browser.until("document.querySelector('h2')?.textContent === 'History'")?;
+    assert_eq!(browser.text("#place")?, "Context prod, all namespaces");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs a browser: tests/run"]
+fn what_is_old_is_said_until_an_answer_comes_again() -> Result<()> {
+    let served = Served::start(fleet(vec![well("cart-1", "cart")]), None)?;
+    let mut browser = open(&served)?;
+    for hash in ["#/history", "#/"] {
+        browser.value(&format!("location.hash = '{hash}'"))?;
+        browser
+            .value("window.asked = window.fetch; window.fetch = () => Promise.reject(new Error('nobody is there'))")?;
+        browser.until("document.querySelector('#warnings').textContent === 'What is shown is old: nobody is there'")?;
+        // What comes is what is known already: a 304 is an answer too.
+        browser.value("window.fetch = window.asked; null")?;
+        browser.until("document.querySelector('#warnings').hidden")?;
+        assert_eq!(browser.text("#warnings")?, "");
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs a browser: tests/run"]
+fn only_what_is_new_is_read_out() -> Result<()> {
+    let warned = || Fleet { warnings: vec!["node-2 is silent".into()], ..fleet(vec![over("cart-1", "cart")]) };
+    let served = Served::start(warned(), None)?;
+    let mut browser = open(&served)?;
+    browser.value(
+        "window.told = 0; const watch = new MutationObserver((all) => { window.told += all.length; });
+        for (const live of document.querySelectorAll('[role=status], [role=alert]')) {
+          watch.observe(live, { attributes: true, characterData: true, childList: true, subtree: true });
+        }",
+    )?;
+    show(&served, &mut browser, warned())?;
+    assert_eq!(browser.text("#warnings")?, "node-2 is silent");
+    assert_eq!(browser.value("window.told")?, 0, "the same again");
+    show(&served, &mut browser, fleet(vec![well("cart-1", "cart")]))?;
+    ensure!(browser.value("window.told > 0")? == true, "something else");
+    Ok(())
+}
