@@ -1,6 +1,6 @@
 // What may be approved: the proposals, a plan with its confirmation, what is carried out, and what was done.
 
-import { el, table } from "/dom.js";
+import { el, table, tell } from "/dom.js";
 import { age, score } from "/words.js";
 
 const target = (namespace, name) => (namespace === "" ? name : `${name} in ${namespace}`);
@@ -147,9 +147,13 @@ export function banner(place, job) {
   }
   Object.assign(place.dataset, { drawn: now, digest: `${job.digest} ${job.began}`, outcome: job.ended?.outcome ?? "running" });
   const lines = place.querySelector("#lines");
-  lines.replaceChildren(...job.lines.map((line) => el("li", {}, line)));
+  // Only what is new is added: a log that is made anew is read out anew, from its beginning. The server drops the oldest lines.
+  const known = lines.start - 1 + lines.children.length;
+  lines.append(...job.lines.slice(Math.max(0, known - job.dropped)).map((line) => el("li", {}, line)));
+  while (lines.children.length > job.lines.length) lines.firstElementChild.remove();
+  lines.start = job.dropped + 1;
   const outcome = job.ended === null ? "It is being carried out. Closing this page does not stop it." : `${word(job.ended)} (${time(job.ended.at)})`;
-  place.querySelector("#outcome").textContent = outcome;
+  tell(place.querySelector("#outcome"), outcome);
 }
 
 function word({ outcome, words }) {

@@ -134,6 +134,7 @@ impl<D> Approvals<D> {
         if let Some(job) = lock(&self.job).as_mut() {
             if job.lines.len() == MOST_LINES {
                 job.lines.remove(0);
+                job.dropped += 1;
             }
             job.lines.push(line.to_owned());
         }
@@ -207,6 +208,7 @@ fn begun(shown: &Shown) -> Job {
         target: lead.map(|step| step.target.to_string()).unwrap_or_default(),
         digest: shown.digest.clone(),
         began: Timestamp::now(),
+        dropped: 0,
         lines: Vec::new(),
         ended: None,
     }
@@ -255,4 +257,21 @@ pub(super) fn bare(code: StatusCode) -> Refusal {
 /// A thread that panicked while it changed one of these leaves it usable.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desk::fake::{FakeDesk, shown};
+
+    #[test]
+    fn of_many_lines_the_latest_are_kept_and_the_others_counted() {
+        let approvals = Approvals::<FakeDesk>::none("");
+        *lock(&approvals.job) = Some(begun(&shown()));
+        for number in 0..MOST_LINES + 3 {
+            approvals.say(&number.to_string());
+        }
+        let job = lock(&approvals.job).clone().unwrap();
+        assert_eq!((job.dropped, job.lines.len(), job.lines[0].as_str()), (3, MOST_LINES, "3"));
+    }
 }

@@ -37,7 +37,9 @@ pub(super) struct Job {
     pub(super) target: String,
     pub(super) digest: String,
     pub(super) began: Timestamp,
-    /// What was said about it.
+    /// How many of the first lines are not kept any more.
+    pub(super) dropped: usize,
+    /// What was said about it since then.
     pub(super) lines: Vec<String>,
     pub(super) ended: Option<Ended>,
 }

@@ -76,5 +76,23 @@ fn only_what_is_new_is_read_out() -> Result<()> {
     assert_eq!(browser.value("window.told")?, 0, "the same again");
     show(&served, &mut browser, fleet(vec![well("cart-1", "cart")]))?;
     ensure!(browser.value("window.told > 0")? == true, "something else");
+    // What is carried out, line by line, of which the server keeps the latest.
+    let said = browser.value(
+        "(async () => {
+          const { banner } = await import('/desk.js');
+          const place = document.createElement('section');
+          const list = () => [...place.querySelectorAll('li')];
+          const job = (dropped, ...lines) => ({ digest: 'd', began: 'b', namespace: '', action: 'drain', dropped, lines, ended: null });
+          banner(place, job(0, 'one', 'two'));
+          list().forEach((line) => { line.title = 'told'; });
+          const told = [];
+          for (const next of [job(0, 'one', 'two', 'three'), job(1, 'two', 'three', 'four'), job(9, 'ten', 'eleven')]) {
+            banner(place, next);
+            told.push(list().map((line) => `${line.textContent} ${line.title}`.trim()).join(', '));
+          }
+          return [...told, place.querySelector('ol').start].join('; ');
+        })()",
+    )?;
+    assert_eq!(said, "one told, two told, three; two told, three, four; ten, eleven; 10");
     Ok(())
 }
