@@ -62,12 +62,18 @@ function hold() {
   const active = document.activeElement;
   if (active === null || !view.contains(active) || active === view) return () => {};
   const { id, selectionStart: caret } = active;
-  const href = active.getAttribute("href");
+  const known = mark(active);
   return () => {
-    const again = id !== "" ? document.getElementById(id) : [...view.querySelectorAll("a")].find((link) => link.getAttribute("href") === href);
-    again?.focus({ preventScroll: true });
+    const again = id !== "" ? document.getElementById(id) : [...view.querySelectorAll("a")].find((link) => mark(link) === known);
+    // Where it was can be gone. The view is nearer to it than the top of the page, where a browser would begin again.
+    (again ?? view).focus({ preventScroll: true });
     if (id === "filter") again?.setSelectionRange(caret, caret);
   };
+}
+
+/** Tells a link from all others: many rows link to the same workload, and each row has a title of its own. */
+function mark(link) {
+  return `${link.closest("tr")?.cells[0].textContent ?? ""} ${link.getAttribute("href")}`;
 }
 
 async function look() {

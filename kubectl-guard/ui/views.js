@@ -46,7 +46,7 @@ function pods(caption, rows, at, shown, more) {
   const drawn = table(caption, POD_TITLES, rows.slice(0, shown).map((row) => podRow(row, at)));
   if (rows.length <= shown) return drawn;
   const next = Math.min(ROWS, rows.length - shown);
-  return el("div", {}, drawn, el("button", { type: "button", onclick: more }, `Show ${next} more of ${rows.length}`));
+  return el("div", {}, drawn, el("button", { id: "more", type: "button", onclick: more }, `Show ${next} more of ${rows.length}`));
 }
 
 function incidents(fleet) {

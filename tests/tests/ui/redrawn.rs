@@ -1,4 +1,4 @@
-//! What the page does around its tables: what its header says, and what is read out to whoever listens.
+//! What the page does around its tables: what its header says, where the focus stays, and what is read out to whoever listens.
 
 use anyhow::{Result, ensure};
 use guard_tests::browser::{Browser, Display};
@@ -6,6 +6,10 @@ use kubectl_guard::ui::look::{Look as Fleet, Scope};
 
 use crate::desk::Served;
 use crate::fleet::{fleet, over, well};
+
+/// The row of the focus, under its table's caption.
+const FOCUS: &str = "[document.activeElement.closest('table')?.caption.textContent,
+  document.activeElement.closest('tr')?.cells[0].textContent, document.activeElement.id].join('|')";
 
 /// Shows another look, and waits until the page has drawn it.
 fn show(served: &Served, browser: &mut Browser, next: Fleet) -> Result<()> {
@@ -38,6 +42,47 @@ fn the_header_and_the_tab_name_the_context_and_how_much_of_it_is_shown() -> Resu
     browser.value("location.hash = '#/history'")?;
     browser.until("document.querySelector('h2')?.textContent === 'History'")?;
     assert_eq!(browser.text("#place")?, "Context prod, all namespaces");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs a browser: tests/run"]
+fn the_focus_stays_on_its_row_of_its_table() -> Result<()> {
+    let pods = || vec![over("cart-1", "cart"), over("cart-2", "cart"), well("cart-3", "cart")];
+    let served = Served::start(fleet(pods()), None)?;
+    let mut browser = open(&served)?;
+    // The pod that leads the incident is linked there too, and each pod of the workload links to that.
+    for (link, row) in [
+        ("#/pod/shop/cart-1", "cart-1"),
+        ("#/workload/shop/Deployment%2Fcart", "cart-2"),
+        ("#/workload/shop/Deployment%2Fcart", "cart-3"),
+    ] {
+        let of_row =
+            format!("[...document.querySelectorAll('tr')].find((row) => row.cells[0].textContent === '{row}')");
+        browser.value(&format!("{of_row}.querySelector('a[href=\"{link}\"]').focus()"))?;
+        let before = browser.value(FOCUS)?;
+        ensure!(before == format!("Pods, the worst first (3 of 3)|{row}|"), "{before}");
+        show(&served, &mut browser, fleet(pods()))?;
+        assert_eq!(browser.value(FOCUS)?, before);
+        assert_eq!(browser.value("document.activeElement.getAttribute('href')")?, link);
+    }
+    show(&served, &mut browser, fleet(vec![over("cart-1", "cart")]))?;
+    assert_eq!(browser.value(FOCUS)?, "||view", "the row is gone, and the focus is not at the top of the page");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs a browser: tests/run"]
+fn the_focus_stays_on_the_button_for_more_rows() -> Result<()> {
+    let pods = || (0..500).map(|i| well(&format!("cart-{i}"), "cart")).collect();
+    let served = Served::start(fleet(pods()), None)?;
+    let mut browser = open(&served)?;
+    browser.value("document.querySelector('main button').focus()")?;
+    browser.press("Enter")?;
+    browser.until("document.querySelectorAll('tbody tr').length >= 400")?;
+    show(&served, &mut browser, fleet(pods()))?;
+    assert_eq!(browser.value(FOCUS)?, "||more");
+    assert_eq!(browser.text("#more")?, "Show 100 more of 500");
     Ok(())
 }
 
