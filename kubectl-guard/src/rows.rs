@@ -48,6 +48,9 @@ pub struct Row {
     /// On which side of what is expected the first of them lies, where that is known.
     #[serde(skip)]
     pub side: Option<Side>,
+    /// A line of its own, by its annotation.
+    #[serde(skip)]
+    pub line: Option<f64>,
     /// What led when it went over its line, where that was seen.
     pub began: Option<Reason>,
     /// Why there is no score, or what it rests on.
@@ -275,6 +278,7 @@ fn bare(pod: &PodFacts) -> Row {
         since: None,
         reasons: Vec::new(),
         side: None,
+        line: pod.opt_out.threshold,
         began: None,
         note: None,
         fix: None,

@@ -90,6 +90,9 @@ fn a_pod_is_shown_in_depth() -> Result<()> {
     assert_eq!(page.matches("<path class=\"course\"").count(), 5, "{page}");
     assert!(page.contains("Seen against expected") && page.contains("sent 2.8 MiB/s, expected"), "{page}");
     assert!(page.contains("kubectl guard fix deployment/catalog -n shop"), "{page}");
+    // Each chart says what it comes to, and how long that took; the line is that by which the pod is judged.
+    assert_eq!(page.matches(" in the last ").count(), 5, "{page}");
+    assert!(page.contains("(its line: 0.70)") && page.contains(">at most 2.9 MiB/s in the last "), "{page}");
     Ok(())
 }
 

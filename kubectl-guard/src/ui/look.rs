@@ -104,7 +104,7 @@ struct Pod<'a> {
     #[serde(flatten)]
     head: Head<'a>,
     row: &'a Row,
-    /// The line of its node's exporter.
+    /// Its line: its own, or that of its node's exporter.
     threshold: Option<f64>,
     report: Option<&'a PodReport>,
 }
@@ -167,7 +167,7 @@ impl Look {
         Json::of(&Pod {
             head: self.head("PodScore"),
             row,
-            threshold: of_node.map(|(threshold, _)| threshold),
+            threshold: row.line.or(of_node.map(|(threshold, _)| threshold)),
             report: of_node.map(|(_, pod)| pod),
         })
     }
@@ -219,6 +219,22 @@ mod tests {
         assert!(pod["report"]["history"].as_array().unwrap().len() > 10, "{pod}");
         assert_eq!(pod["report"]["features"][0]["name"], "cpu");
         assert_eq!(pod["row"]["containersReady"], 1);
+    }
+
+    #[test]
+    fn a_pod_with_a_line_of_its_own_is_shown_with_that() {
+        let (console, _) = capture::console(120);
+        let recorded = crate::commands::demo::incident(&console).unwrap();
+        let mut facts = recorded.facts;
+        for pod in &mut facts {
+            pod.opt_out.threshold = Some(0.9);
+        }
+        let pods = Pods { facts, ..Pods::default() };
+        let scope = Scope { context: "prod".to_owned(), namespace: Some("shop".to_owned()) };
+        let look = Look::of(scope, &pods, recorded.scores, recorded.at);
+        let pod = value(&look.pod("shop", &look.rows[0].name).unwrap());
+        assert_eq!(pod["threshold"], 0.9);
+        assert_eq!(pod["report"]["uid"], look.rows[0].uid.as_str(), "and its node's exporter has another");
     }
 
     #[test]

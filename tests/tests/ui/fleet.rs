@@ -26,6 +26,7 @@ pub(crate) fn well(name: &str, workload: &str) -> Row {
         since: None,
         reasons: Vec::new(),
         side: None,
+        line: None,
         began: None,
         note: None,
         fix: None,
