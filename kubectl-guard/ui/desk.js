@@ -181,5 +181,5 @@ export function history(data) {
     ],
   }));
   const caption = `What was done, the latest first (${data.items.length} of ${data.of})`;
-  return [title, table(caption, ["Action", "Outcome", "Scores said", "When", "Namespace", "Context", "By", "Plan"], rows)];
+  return [title, table(caption, ["Action", "Outcome", "Verified", "When", "Namespace", "Context", "By", "Plan"], rows)];
 }

@@ -1,4 +1,6 @@
-//! What the dashboard of a cluster proposes, where no `run` does: the targets over their line that guard could act on.
+//! What the dashboard of a cluster proposes, where no `run` does: the targets over their line whose scores suggest an action.
+//!
+//! A rollback is suggested by the revisions of a workload, which are read when somebody opens its plan and not at each look.
 
 use std::collections::BTreeSet;
 
@@ -49,6 +51,8 @@ fn proposal(row: &Row, target: &TargetName, look: &Look) -> Option<Waiting> {
 
 #[cfg(test)]
 mod tests {
+    use guard_model::cause::{Cause, Reason};
+
     use super::*;
     use crate::console::capture;
 
@@ -65,6 +69,9 @@ mod tests {
         let aside = BTreeSet::from([("shop".to_owned(), "deployment/catalog".to_owned())]);
         assert!(waiting(&look, &aside).is_empty());
         assert_eq!(still(&look, aside.clone()), aside);
+        look.rows[0].reasons = vec![Reason { cause: Cause::CrashLoop, score: 1.0, text: "crash loop".to_owned() }];
+        look.rows.truncate(1);
+        assert!(waiting(&look, &BTreeSet::new()).is_empty(), "no score alone says that a rollback helps");
         look.rows.retain(|row| !row.is_anomalous());
         assert!(still(&look, aside).is_empty(), "it has recovered, and may be proposed when it returns");
     }

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use guard_tests::browser::{Browser, Display};
+use kubectl_guard::rows::Row;
 use kubectl_guard::ui::look::{Look as Fleet, Scope};
 
 use crate::desk::Served;
@@ -140,4 +141,13 @@ fn only_what_is_new_is_read_out() -> Result<()> {
     )?;
     assert_eq!(said, "one told, two told, three; two told, three, four; ten, eleven; 10");
     Ok(())
+}
+
+#[test]
+#[ignore = "needs a browser: tests/run"]
+fn a_pod_that_no_restart_helps_leads_to_its_plan_all_the_same() -> Result<()> {
+    let served = Served::start(fleet(vec![Row { fix: Some("see its logs"), ..over("cart-1", "cart") }]), None)?;
+    let mut browser = open(&served)?;
+    browser.value("location.hash = '#/pod/shop/cart-1'")?;
+    browser.until("document.querySelector('main a[href=\"#/plan/shop/deployment/cart\"]') !== null")
 }
