@@ -153,6 +153,7 @@ mod tests {
             cause: Some(Cause::Transmit),
             reason: "sent 2.1 MiB/s".into(),
             score: 0.9,
+            began_score: 0.9,
             deploy: false,
         }
     }

@@ -90,6 +90,7 @@ impl Row {
             cause: lead.map(|reason| reason.cause),
             reason: lead.map_or_else(|| self.reason(), |reason| reason.text.as_str()).to_owned(),
             score: highest(self.score, self.began.as_ref()),
+            began_score: self.began.as_ref().map_or(0.0, |began| began.score),
             deploy,
         })
     }

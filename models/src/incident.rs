@@ -46,6 +46,9 @@ pub struct Anomaly {
     pub reason: String,
     /// The highest score meanwhile, 0 to 1.
     pub score: f64,
+    /// The score of what led when it began, which does not change any more; 0 if nobody saw it begin.
+    #[serde(skip)]
+    pub began_score: f64,
     /// It was part of a rollout when it began.
     pub deploy: bool,
 }
@@ -110,11 +113,12 @@ fn digest(text: &str) -> String {
 
 /// Puts together what belongs together; incidents and their pods in the order in which they began.
 pub fn group(mut anomalies: Vec<Anomaly>) -> Vec<Incident> {
-    // Of those that began with the same sample, the one that is furthest off leads.
+    // Of those that began with the same sample, the one that was furthest off then leads: the highest score since may pass from
+    // one to another, and with it the name of an incident that lasts.
     anomalies.sort_by(|a, b| {
         a.since
             .cmp(&b.since)
-            .then(b.score.total_cmp(&a.score))
+            .then(b.began_score.total_cmp(&a.began_score))
             .then_with(|| (&a.namespace, &a.pod).cmp(&(&b.namespace, &b.pod)))
     });
     let mut parts = Parts::new(anomalies.len());
@@ -266,6 +270,7 @@ pub fn anomaly(node: Option<&str>, report: &PodReport) -> Option<Anomaly> {
         cause: lead.map(|reason| reason.cause),
         reason: lead.map(|reason| reason.text.clone()).unwrap_or_default(),
         score: highest(report.score, report.began.as_ref()),
+        began_score: report.began.as_ref().map_or(0.0, |began| began.score),
         deploy: report.deploy,
     })
 }
@@ -293,6 +298,7 @@ mod tests {
             cause: Some(cause),
             reason: String::new(),
             score: 0.9,
+            began_score: 0.9,
             deploy: false,
         }
     }
@@ -320,6 +326,16 @@ mod tests {
         let after = |second, cause| group(vec![first.clone(), over("cart-a", "node1", second, cause)]).len();
         assert_eq!([after(200, Cause::Memory), after(200, Cause::Cpu), after(300, Cause::Cpu)], [2, 1, 2]);
         assert_eq!(after(90, Cause::Memory), 1, "it has not recovered yet");
+    }
+
+    #[test]
+    fn an_incident_keeps_its_name_while_the_scores_of_its_pods_cross() {
+        let (a, b) = (over("cart-a", "node1", 0, Cause::Cpu), over("cart-b", "node2", 0, Cause::Cpu));
+        let begun = |pod: &Anomaly, began_score, score| Anomaly { began_score, score, ..pod.clone() };
+        let first = group(vec![begun(&a, 0.8, 0.8), begun(&b, 0.75, 0.75)]).remove(0);
+        let later = group(vec![begun(&b, 0.75, 0.93), begun(&a, 0.8, 0.85)]).remove(0);
+        assert_eq!((&*first.pods[0].pod, &*later.pods[0].pod, later.pods.len()), ("cart-a", "cart-a", 2));
+        assert_eq!(first.id, later.id);
     }
 
     #[test]

@@ -82,6 +82,7 @@ fn incidents_of(text: &str, names: &mut Pseudonyms) -> Incidents {
         cause: Some(Cause::Memory),
         reason: own(),
         score: 0.912,
+        began_score: 0.912,
         deploy: true,
     };
     let incident = |id: &str, until| Incident {

@@ -116,6 +116,7 @@ mod tests {
             cause: Some(Cause::Memory),
             reason: reason.into(),
             score: 0.93,
+            began_score: 0.93,
             deploy: false,
         }
     }
