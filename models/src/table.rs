@@ -122,8 +122,18 @@ pub struct Row {
     numbers: [Option<f64>; NUMBERS],
     /// What is known of further columns, in their order; always finite.
     own: Vec<(Arc<str>, f64)>,
-    /// Its table has columns of measures, and none of them says anything of the pod: nobody could measure it then.
-    unmeasured: bool,
+    unmeasured: Unmeasured,
+}
+
+/// The row's table has columns of measures, and none of them says anything of the pod: nobody could measure it then. That is said by
+/// the table and by no cell: rows of the same cells are the same.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unmeasured(bool);
+
+impl PartialEq for Unmeasured {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// What one reading of a kubelet's summary measures, or of the metrics API.
@@ -258,7 +268,7 @@ impl Row {
             ..PodFacts::default()
         };
         let at = sample::seconds(self.at);
-        PodSample { at, fresh: !self.unmeasured, reset: false, facts, measures, metrics: Vec::new() }
+        PodSample { at, fresh: !self.unmeasured.0, reset: false, facts, measures, metrics: Vec::new() }
     }
 }
 
@@ -373,6 +383,14 @@ mod tests {
         assert!(fresh("phase,cpu_usage_cores,memory_working_set_bytes", "Running,,0"));
         assert!(fresh("phase,cpu_usage_cores,queue_length", "Running,,7"));
         assert!(fresh("phase,restarts_total", "Running,3"));
+    }
+
+    #[test]
+    fn a_row_of_a_table_that_measures_nothing_reads_back_from_one_that_does() {
+        let row = read("timestamp,namespace,pod,phase\n2026-11-22T13:12:11Z,shop,a,Running\n").unwrap().remove(0);
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes, &[]).unwrap().write(&row).unwrap();
+        assert_eq!(read(&String::from_utf8(bytes).unwrap()).unwrap(), [row]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use csv::StringRecord;
 use jiff::Timestamp;
 
 use super::column::Column;
-use super::{READING, REQUIRED, Row, TableError, unguard};
+use super::{READING, REQUIRED, Row, TableError, Unmeasured, unguard};
 use crate::sample::Phase;
 
 /// Reads rows one at a time.
@@ -50,8 +50,8 @@ impl<R: Read> Reader<R> {
             let cell = unguard(cell.trim());
             take(&mut row, column, cell).map_err(|wanted| self.bad(place, cell, wanted))?;
         }
-        row.unmeasured =
-            self.measures && row.own.is_empty() && READING.iter().all(|column| row.number(*column).is_none());
+        let is_empty = || row.own.is_empty() && READING.iter().all(|column| row.number(*column).is_none());
+        row.unmeasured = Unmeasured(self.measures && is_empty());
         Ok(row)
     }
 
