@@ -3,6 +3,7 @@
 //! What kube would do by itself and a command line must not: fall back to the pod's own service account, retry writes,
 //! hide who is asking (no User-Agent), wait for ever, and choose the proxy by the proxy's address.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use http::{HeaderValue, header};
@@ -147,7 +148,10 @@ fn client(config: Config) -> Result<Client, Error> {
     let failed = |problem| Error::Connection { server: server.clone(), problem };
     let agent = user_agent(None).map_err(failed)?;
     let plugin = credentials::command(&config.auth_info);
-    let builder = ClientBuilder::try_from(config).map_err(|error| match PluginFailed::behind(&error, &plugin) {
+    // kube panics on a plugin's token that no header takes.
+    let built = catch_unwind(AssertUnwindSafe(|| ClientBuilder::try_from(config)));
+    let built = built.map_err(|_| Error::from(PluginFailed::unusable(&plugin)))?;
+    let builder = built.map_err(|error| match PluginFailed::behind(&error, &plugin) {
         Some(failed) => failed.into(),
         None => failed(innermost(&error)),
     })?;

@@ -19,6 +19,11 @@ pub(crate) struct PluginFailed {
 }
 
 impl PluginFailed {
+    /// The plugin of this name gave a token that cannot be sent.
+    pub(crate) fn unusable(command: &str) -> Self {
+        Self { command: sanitise::line(command), problem: "wrote a token that no header takes".to_owned() }
+    }
+
     /// If that is what is behind `error`; `command` is the plugin's.
     pub(crate) fn behind(error: &(dyn Error + 'static), command: &str) -> Option<Self> {
         let cause = causes(error).find_map(|cause| cause.downcast_ref::<AuthError>())?;

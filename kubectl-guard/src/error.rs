@@ -281,6 +281,8 @@ impl Error {
     pub fn may_pass(&self) -> bool {
         match self {
             Error::Unreachable { .. } | Error::NoScores { .. } => true,
+            // A server that stops or has too much to do, or what stands before it.
+            Error::Api { code: 429 | 500..=504, .. } => true,
             Error::Part(failure) => failure.may_pass(),
             _ => false,
         }

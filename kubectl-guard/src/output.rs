@@ -78,8 +78,9 @@ pub fn value(document: &impl Serialize) -> Value {
 fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => sanitise::line(text),
-        other => sanitise::line(&other.to_string()),
+        Value::String(text) => sanitise::whole(text),
+        // What is cut could not be read by a program any more.
+        other => sanitise::whole(&other.to_string()),
     }
 }
 

@@ -59,7 +59,7 @@ impl Request<'_> {
         let message = sanitise::line(message);
         match code {
             401 => Error::Unauthenticated { doing: self.doing() },
-            403 => Error::Forbidden {
+            403 if !is_of_admission(&message) => Error::Forbidden {
                 verb: refused_verb(&message).unwrap_or(self.verb).to_owned(),
                 resource: self.resource_with_group(),
                 namespace: self.namespace.map(str::to_owned),
@@ -68,6 +68,14 @@ impl Request<'_> {
             _ => Error::Api { doing: self.doing(), code, message },
         }
     }
+}
+
+/// Whether a 403 is of admission and not of a missing right: a quota, a policy, a namespace that ends. Of a right it says who
+/// cannot do what, or nothing at all.
+pub fn is_of_admission(message: &str) -> bool {
+    let is_of_rights = |why: &str| why.trim().is_empty() || why.starts_with("User \"") || why.starts_with("user \"");
+    let why = message.split_once(" is forbidden: ").map(|(_, why)| why);
+    why.is_some_and(|why| !is_of_rights(why)) || message.starts_with("admission webhook ")
 }
 
 /// The verb that the API server names: a port-forward needs two of them, and it says which one is missing.
@@ -134,6 +142,31 @@ mod tests {
         let error = PORT_FORWARD.failed(&kube::Error::Api(Box::new(Status::failure(message, "").with_code(403))));
         assert_eq!(error.to_string(), "you may not get pods/portforward in namespace guard-system");
         assert_eq!(refused_verb("you cannot rm -rf resource x"), None);
+    }
+
+    #[test]
+    fn what_admission_forbids_is_no_missing_right() {
+        let of = |message: &str| {
+            PORT_FORWARD.failed(&kube::Error::Api(Box::new(Status::failure(message, "Forbidden").with_code(403))))
+        };
+        for (message, exit) in [
+            (r#"pods "x" is forbidden: User "ann" cannot create resource "pods""#, Exit::NotPermitted),
+            (
+                r#"roles "x" is forbidden: user "ann" (groups=["dev"]) is attempting to grant RBAC permissions"#,
+                Exit::NotPermitted,
+            ),
+            (
+                r#"serviceaccounts "guard-exporter" is forbidden: unable to create new content in namespace guard-system because it is being terminated"#,
+                Exit::Error,
+            ),
+            (r#"pods "x" is forbidden: maximum memory usage per Container is 512Mi, but limit is 1Gi"#, Exit::Error),
+            (r#"pods "x" is forbidden: violates PodSecurity "restricted:latest": host namespaces"#, Exit::Error),
+            (r#"admission webhook "validation.gatekeeper.sh" denied the request: [images] not allowed"#, Exit::Error),
+        ] {
+            let error = of(message);
+            assert_eq!(error.process_exit_code(), exit, "{message}");
+            assert!(exit == Exit::NotPermitted || error.to_string().ends_with(message), "{error}");
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ use unicode_width::UnicodeWidthChar;
 pub const LINE_COLUMNS: usize = 512;
 /// No block of foreign text needs more lines than this.
 pub const BLOCK_LINES: usize = 400;
+/// What looks like the beginning of an OSC sequence and has no end within so many characters is none.
+const LONGEST_SEQUENCE: usize = 2048;
 /// Marks above and below a letter that real scripts use; more of them only smear over other lines.
 const MARKS_IN_A_ROW: usize = 3;
 
@@ -21,7 +23,12 @@ pub fn line(text: &str) -> String {
     if is_plain {
         return text.to_owned();
     }
-    fit(&clean(text).replace(['\n', '\t'], " "), LINE_COLUMNS)
+    fit(&whole(text), LINE_COLUMNS)
+}
+
+/// Foreign text as one line, as [`line()`], with nothing cut: for programs that read it.
+pub fn whole(text: &str) -> String {
+    clean(text).replace(['\n', '\t'], " ")
 }
 
 /// Foreign text of several lines: as [`line()`], but line breaks and tabs stay, and lines over [`BLOCK_LINES`] are cut.
@@ -121,7 +128,9 @@ fn escape_sequence(text: &str) -> Option<&str> {
         return matches!(last, '@'..='~').then(|| &body[end + 1..]);
     }
     let body = text.strip_prefix("\u{1b}]").or_else(|| text.strip_prefix('\u{9d}'))?;
-    let end = body.find(['\u{7}', '\u{1b}', '\u{9c}', '\n'])?;
+    // Each beginning looks for an end: without a bound a text of nothing but beginnings would take for ever.
+    let mut near = body.char_indices().take(LONGEST_SEQUENCE);
+    let (end, _) = near.find(|(_, c)| matches!(c, '\u{7}' | '\u{1b}' | '\u{9c}' | '\n'))?;
     let tail = &body[end..];
     ["\u{7}", "\u{1b}\\", "\u{9c}"].iter().find_map(|terminator| tail.strip_prefix(terminator))
 }
@@ -182,6 +191,19 @@ mod tests {
         for (text, clean) in cases {
             assert_eq!(line(text), clean, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_text_of_nothing_but_beginnings_does_not_take_for_ever() {
+        let begun = std::time::Instant::now();
+        assert_eq!(line(&format!("a{}b", "\u{9d}".repeat(300_000))), "ab");
+        assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn for_a_program_nothing_is_cut() {
+        let long = format!("{}\u{1b}[31m\n{}", "x".repeat(1000), "y".repeat(1000));
+        assert_eq!(whole(&long), format!("{} {}", "x".repeat(1000), "y".repeat(1000)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{Answer, ApplyError};
 use crate::outcome::StepOutcome;
 use crate::plan::{Action, Step, Target, merged, without_nulls};
+use crate::request::is_of_admission;
 use crate::sanitise;
 
 /// Reads the answer to a write or to its dry run.
@@ -25,7 +26,7 @@ pub(super) fn read(step: &Step, answer: &Answer) -> Result<StepOutcome, ApplyErr
         403 if step.action.ends_pod() && has_cause(&status, "NamespaceTerminating") => {
             ApplyError::NamespaceEnds { target, message }
         }
-        403 => ApplyError::Forbidden { need: Box::new(step.need.clone()), message },
+        403 if !is_of_admission(&message) => ApplyError::Forbidden { need: Box::new(step.need.clone()), message },
         404 | 409 => ApplyError::Stale { target, message },
         // A pod is not compared by UID before it is validated: another of the same name answers so.
         422 if matches!(step.action, Action::ResizePod { .. }) && message.contains("metadata.uid:") => {

@@ -34,7 +34,7 @@ const BETWEEN_LOOKS: Duration = if cfg!(test) { Duration::ZERO } else { Duration
 /// Why a write, or its dry run, did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApplyError {
-    /// RBAC or admission says no.
+    /// The user has no right to it.
     #[error("you may not {need}: {message}")]
     Forbidden {
         /// The missing rule.

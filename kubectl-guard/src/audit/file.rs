@@ -91,7 +91,12 @@ impl Locked {
             file.sync_all()
         });
         moved.map_err(|source| self.error("move a torn line out of", source))?;
-        self.file.set_len(whole as u64).map_err(|source| self.error("cut a torn line off", source))
+        // Windows cuts no file that is open for appending alone.
+        let cut = || match cfg!(windows) {
+            true => options().write(true).open(&self.path)?.set_len(whole as u64),
+            false => self.file.set_len(whole as u64),
+        };
+        cut().map_err(|source| self.error("cut a torn line off", source))
     }
 
     /// The hashes of the first and the last line.

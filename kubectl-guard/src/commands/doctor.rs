@@ -1,5 +1,6 @@
 //! `doctor`: looks for what keeps guard from working, and says what to do.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -109,7 +110,13 @@ fn plugins_on_path() -> Vec<(PathBuf, Vec<String>)> {
             .filter_map(|e| doctor::plugin_name(&e.file_name()))
             .collect()
     };
-    std::env::split_paths(&path).map(|folder| (folder.clone(), names(&folder))).collect()
+    once(std::env::split_paths(&path)).into_iter().map(|folder| (folder.clone(), names(&folder))).collect()
+}
+
+/// The folders, each once: a PATH often names one twice, or by another name, as `/bin` is `/usr/bin`.
+fn once(folders: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let mut known = HashSet::new();
+    folders.filter(|folder| known.insert(folder.canonicalize().unwrap_or_else(|_| folder.clone()))).collect()
 }
 
 fn is_executable(file: &Path) -> bool {
@@ -191,6 +198,17 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         file
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_folder_that_the_path_names_twice_or_by_another_name_is_looked_into_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let [bin, other, link] = ["bin", "other", "link"].map(|name| folder.path().join(name));
+        std::fs::create_dir(&bin).unwrap();
+        std::os::unix::fs::symlink(&bin, &link).unwrap();
+        let path = [bin.clone(), other.clone(), bin.clone(), link, other.clone()];
+        assert_eq!(once(path.into_iter()), [bin, other]);
     }
 
     #[test]

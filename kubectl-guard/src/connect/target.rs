@@ -1,10 +1,11 @@
 //! What of the kubeconfig counts: context, cluster and user chosen, and the flags laid over them.
 
-use http::Uri;
+use http::{HeaderValue, Uri};
 use kube::Config;
 use kube::config::{AuthInfo, Cluster, Context, ExecAuthCluster, Kubeconfig};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use secrecy::ExposeSecret as _;
 
 use crate::connect::{Environment, proxy};
 use crate::error::Error;
@@ -18,7 +19,7 @@ pub(super) struct Target {
     pub(super) cluster_name: String,
     file: String,
     namespace: Option<String>,
-    cluster: Cluster,
+    pub(super) cluster: Cluster,
     user: AuthInfo,
 }
 
@@ -67,11 +68,31 @@ impl Target {
         config.disable_compression = self.cluster.disable_compression.unwrap_or(false);
         config.tls_server_name.clone_from(&self.cluster.tls_server_name);
         config.proxy_url = self.proxy(&url, environment)?;
-        config.auth_info = self.user.clone();
+        config.auth_info = self.sender()?;
         if let Some(exec) = config.auth_info.exec.as_mut().filter(|exec| exec.provide_cluster_info) {
             exec.cluster = Some(for_plugins);
         }
         Ok(config)
+    }
+
+    /// The user, with a token that a header takes. client-go reads what stands around the token of a file as none of it.
+    fn sender(&self) -> Result<AuthInfo, Error> {
+        let mut user = self.user.clone();
+        if let Some(text) = user.token_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()) {
+            let token = text.trim();
+            if token.len() < text.len() {
+                user.token = Some(token.to_owned().into());
+                user.token_file = None;
+            }
+        }
+        let is_header = |token: &str| HeaderValue::from_str(token).is_ok();
+        match &user.token {
+            Some(token) if !is_header(token.expose_secret()) => Err(self.bad(
+                "the user's token holds a line break, or another character that no header takes; the same goes for --token"
+                    .into(),
+            )),
+            _ => Ok(user),
+        }
     }
 
     fn url(&self) -> Result<Uri, Error> {
@@ -137,9 +158,11 @@ fn find<T>(kind: &'static str, name: &str, file: &str, named: impl Iterator<Item
     Err(Error::NotInKubeconfig { kind, name: sanitise::line(name), file: file.to_owned(), available })
 }
 
+/// As client-go does it: who names another server speaks of another name, and who names an authority wants it asked.
 fn lay_over_cluster(cluster: &mut Cluster, flags: &KubeFlags) {
     if let Some(server) = &flags.server {
         cluster.server = Some(server.clone());
+        cluster.tls_server_name = None;
     }
     if let Some(name) = &flags.tls_server_name {
         cluster.tls_server_name = Some(name.clone());
@@ -147,6 +170,7 @@ fn lay_over_cluster(cluster: &mut Cluster, flags: &KubeFlags) {
     if let Some(path) = &flags.certificate_authority {
         cluster.certificate_authority = Some(path.to_string_lossy().into_owned());
         cluster.certificate_authority_data = None;
+        cluster.insecure_skip_tls_verify = None;
     }
     if flags.insecure_skip_tls_verify {
         cluster.insecure_skip_tls_verify = Some(true);

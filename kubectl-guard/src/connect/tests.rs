@@ -4,6 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::PathBuf;
 
+use secrecy::ExposeSecret as _;
+
 use super::*;
 use crate::exit::Exit;
 
@@ -99,6 +101,54 @@ fn broken_kubeconfigs_are_errors_that_name_the_file() {
         assert_eq!(error.process_exit_code(), Exit::Error, "{text}");
         assert!(error.to_string().contains(&*dir.path().to_string_lossy()), "{error}");
     }
+}
+
+#[test]
+fn an_authority_that_is_named_is_asked_and_another_server_has_a_name_of_its_own() {
+    let text = "current-context: x\ncontexts: [{name: x, context: {cluster: y}}]\nclusters: [{name: y, cluster: \
+         {server: 'https://a', insecure-skip-tls-verify: true, tls-server-name: b}}]\n";
+    let seen = |change: fn(&mut KubeFlags)| {
+        let (dir, mut flags) = flags(text);
+        change(&mut flags);
+        let (kubeconfig, file) = kubeconfig::read(&flags, &Environment::default()).unwrap();
+        let cluster = Target::choose(kubeconfig, &file, &flags).unwrap().cluster;
+        drop(dir);
+        (cluster.insecure_skip_tls_verify.unwrap_or(false), cluster.tls_server_name)
+    };
+    let name = |text: &str| Some(text.to_owned());
+    assert_eq!(seen(|_| ()), (true, name("b")));
+    assert_eq!(seen(|flags| flags.certificate_authority = Some("ca.pem".into())), (false, name("b")));
+    assert_eq!(seen(|flags| flags.server = Some("https://c".into())), (true, None));
+    let both = |flags: &mut KubeFlags| {
+        (flags.certificate_authority, flags.insecure_skip_tls_verify) = (Some("ca.pem".into()), true);
+    };
+    assert!(seen(both).0, "kubectl refuses both, kube's client believes the second");
+}
+
+#[test]
+fn a_token_that_no_header_takes_is_an_error_and_what_stands_around_one_in_a_file_is_not_of_it() {
+    let (dir, mut kube) = flags(KUBECONFIG);
+    for token in ["s3cret\r", "s3c\nret", "s3cr\u{0}et"] {
+        kube.token = Some(token.to_owned());
+        let error = error(&kube);
+        assert!(error.to_string().contains("the user's token holds a line break"), "{error}");
+        assert!(!error.shown().contains("s3c"), "{}", error.shown());
+    }
+    let file = dir.path().join("token");
+    std::fs::write(&file, "s3cret\r\n").unwrap();
+    let (_dir, kube) = flags(&KUBECONFIG.replace("token: abc", &format!("tokenFile: '{}'", file.display())));
+    let sender = configured(&kube, &Environment::default()).auth_info;
+    assert_eq!(sender.token.as_ref().map(|token| token.expose_secret()), Some("s3cret"));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_plugins_token_that_no_header_takes_is_an_error_too() {
+    let token = r#"["-c", "echo '{\"kind\": \"ExecCredential\", \"apiVersion\": \"client.authentication.k8s.io/v1\", \"status\": {\"token\": \"s3c\\\\nret\"}}'"]"#;
+    let (_dir, kube) = flags(&with_plugin("sh", token, "https://a"));
+    let error = error(&kube);
+    assert_eq!(error.to_string(), "credential plugin sh wrote a token that no header takes");
+    assert!(!error.shown().contains("s3c"), "{}", error.shown());
 }
 
 #[test]

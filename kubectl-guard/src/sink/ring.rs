@@ -1,6 +1,6 @@
 //! What lies in the ConfigMap: for each plan a key with its lines, as the journal has them. Pure.
 //!
-//! It is a ring: when it is full, the oldest plans make room. Of what is read, a plan counts only if all its lines are of it,
+//! It is a ring: when it is full, the oldest plans make room; what others keep in it stays. Of what is read, a plan counts only if all its lines are of it,
 //! the first is its intent, and that fits its digest; where a line's hash of the line before it fits nothing that is held,
 //! that is told: it was added on another machine, another plan's line lay between, or somebody has edited it.
 
@@ -31,12 +31,16 @@ pub(super) fn change(data: &BTreeMap<String, String>, id: &str, lines: &[String]
         text.push_str(line);
         text.push('\n');
     }
-    let mut room = MOST_BYTES.checked_sub(text.len()).ok_or_else(|| {
-        format!("plan {id} has {} KiB, and a ConfigMap takes {} KiB", text.len() >> 10, MOST_BYTES >> 10)
+    let (plans, foreign): (Vec<_>, Vec<_>) =
+        data.iter().filter(|(other, _)| **other != key).partition(|(other, _)| other.starts_with(KEY));
+    let kept: usize = foreign.iter().map(|(_, text)| text.len()).sum();
+    let mut room = MOST_BYTES.checked_sub(text.len() + kept).ok_or_else(|| {
+        let beside = if kept > 0 { format!(", of which others have {}", kept >> 10) } else { String::new() };
+        format!("plan {id} has {} KiB, and a ConfigMap takes {} KiB{beside}", text.len() >> 10, MOST_BYTES >> 10)
     })?;
     let mut changed = Map::new();
     let mut others: Vec<(Option<Timestamp>, &String, usize)> =
-        data.iter().filter(|(other, _)| **other != key).map(|(other, text)| (begun(text), other, text.len())).collect();
+        plans.into_iter().map(|(other, text)| (begun(text), other, text.len())).collect();
     // The youngest first; what cannot be read comes last and goes first.
     others.sort_by(|a, b| b.cmp(a));
     for (_, other, size) in others {
@@ -207,10 +211,13 @@ mod tests {
     #[test]
     fn the_oldest_make_room_and_what_cannot_be_read_before_them() {
         let mut data = with(&[scaled(0), scaled(1)]);
-        data.insert("notes".into(), "x".repeat(MOST_BYTES - 40_000));
+        data.insert("plan-torn".into(), "x".repeat(MOST_BYTES - 40_000));
         let big = vec!["y".repeat(MOST_BYTES - 20_000)];
         let change = change(&data, "new", &big).unwrap().unwrap();
-        assert!(change["notes"].is_null() && change.as_object().unwrap().contains_key("notes"), "{change:.200}");
+        assert!(
+            change["plan-torn"].is_null() && change.as_object().unwrap().contains_key("plan-torn"),
+            "{change:.200}"
+        );
         let kept = |second: i64| change.get(format!("plan-{second:012}")).is_none();
         assert!(kept(0) && kept(1), "there is room for both");
         let (id, lines) = scaled(2);
@@ -221,6 +228,17 @@ mod tests {
         assert_eq!(data.keys().collect::<Vec<_>>(), ["plan-000000000002", "plan-new"], "the oldest has gone");
         let too_big = super::change(&data, "new", &["z".repeat(MOST_BYTES)]).unwrap_err();
         assert!(too_big.contains("a ConfigMap takes 768 KiB"), "{too_big}");
+    }
+
+    #[test]
+    fn what_others_keep_in_it_stays() {
+        let mut data = with(&[scaled(0)]);
+        data.insert("notes".into(), "x".repeat(400 << 10));
+        let more = |kib: usize| change(&data, "new", &["y".repeat(kib << 10)]);
+        let changed = more(366).unwrap().unwrap();
+        assert!(changed.get("notes").is_none() && changed["plan-000000000000"].is_null(), "{changed:.100}");
+        let full = more(370).unwrap_err();
+        assert_eq!(full, "plan new has 370 KiB, and a ConfigMap takes 768 KiB, of which others have 400");
     }
 
     /// The data with something replaced in it.
