@@ -214,9 +214,7 @@ impl Row {
             opt_out: facts.opt_out.clone(),
             ..Row::default()
         };
-        // What was measured once is written once: as often as it is looked at, it would look like so many readings.
-        let is_new = |column: &Number| sample.fresh || !READING.contains(column);
-        for (column, value) in measured.into_iter().filter(|(column, _)| is_new(column)) {
+        for (column, value) in measured {
             row.set(column, value);
         }
         row
@@ -391,16 +389,5 @@ mod tests {
         let mut bytes = Vec::new();
         Writer::new(&mut bytes, &[]).unwrap().write(&row).unwrap();
         assert_eq!(read(&String::from_utf8(bytes).unwrap()).unwrap(), [row]);
-    }
-
-    #[test]
-    fn what_was_measured_once_is_written_once() {
-        let measures = Measures { cpu_cores: Some(0.5), ..Measures::default() };
-        let facts = PodFacts { restarts: 2, ..PodFacts::default() };
-        let of =
-            |fresh| PodSample { at: 0.0, fresh, reset: false, facts: facts.clone(), measures, metrics: Vec::new() };
-        let row = |fresh| Row::of(Timestamp::UNIX_EPOCH, &of(fresh));
-        let told = |row: Row| (row.number(Number::CpuCores), row.number(Number::Restarts));
-        assert_eq!((told(row(true)), told(row(false))), ((Some(0.5), Some(2.0)), (None, Some(2.0))));
     }
 }

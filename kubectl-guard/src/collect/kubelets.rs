@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use futures::StreamExt as _;
 use guard_model::cadvisor::{self, Cadvisor};
 use guard_model::recording::{NodeFiles, Tick};
-use guard_model::sample::{self, Measures, Phase, PodFacts, PodSample};
+use guard_model::sample::{self, Measures, Phase, PodFacts};
 use guard_model::sampler::Sampler;
 use guard_model::summary::{self, Summary};
 use guard_model::table::{Number, Row};
@@ -106,18 +106,17 @@ impl Kubelets {
         }
         for sample in samples {
             let mut row = Row::of(at, &sample);
-            totals(&mut row, &sample, &summary, fresh.as_ref());
+            totals(&mut row, &sample.facts.uid, &summary, fresh.as_ref());
             look.rows.push(row);
         }
         Ok(())
     }
 }
 
-/// Running totals, as the kubelet counts them, in the rows for which they were read: a total that is shown again would look
-/// like one that does not grow.
-fn totals(row: &mut Row, sample: &PodSample, summary: &Summary, cadvisor: Option<&Cadvisor>) {
-    let read = summary.pods.iter().find(|pod| pod.uid == sample.facts.uid).filter(|_| sample.fresh);
-    let network = read.and_then(|pod| pod.network);
+/// Running totals, as the kubelet counts them. Those of cadvisor stand in the rows for which it was read: a total that is
+/// shown again would look like one that does not grow.
+fn totals(row: &mut Row, uid: &str, summary: &Summary, cadvisor: Option<&Cadvisor>) {
+    let network = summary.pods.iter().find(|pod| pod.uid == uid).and_then(|pod| pod.network);
     row.set(Number::ReceiveErrors, network.and_then(|network| network.receive_errors));
     row.set(Number::SendErrors, network.and_then(|network| network.transmit_errors));
     let named = |read: &Cadvisor| read.pods.get(&(row.namespace.clone(), row.pod.clone())).copied();

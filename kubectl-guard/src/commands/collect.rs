@@ -41,8 +41,8 @@ pub struct CollectArgs {
     /// without environment variables, arguments, commands, probes, annotations and what containers said when they ended
     #[arg(long, value_name = "FILE", conflicts_with = "output_file")]
     raw: Option<PathBuf>,
-    /// Time between two readings, such as 30s; a bare number is seconds. A kubelet measures every 10 to 15 s: rows in between
-    /// have empty cells for what it measures
+    /// Time between two readings, such as 30s; a bare number is seconds. A kubelet measures every 10 to 15 s: at shorter
+    /// intervals one measurement stands in several rows
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
     interval: Duration,
     /// How long to collect; without it, until ^C
