@@ -83,7 +83,8 @@ impl Said<'_> {
     fn walk(&mut self, prefix: &str, node: &Node) {
         let Content::Map(entries) = &node.value else {
             let what = if prefix.is_empty() { "a configuration" } else { "this section" };
-            self.problems.push(Problem::new(node.at, format!("{what} must hold keys and values, not {}", node.kind())));
+            self.problems
+                .push(Problem::new(node.at, format!("{what} must hold keys and values, not {}", node.shape())));
             return;
         };
         for (key, at, child) in entries {
@@ -148,6 +149,10 @@ fn is_section(full: &str) -> bool {
 
 /// The words for a key that there is not, with the nearest one that there is: in the same section, else anywhere.
 fn unknown(prefix: &str, key: &str, section: &str) -> String {
+    // What follows is no part of a key, and may be an address that is a secret.
+    if let Some((name, _)) = key.split_once(':') {
+        return format!("there must be a space behind {:?}", crate::sanitise::line(&format!("{name}:")));
+    }
     let place = match prefix.strip_suffix('.') {
         Some(place) => format!(" in {place}"),
         None => String::new(),

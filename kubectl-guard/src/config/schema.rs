@@ -132,7 +132,11 @@ impl Kind {
 
     /// A value from text, as in the environment.
     pub(super) fn read(self, text: &str) -> Result<Value, String> {
-        let wrong = || format!("it must be {}, not {:?}", self.words(), crate::sanitise::line(text));
+        let wrong = || match self {
+            // Many an address is a secret, and one that is mistyped most likely still holds it.
+            Kind::Url => format!("it must be {}; what stands there is not shown, as it may be a secret", self.words()),
+            _ => format!("it must be {}, not {:?}", self.words(), crate::sanitise::line(text)),
+        };
         let value = match self {
             Kind::Text if !text.trim().is_empty() && !text.contains('\0') => Some(json!(text)),
             Kind::Url => is_url(text).then(|| json!(text)),

@@ -283,6 +283,31 @@ fn a_wrong_flag_or_variable_is_named() {
 }
 
 #[test]
+fn an_address_that_cannot_be_meant_is_not_told() {
+    let wrong = ["hooks.example.org/T0/s3cret", "https//u:s3cret@example.org", "s3cret", "ftp://u:s3cret@example.org"];
+    let keys = ["notices.webhook_url", "notices.alertmanager_url", "llm.url", "dataset_generator.prometheus_url"];
+    for (key, text) in keys.iter().flat_map(|key| wrong.map(|text| (*key, text))) {
+        let (section, name) = key.split_once('.').unwrap();
+        let file = of_text(&format!("{section}:\n  {name}: {text}\n")).unwrap_err();
+        let flag = load(&[], |_| None, &[(key, "flag", text.to_owned())]).unwrap_err();
+        for told in [file, flag].map(|error| error.to_string()) {
+            assert!(told.contains("it must be a URL") && !told.contains("s3cret"), "{told}");
+        }
+    }
+    for text in [
+        "notices:\n  webhook_url:https://example.org/s3cret\n",
+        "notices: {webhook_url:https://example.org/s3cret}\n",
+        "notices:\n  webhook_url:https://example.org/s3cret\n  group_wait: 5\n",
+        "notices: https://example.org/s3cret\n",
+    ] {
+        let told = of_text(text).unwrap_err().to_string();
+        assert!(!told.contains("s3cret"), "{told}");
+    }
+    let variable = load(&[], |name| (name == "OPENAI_BASE_URL").then(|| wrong[1].to_owned()), &[]).unwrap_err();
+    assert!(!variable.to_string().contains("s3cret"), "{variable}");
+}
+
+#[test]
 fn only_one_part_can_run_alone() {
     for line in ["g --only collect --generator-only", "g --generator-only --dataset-agent-only"] {
         assert!(Line::try_parse_from(line.split(' ')).is_err(), "{line}");

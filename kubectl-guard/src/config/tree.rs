@@ -43,6 +43,14 @@ impl Node {
             Content::Map(_) => "a section".to_owned(),
         }
     }
+
+    /// The same without quoting it: `webhook_url:https://...`, with no space behind the colon, is a text where a section should be.
+    pub(super) fn shape(&self) -> String {
+        match &self.value {
+            Content::Scalar { .. } if !self.is_null() => "a single value".to_owned(),
+            _ => self.kind(),
+        }
+    }
 }
 
 /// A collection that is not closed yet.
