@@ -335,6 +335,11 @@ impl Error {
         Some(hint)
     }
 
+    /// The error and what to do next, for a place that has one line.
+    pub fn in_one_line(&self) -> String {
+        self.hint().map_or_else(|| self.to_string(), |hint| format!("{self}; {hint}"))
+    }
+
     /// The error as it is shown: one line, and the hint in a second.
     pub fn shown(&self) -> String {
         match self.hint() {

@@ -9,7 +9,9 @@
 //! with an approval of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use guard_model::mute::Mute;
 use guard_model::report::NodeReport;
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -36,6 +38,7 @@ pub mod notices;
 pub mod propose;
 pub mod score;
 pub mod serve;
+pub mod silence;
 pub mod state;
 pub mod steer;
 pub mod supervise;
@@ -116,6 +119,23 @@ pub fn parts(config: &Config) -> Vec<Part> {
 /// What was scored last, one report a node.
 pub type Reports = Arc<Vec<NodeReport>>;
 
+/// A look at mutes that could not be read is made again after this.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Waits for the next reports, and no longer than `longest`.
+async fn next_reports(reports: &mut watch::Receiver<Reports>, longest: Option<Duration>) {
+    let changed = async {
+        if reports.changed().await.is_err() {
+            // Scoring and its channel live as long as the program.
+            std::future::pending::<()>().await;
+        }
+    };
+    match longest {
+        Some(longest) => drop(tokio::time::timeout(longest, changed).await),
+        None => changed.await,
+    }
+}
+
 /// What all parts share.
 pub struct Shared<'a> {
     /// The log.
@@ -124,6 +144,8 @@ pub struct Shared<'a> {
     pub state: state::Shown,
     /// The latest reports, from scoring to proposing.
     pub reports: watch::Sender<Reports>,
+    /// Who asked for silence.
+    pub silence: silence::Silence,
     /// What was told elsewhere; it outlives the part that tells, which begins anew at each reload.
     pub told: tokio::sync::Mutex<notices::Book>,
     /// Whose plan is being carried out; it outlives the parts that show it.
@@ -147,6 +169,7 @@ impl<'a> Shared<'a> {
             log,
             state: state::Shown::new(Timestamp::now()),
             reports: watch::Sender::default(),
+            silence: silence::Silence::default(),
             told: tokio::sync::Mutex::default(),
             turns: Turns::default(),
             asks: agents::Asks::default(),
@@ -155,6 +178,21 @@ impl<'a> Shared<'a> {
             console,
             sink: None,
         }
+    }
+
+    /// The latest reports, with the mutes that hold; `None` before the first look at the table, and while nobody can know what
+    /// is muted.
+    async fn heard(
+        &self,
+        connection: &Connection,
+        reports: &mut watch::Receiver<Reports>,
+    ) -> Option<(Reports, Vec<Mute>)> {
+        let latest = Reports::clone(&reports.borrow_and_update());
+        if latest.is_empty() {
+            return None;
+        }
+        let mutes = self.silence.holding(connection, &self.log).await?;
+        Some((latest, mutes))
     }
 
     /// A desk of this run. Scores behind an approval are the exporter's, read anew: those of the run come from a table that

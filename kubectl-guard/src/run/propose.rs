@@ -11,7 +11,7 @@ use super::agents::Ask;
 use super::due::{Proposable, due, heeding, proposable};
 use super::history::{Entry, History};
 use super::state::{Proposer, Waiting};
-use super::{Part, Reports, Shared, notices};
+use super::{LOOK_AGAIN, Part, Shared, next_reports};
 use crate::commands::fix;
 use crate::config::{Config, Remediation};
 use crate::connect::Connection;
@@ -76,24 +76,23 @@ pub async fn propose(config: &Config, connection: &Connection, shared: &Shared<'
     }
     let mut proposing = Proposing { settings: &config.remediation, connection, shared, history, looked, asked };
     let mut reports = shared.reports.subscribe();
-    let mut mutes = Vec::new();
     loop {
-        let mut latest: Reports = reports.borrow_and_update().clone();
-        // Nothing is known before the first look at the table.
-        if !latest.is_empty() {
-            mutes = notices::holding(connection, shared, mutes).await;
-            latest = heeding(&latest, &mutes);
-            proposing.look(&latest).await?;
+        let heard = shared.heard(connection, &mut reports).await;
+        let latest = heard.map(|(latest, mutes)| heeding(&latest, &mutes));
+        if let Some(latest) = &latest {
+            proposing.look(latest).await?;
         }
+        let longest = latest.is_none().then_some(LOOK_AGAIN);
+        // What a program proposes waits until it is known what is muted.
+        let asked = async || match &latest {
+            Some(latest) => (latest, shared.asks.next().await),
+            None => std::future::pending().await,
+        };
         loop {
             tokio::select! {
-                changed = reports.changed() => match changed {
-                    Ok(()) => break,
-                    // Scoring and its channel live as long as the program.
-                    Err(_) => std::future::pending::<()>().await,
-                },
+                () = next_reports(&mut reports, longest) => break,
                 () = shared.state.queue().declined() => proposing.decline()?,
-                (agent, ask) = shared.asks.next() => proposing.asked(agent, &ask, &latest).await?,
+                (latest, (agent, ask)) = asked() => proposing.asked(agent, &ask, latest).await?,
             }
         }
     }

@@ -7,7 +7,7 @@ use guard_model::report::NodeReport;
 use jiff::Timestamp;
 
 use super::known::known;
-use super::{Part, Shared};
+use super::{Part, Shared, next_reports};
 use crate::approve::Screen;
 use crate::commands::fix::desk::ClusterDesk;
 use crate::config::Config;
@@ -96,10 +96,7 @@ async fn refresh(selection: &Selection, connection: &Connection, shared: &Shared
             shared.state.did(Part::Serve, &format!("{} pods shown", next.rows.len()));
             *shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         }
-        if reports.changed().await.is_err() {
-            // Scoring and its channel live as long as the program.
-            std::future::pending::<()>().await;
-        }
+        next_reports(&mut reports, None).await;
     }
 }
 

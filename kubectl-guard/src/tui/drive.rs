@@ -11,7 +11,6 @@ use super::screen::{Intent, News};
 use super::terminal::Wires;
 use super::watch::Watch;
 use crate::desk::Desk;
-use crate::error::Error;
 use crate::exit::Exit;
 use crate::run::Reports;
 
@@ -104,20 +103,15 @@ fn at_desk<D: Desk>(desk: &D, intent: Intent, news: Sender<News>) -> Job<'_> {
         match intent {
             Intent::Look { number, namespace, target, asked } => {
                 let look = desk.look(&namespace, &target, asked.as_ref()).await;
-                News::Looked(number, look.map_err(|error| words(&error)))
+                News::Looked(number, look.map_err(|error| error.in_one_line()))
             }
             Intent::CarryOut { shown, typed } => {
                 let said = |line: &str| send(&news, News::Said(line.to_owned()));
-                News::Ended(desk.carry_out(&shown, &typed, &said).await.map_err(|error| words(&error)))
+                News::Ended(desk.carry_out(&shown, &typed, &said).await.map_err(|error| error.in_one_line()))
             }
             _ => std::future::pending().await,
         }
     })
-}
-
-/// An error in one line, with what to do next.
-fn words(error: &Error) -> String {
-    error.hint().map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}"))
 }
 
 fn tell(news: &Sender<News>, said: String) {

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -11,12 +12,20 @@ pub(crate) type Writes = Arc<Mutex<Vec<String>>>;
 
 /// Serves Deployment `cart` of namespace `shop` and its pod `cart` until the test ends; gives the port.
 pub(crate) fn serve() -> (u16, Writes) {
+    serve_while(Arc::new(AtomicBool::new(true)))
+}
+
+/// The same while it is `there`; else it hangs up without a word.
+pub(crate) fn serve_while(there: Arc<AtomicBool>) -> (u16, Writes) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let writes = Writes::default();
     let kept = Arc::clone(&writes);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
+            if !there.load(Ordering::SeqCst) {
+                continue;
+            }
             let kept = Arc::clone(&kept);
             // A connection that fails is the client's matter.
             std::thread::spawn(move || drop(answer_all(&stream.unwrap(), &kept)));

@@ -2,11 +2,13 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
 use super::*;
+use crate::api;
 
 /// What was posted to it: path, `Authorization`, body.
 type Posts = Arc<Mutex<Vec<(String, Option<String>, Value)>>>;
@@ -50,11 +52,17 @@ fn read(stream: &TcpStream) -> (String, Option<String>, Value) {
     (path, header("authorization"), serde_json::from_slice(&body).unwrap())
 }
 
-/// A run that proposes from a table, beside a cluster that is away, and tells of incidents at once.
+/// A run that proposes from a table, and tells of incidents at once.
 fn started<'a>(folder: &'a tempfile::TempDir, sinks: &str) -> Run<'a> {
+    started_beside(api::serve().0, folder, sinks)
+}
+
+/// The same, beside the cluster at this port.
+fn started_beside<'a>(port: u16, folder: &'a tempfile::TempDir, sinks: &str) -> Run<'a> {
     let text = format!("notices:\n  group_wait: 0\n{sinks}agents:\n  watch_interval: 1\n");
     fs::write(folder.path().join("g.yaml"), text).unwrap();
-    Run::start(folder, &["run", "--agent-mode=remediation", "--config-file=g.yaml", "--server=http://127.0.0.1:9"])
+    let server = format!("--server=http://127.0.0.1:{port}");
+    Run::start(folder, &["run", "--agent-mode=remediation", "--config-file=g.yaml", &server])
 }
 
 #[test]
@@ -109,6 +117,20 @@ fn a_sink_that_cannot_be_meant_ends_it_at_once_and_its_secret_is_not_told() {
         assert!(matches!(code, Some(1 | 2)) && run.stderr().contains(problem), "{code:?} {}", run.stderr());
         assert!(!run.stderr().contains("geheim"), "{}", run.stderr());
     }
+}
+
+#[test]
+fn nobody_is_told_of_what_may_be_muted_before_the_mutes_could_be_read() {
+    let there = Arc::new(AtomicBool::new(false));
+    let (port, _) = api::serve_while(Arc::clone(&there));
+    let (hook, hooked) = listener(&[]);
+    let folder = folder_with_table(&rows(0..3, 2));
+    let mut run = started_beside(port, &folder, &format!("  webhook_url: http://127.0.0.1:{hook}/\n"));
+    run.until_logged("; until they are, nothing new is told or proposed");
+    assert!(hooked.lock().unwrap().is_empty(), "{}", run.stderr());
+    there.store(true, Ordering::SeqCst);
+    // The table does not grow: it is not waited for.
+    run.until_logged("webhook was told: 1 began, 0 ended");
 }
 
 /// A program that is ended with the test.

@@ -5,21 +5,20 @@
 //! proposes is one of the actions that there are, for a target that is over its line, and waits for a person as every proposal does.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use guard_model::report::NodeReport;
 use jiff::Timestamp;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::ChildStdin;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::due::{heeding, proposable};
-use super::notices::{self, Book};
+use super::notices::Book;
 use super::state::Being;
 use super::supervise::{Backoff, Pauses};
-use super::{Part, Shared};
+use super::{LOOK_AGAIN, Part, Shared, next_reports};
 use crate::config::{AgentMode, Config, Program, Remediation};
 use crate::connect::Connection;
 use crate::error::Error;
@@ -147,20 +146,19 @@ impl Agent<'_> {
     /// its input is closed.
     async fn tell(self, mut to: ChildStdin) -> Option<String> {
         let mut reports = self.shared.reports.subscribe();
-        let (mut book, mut told, mut mutes) = (Book::default(), Told::default(), Vec::new());
+        let (mut book, mut told) = (Book::default(), Told::default());
         loop {
-            let latest: Arc<Vec<NodeReport>> = reports.borrow_and_update().clone();
-            if !latest.is_empty() {
-                mutes = notices::holding(self.connection, self.shared, mutes).await;
-                book.take(&latest, &mutes);
-            }
-            let targets = proposable(&heeding(&latest, &mutes), self.config.remediation.confidence_threshold);
-            for insight in told.news(&mut book, &targets, &self.connection.context, Timestamp::now()) {
-                if let Err(why) = self.give(&mut to, &insight).await {
-                    return why;
+            let heard = self.shared.heard(self.connection, &mut reports).await;
+            if let Some((latest, mutes)) = &heard {
+                book.take(latest, mutes);
+                let targets = proposable(&heeding(latest, mutes), self.config.remediation.confidence_threshold);
+                for insight in told.news(&mut book, &targets, &self.connection.context, Timestamp::now()) {
+                    if let Err(why) = self.give(&mut to, &insight).await {
+                        return why;
+                    }
                 }
             }
-            wait_for(&mut reports).await;
+            next_reports(&mut reports, heard.is_none().then_some(LOOK_AGAIN)).await;
         }
     }
 
@@ -261,14 +259,6 @@ impl Agent<'_> {
 impl std::fmt::Display for Agent<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "agent {}", self.name)
-    }
-}
-
-/// Waits for the next reports.
-async fn wait_for(reports: &mut watch::Receiver<Arc<Vec<NodeReport>>>) {
-    if reports.changed().await.is_err() {
-        // Scoring and its channel live as long as the program.
-        std::future::pending::<()>().await;
     }
 }
 

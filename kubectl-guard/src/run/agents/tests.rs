@@ -1,7 +1,7 @@
 //! The form of what programs are told and may say, and how far it is believed.
 
 use guard_model::cause::{Cause, Reason};
-use guard_model::report::{PodReport, State};
+use guard_model::report::{NodeReport, PodReport, State};
 use guard_model::workload::Workload;
 use proptest::prelude::*;
 use serde_json::{Value, json};

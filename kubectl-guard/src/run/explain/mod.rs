@@ -4,14 +4,11 @@
 //! [`Case`] for the model. What comes back is shown: in the log, in `run status`, in `pod_insights.json`. Nothing of it reaches a
 //! proposal. A model that cannot be asked, or costs too much, ends nothing.
 
-use std::sync::Arc;
-
 use guard_model::report::NodeReport;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::notices;
-use super::{Part, Shared};
+use super::{LOOK_AGAIN, Part, Shared, next_reports};
 use crate::commands::explain::opinion;
 use crate::config::{Config, Llm};
 use crate::connect::{Connection, Environment};
@@ -90,18 +87,13 @@ pub async fn explain(config: &Config, connection: &Connection, shared: &Shared<'
 impl Explaining<'_> {
     async fn go_on(mut self, opinions: &mut Opinions) {
         let mut reports = self.shared.reports.subscribe();
-        let mut mutes = Vec::new();
         loop {
-            let latest: Arc<Vec<NodeReport>> = reports.borrow_and_update().clone();
-            if !latest.is_empty() {
-                mutes = notices::holding(self.connection, self.shared, mutes).await;
-                opinions.book.take(&latest, &mutes);
-                self.look(opinions, &latest).await;
+            let heard = self.shared.heard(self.connection, &mut reports).await;
+            if let Some((latest, mutes)) = &heard {
+                opinions.book.take(latest, mutes);
+                self.look(opinions, latest).await;
             }
-            if reports.changed().await.is_err() {
-                // Scoring and its channel live as long as the program.
-                std::future::pending::<()>().await;
-            }
+            next_reports(&mut reports, heard.is_none().then_some(LOOK_AGAIN)).await;
         }
     }
 

@@ -4,19 +4,14 @@
 //! from what there is and what was told: a message that could not be delivered is due still, and whatever began and ended
 //! before anybody could be told is told to nobody.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use guard_model::mute::Mute;
-use guard_model::report::NodeReport;
-use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Part, Shared};
+use super::{LOOK_AGAIN, Part, Shared, next_reports};
 use crate::config::Config;
 use crate::connect::{Connection, Environment};
 use crate::error::Error;
-use crate::mutes::Mutes;
 
 mod body;
 mod book;
@@ -56,12 +51,10 @@ pub async fn notify(config: &Config, connection: &Connection, shared: &Shared<'_
     let mut turns: Vec<Turn> = sinks.into_iter().map(|sink| Turn { sink, due: None, pause: FIRST_PAUSE }).collect();
     let mut reports = shared.reports.subscribe();
     let mut book = shared.told.lock().await;
-    let mut mutes = Vec::new();
     loop {
-        let latest: Arc<Vec<NodeReport>> = reports.borrow_and_update().clone();
-        if !latest.is_empty() {
-            mutes = holding(connection, shared, mutes).await;
-            book.take(&latest, &mutes);
+        let heard = shared.heard(connection, &mut reports).await;
+        if let Some((latest, mutes)) = &heard {
+            book.take(latest, mutes);
             shared.state.did(Part::Notify, &format!("{} incidents", book.open().count()));
         }
         for turn in &mut turns {
@@ -70,10 +63,7 @@ pub async fn notify(config: &Config, connection: &Connection, shared: &Shared<'_
         }
         let next = turns.iter().filter_map(|turn| turn.due).min();
         tokio::select! {
-            changed = reports.changed() => if changed.is_err() {
-                // Scoring and its channel live as long as the program.
-                std::future::pending::<()>().await;
-            },
+            () = next_reports(&mut reports, heard.is_none().then_some(LOOK_AGAIN)) => {}
             () = sleep_until(next) => {}
         }
     }
@@ -124,19 +114,6 @@ impl Turn {
                 self.due = Some(Instant::now() + self.pause);
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
             }
-        }
-    }
-}
-
-/// The mutes that hold; those that were read before if they cannot be read now.
-pub(super) async fn holding(connection: &Connection, shared: &Shared<'_>, before: Vec<Mute>) -> Vec<Mute> {
-    match Mutes::read(&connection.client).await {
-        Ok(mutes) => mutes.holding(Timestamp::now()).0,
-        // Without the map there is nothing that could be silent.
-        Err(Error::NoMutes { .. }) => Vec::new(),
-        Err(error) => {
-            shared.log.debug(Part::Notify, &format!("mutes cannot be read: {error}"));
-            before
         }
     }
 }
