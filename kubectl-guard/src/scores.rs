@@ -151,8 +151,7 @@ impl Scores {
         warnings.extend(self.silences());
         for report in &self.reports {
             let whose = if report.node.is_empty() { "the table".to_owned() } else { format!("node {}", report.node) };
-            let age = now.duration_since(report.at).as_secs_f64();
-            if age > (4.0 * report.interval_seconds).max(60.0) + self.lag_seconds {
+            if let Some(age) = overdue(report, now, self.lag_seconds) {
                 warnings.push(format!("scores of {whose} are {} old", guard_model::words::duration(age)));
             }
             if let Some(error) = report.kubelet.error.as_ref().filter(|_| !report.kubelet.up) {
@@ -197,6 +196,13 @@ impl Scores {
             "this plugin is version {VERSION}, exporters are {others}; to bring them together, {INSTALL_AGAIN}"
         ))
     }
+}
+
+/// How old a report is, in seconds, if there should be a newer one: it is older than a few of its intervals, and than it may be
+/// late by the way that it came.
+pub fn overdue(report: &NodeReport, now: Timestamp, lag_seconds: f64) -> Option<f64> {
+    let age = now.duration_since(report.at).as_secs_f64();
+    (age > (4.0 * report.interval_seconds).max(60.0) + lag_seconds).then_some(age)
 }
 
 /// Cleans what an exporter says: it could be anybody's.

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use guard_model::report::NodeReport;
 use jiff::Timestamp;
@@ -69,7 +70,7 @@ pub async fn serve(
     let pages = Pages { shown: Arc::clone(&shown), approvals: Arc::clone(&dashboard.approvals) };
     tokio::select! {
         () = door.serve(pages) => {}
-        () = refresh(&selection, connection, shared, &shown) => {}
+        () = refresh(&selection, connection, shared, &shown, config.dataset_generator.interval * 2) => {}
     }
     Ok(())
 }
@@ -80,8 +81,15 @@ fn nothing(scope: Scope) -> Look {
     Look { at: Timestamp::now(), scope: Some(scope), warnings, ..Look::default() }
 }
 
-/// Looks again after each tick of the scoring. A look that fails leaves what was seen before, with why it is old.
-async fn refresh(selection: &Selection, connection: &Connection, shared: &Shared<'_>, shown: &Shown) {
+/// Looks again after each tick of the scoring, and where none comes for so long: then the scores are old, which has to be said. A
+/// look that fails leaves what was seen before, with why it is old.
+async fn refresh(
+    selection: &Selection,
+    connection: &Connection,
+    shared: &Shared<'_>,
+    shown: &Shown,
+    longest: Duration,
+) {
     let mut reports = shared.reports.subscribe();
     loop {
         let latest: Arc<Vec<NodeReport>> = reports.borrow_and_update().clone();
@@ -90,13 +98,15 @@ async fn refresh(selection: &Selection, connection: &Connection, shared: &Shared
                 Ok(look) => look,
                 Err(error) => {
                     let before = Arc::clone(&shown.read().unwrap_or_else(PoisonError::into_inner));
-                    before.outdated(&error.to_string())
+                    let mut outdated = before.outdated(&error.to_string());
+                    outdated.warnings.extend(outdated.scores.warnings(Timestamp::now()));
+                    outdated
                 }
             };
             shared.state.did(Part::Serve, &format!("{} pods shown", next.rows.len()));
             *shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         }
-        next_reports(&mut reports, None).await;
+        next_reports(&mut reports, Some(longest)).await;
     }
 }
 
@@ -112,19 +122,66 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config;
+    use crate::console::capture::console;
     use crate::rows::tests::{node, report};
+    use crate::run::log::Log;
     use crate::wire;
     use guard_model::report::{PodReport, State};
 
+    /// The one pod of the cluster.
+    fn pods() -> (u16, serde_json::Value) {
+        let spec = json!({"nodeName": "node1", "containers": [{"name": "work"}]});
+        let pod = json!({"metadata": {"namespace": "shop", "name": "cart-1", "uid": "5f2c"}, "spec": spec,
+            "status": {"phase": "Running"}});
+        (200, json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [pod]}))
+    }
+
+    /// The warnings of the dashboard, once they are `so`, of a score that will be old in a moment and that nothing newer follows.
+    async fn warned(answer: fn(&str, usize) -> (u16, serde_json::Value), so: fn(&[String]) -> bool) -> Vec<String> {
+        let (connection, _) = wire::server(answer).await;
+        let (console, _) = console(80);
+        let settings = Config::of(&config::load(&[], |_| None, &[]).unwrap()).unwrap();
+        let shared = Shared::new(Log::open(&console, &settings.log).unwrap(), None, &console);
+        let cart = report("cart-1", Some(0.1), State::Ok);
+        let at = Timestamp::now() - jiff::SignedDuration::from_millis(59_500);
+        let reports = vec![NodeReport { at, interval_seconds: 1.0, ..node("", vec![cart]) }];
+        shared.reports.send_replace(Arc::new(reports));
+        let shown: Shown = Shown::default();
+        let selection = Selection::default();
+        let seen = async {
+            loop {
+                let warnings = shown.read().unwrap().warnings.clone();
+                if so(&warnings) {
+                    return warnings;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            warnings = seen => warnings,
+            () = refresh(&selection, &connection, &shared, &shown, Duration::from_millis(20)) => Vec::new(),
+            () = tokio::time::sleep(Duration::from_secs(20)) => shown.read().unwrap().warnings.clone(),
+        }
+    }
+
+    #[tokio::test]
+    async fn scores_that_nothing_newer_follows_grow_old_in_the_dashboard() {
+        let warnings = warned(|_, _| pods(), |warnings| !warnings.is_empty()).await;
+        assert!(warnings[0].starts_with("scores of the table are "), "{warnings:?}");
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_is_away_is_told_with_the_age_of_the_scores() {
+        let answer = |_: &str, before: usize| if before == 0 { pods() } else { (500, json!({})) };
+        let warnings = warned(answer, |warnings| warnings.len() > 1).await;
+        assert!(warnings[0].starts_with("cannot list pods"), "{warnings:?}");
+        assert!(warnings[1].starts_with("scores of the table are "), "{warnings:?}");
+    }
+
     #[tokio::test]
     async fn the_dashboard_has_the_scores_that_the_table_has_by_name() {
-        let (connection, _) = wire::server(|_, _| {
-            let spec = json!({"nodeName": "node1", "containers": [{"name": "work"}]});
-            let pod = json!({"metadata": {"namespace": "shop", "name": "cart-1", "uid": "5f2c"}, "spec": spec,
-                "status": {"phase": "Running"}});
-            (200, json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [pod]}))
-        })
-        .await;
+        let (connection, _) = wire::server(|_, _| pods()).await;
         let cart = PodReport { uid: "shop/cart-1".into(), ..report("cart-1", Some(0.93), State::Anomalous) };
         let look = look(&connection, &Selection::default(), &[node("", vec![cart])]).await.unwrap();
         assert_eq!((look.rows[0].score, look.rows[0].note.as_deref()), (Some(0.93), None));

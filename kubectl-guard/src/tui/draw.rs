@@ -1,5 +1,6 @@
 //! The screen as cells of a terminal. Pure: a [`Screen`] in, a frame out.
 
+use guard_model::words::duration;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
@@ -11,6 +12,7 @@ use super::screen::{Screen, Typing};
 use super::table::{self, age};
 use super::text::{Tone, Toned};
 use crate::sanitise::{fit, width};
+use crate::scores::overdue;
 
 /// Columns before each line, for the mark of the cursor.
 const MARK: &str = "> ";
@@ -68,6 +70,11 @@ fn header(screen: &Screen, columns: usize) -> Vec<Toned> {
     let over_tone = if over > 0 { Tone::Warning } else { Tone::Plain };
     let mut pieces = vec![Toned::from(format!("guard  {}  ", seen.place))];
     pieces.push(Toned::new(format!("{pods}, {over} over"), over_tone));
+    // Where nothing new comes in, what is shown is no longer how the pods are.
+    let newest = seen.scored.reports.iter().max_by_key(|report| report.at);
+    if let Some(age) = newest.and_then(|report| overdue(report, seen.at, 0.0)) {
+        pieces.push(Toned::new(format!("  scores {} old", duration(age)), Tone::Warning));
+    }
     if seen.paused {
         pieces.push(Toned::new("  PAUSED", Tone::Warning));
     }

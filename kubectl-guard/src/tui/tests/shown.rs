@@ -24,6 +24,17 @@ fn the_views_on_a_terminal_of_the_usual_size() {
 }
 
 #[test]
+fn scores_that_nothing_newer_follows_are_told_by_their_age() {
+    let header = |second: i64| {
+        let mut screen = screen(80, 24);
+        hear(&mut screen, News::Seen(Snapshot { at: at(second), ..snapshot() }));
+        text(&screen).lines().next().unwrap().to_owned()
+    };
+    assert!(!header(60).contains("old"), "{}", header(60));
+    assert!(header(3600).contains("10 pods, 1 over  scores 60m old  up 79m"), "{}", header(3600));
+}
+
+#[test]
 fn a_large_terminal_has_all_columns() {
     insta::assert_snapshot!("pods_120x40", text(&at_view('1', 120, 40)));
     insta::assert_snapshot!("history_120x40", text(&at_view('4', 120, 40)));
