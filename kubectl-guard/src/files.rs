@@ -1,9 +1,10 @@
-//! Files that are whole at every moment, whenever the process or the machine ends, and the words for those that cannot be read.
+//! Files that are whole at every moment, whenever the process or the machine ends, and that one process at a time may write; and
+//! the words for those that cannot be read.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::sanitise;
@@ -19,19 +20,45 @@ pub fn unreadable(path: &Path, source: io::Error) -> Error {
 /// # Errors
 /// If it cannot be written; what was there before is there still.
 pub fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let path = match fs::canonicalize(path) {
-        Ok(found) if !found.is_file() => return OpenOptions::new().write(true).open(found)?.write_all(text.as_bytes()),
-        Ok(found) => found,
-        // Nothing is there yet, or nothing can be: then the writing says so.
-        Err(_) => path.to_owned(),
+    let Some(path) = behind(path) else {
+        return OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes());
     };
-    let mut beside = OsString::from(&path);
-    beside.push(".new");
-    let mut file = File::create(&beside)?;
+    let new = beside(&path, ".new");
+    let mut file = File::create(&new)?;
     file.write_all(text.as_bytes())?;
     // Else a crash of the machine could leave the new name with nothing behind it.
     file.sync_all()?;
-    fs::rename(&beside, path)
+    fs::rename(&new, path)
+}
+
+/// Keeps other processes from locking `path`, by a lock on a file beside it, until what it gives is dropped or the process has
+/// ended, however that ends. `None` for what is no file: that takes whatever anybody writes.
+///
+/// # Errors
+/// If another process holds the lock, or there can be none.
+pub fn lock(path: &Path) -> Result<Option<File>, TryLockError> {
+    let Some(path) = behind(path) else { return Ok(None) };
+    // The file stays: whoever removed it could take it from somebody who has just opened it.
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(beside(&path, ".lock"));
+    let file = file.map_err(TryLockError::Error)?;
+    file.try_lock()?;
+    Ok(Some(file))
+}
+
+/// The file that a name leads to, behind all links; `None` if that is no file.
+fn behind(path: &Path) -> Option<PathBuf> {
+    match fs::canonicalize(path) {
+        Ok(found) => found.is_file().then_some(found),
+        // Nothing is there yet, or nothing can be: then the writing says so.
+        Err(_) => Some(path.to_owned()),
+    }
+}
+
+/// The file of the same name with this end.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut beside = OsString::from(path);
+    beside.push(end);
+    beside.into()
 }
 
 #[cfg(test)]
@@ -54,6 +81,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(replace(folder.path(), "text").is_err());
         assert!(replace(&folder.path().join("none/file"), "text").is_err());
+    }
+
+    #[test]
+    fn a_file_is_locked_by_one_at_a_time_by_whatever_name_and_is_not_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        let held = lock(&file).unwrap();
+        assert!(held.is_some() && !file.exists());
+        assert!(matches!(lock(&file), Err(TryLockError::WouldBlock)));
+        assert!(lock(&folder.path().join("other")).unwrap().is_some());
+        fs::write(&file, "text").unwrap();
+        #[cfg(unix)]
+        {
+            let link = folder.path().join("link");
+            std::os::unix::fs::symlink(&file, &link).unwrap();
+            assert!(matches!(lock(&link), Err(TryLockError::WouldBlock)));
+        }
+        drop(held);
+        assert!(lock(&file).unwrap().is_some());
+        assert!(lock(folder.path()).unwrap().is_none(), "a folder is no file");
+        assert!(matches!(lock(&folder.path().join("none/file")), Err(TryLockError::Error(_))));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "text");
     }
 
     #[cfg(unix)]

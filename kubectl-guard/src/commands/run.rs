@@ -19,7 +19,7 @@ use crate::flags::{KubeFlags, SinkFlags};
 use crate::run::log::Log;
 use crate::run::steer::Steering;
 use crate::run::supervise::{Pauses, Want, supervise};
-use crate::run::{Part, Shared, agents, collect, explain, notices, parts, propose, score, serve};
+use crate::run::{Part, Shared, agents, claim, collect, explain, notices, parts, propose, score, serve};
 use crate::signals::Ends;
 
 #[cfg(unix)]
@@ -92,6 +92,7 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
     let log = Log::open(console, &config.log)?;
     #[cfg(unix)]
     let control = order::listen(args.socket.as_deref()).await?;
+    let _claimed = claim::claim(&parts, &config, &log)?;
     let shared = Shared { sink, ..Shared::new(log, connection.as_ref(), console) };
     introduce(&shared, &config, &merged, &parts);
     let watched = kept.as_ref().map(|(_, kept)| screen::watch(&shared, &config, kept));

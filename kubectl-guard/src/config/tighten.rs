@@ -1,5 +1,5 @@
 //! What a configuration may become while `run` runs: a reload is taken as a whole or refused as a whole, and it can only
-//! make safety stricter. What decides which parts run, where, and where logs go is decided once, at the start.
+//! make safety stricter. Which parts run, where, which files they write, and where logs go is decided once, at the start.
 
 use serde_json::Value;
 
@@ -8,9 +8,13 @@ use super::merge::Merged;
 use super::shown::shown;
 
 /// Decided at the start.
-const FIXED: [&str; 15] = [
+const FIXED: [&str; 18] = [
     "dataset_generator.namespace",
     "dataset_generator.all_namespaces",
+    // A run locks the files that it writes when it starts.
+    "dataset_generator.output_file",
+    "agents.output_file",
+    "remediation.history_file",
     "run.agent_mode",
     "run.only",
     "llm.enabled",
@@ -120,6 +124,9 @@ mod tests {
             ("remediation.max_proposals", "11"),
             ("run.agent_mode", "monitoring"),
             ("dataset_generator.namespace", "shop"),
+            ("dataset_generator.output_file", "other.csv"),
+            ("agents.output_file", "other.json"),
+            ("remediation.history_file", "other.json"),
         ] {
             let both = merged(&[good[0].clone(), (key, text.to_owned())]);
             let refused = reloaded(&start, &both).unwrap_err();

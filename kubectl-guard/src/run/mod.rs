@@ -26,6 +26,7 @@ use crate::scores::{Source, portforward};
 use crate::sink::Sink;
 
 pub mod agents;
+pub mod claim;
 pub mod collect;
 #[cfg(unix)]
 pub mod control;

@@ -62,10 +62,10 @@ struct Proposing<'a> {
 /// # Errors
 /// If the history cannot be written.
 pub async fn propose(config: &Config, connection: &Connection, shared: &Shared<'_>) -> Result<(), Error> {
-    let history = History::open(&config.remediation.history_file)?;
+    let history = History::open(&config.remediation.history_file, &connection.server)?;
     // What waited when the part before this one ended waits still.
     let (mut looked, mut asked) = (BTreeMap::new(), BTreeMap::new());
-    for Entry { proposal, declined, .. } in history.entries().iter().filter(|entry| entry.withdrawn.is_none()) {
+    for Entry { proposal, declined, .. } in history.standing() {
         let waiting = proposal.clone();
         let key = (waiting.namespace.clone(), waiting.target.clone());
         match (&waiting.by, declined) {

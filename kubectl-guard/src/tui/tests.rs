@@ -83,6 +83,7 @@ fn snapshot() -> Snapshot {
     let withdrawn = history::Entry {
         proposal: waiting("payment", 0.91, -3600),
         plan_id: "0f3a9c1b2d4e".into(),
+        server: None,
         declined: None,
         withdrawn: Some(at(-3500)),
     };

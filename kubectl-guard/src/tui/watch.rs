@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::console::Kept;
 use crate::incidents::{Fix, fixes};
 use crate::run::Shared;
-use crate::run::history::History;
+use crate::run::history;
 use crate::run::state::Being;
 use crate::sanitise;
 
@@ -101,9 +101,9 @@ impl<'a> Watch<'a> {
             return;
         }
         let lines = self.journal.as_ref().map(Journal::read);
-        let (Ok(lines), Ok(history)) = (lines.unwrap_or(Ok(Vec::new())), History::open(&self.history)) else { return };
+        let (Ok(lines), Ok(history)) = (lines.unwrap_or(Ok(Vec::new())), history::read(&self.history)) else { return };
         self.fixes = fixes(&lines, self.shared.connection.map(|connection| connection.server.as_str()));
-        self.past = Arc::new(past(history.entries(), entries(&lines)));
+        self.past = Arc::new(past(&history, entries(&lines)));
         self.read = now;
     }
 

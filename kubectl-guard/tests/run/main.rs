@@ -272,6 +272,30 @@ fn a_run_takes_orders_from_its_user() {
 }
 
 #[test]
+fn no_two_runs_write_one_file() {
+    let folder = folder_with_table(&rows(0..3, 2));
+    let mut first = Run::start(&folder, &ANALYZE);
+    first.until_logged("rows scored");
+    let named = "--insights-file=./pod_insights.json";
+    let second = answer(folder.path(), &[&ANALYZE[..], &["--socket=other", named]].concat());
+    assert_eq!(second.status.code(), Some(2));
+    insta::assert_snapshot!(String::from_utf8(second.stderr).unwrap(), @r"
+    error: another run writes ./pod_insights.json
+    hint: start this one in another folder, or name another file with --insights-file
+    ");
+    // Both read the table.
+    let other = tempfile::tempdir_in(folder.path()).unwrap();
+    let table = "--metrics-file=../pod_metrics.csv";
+    let mut beside = Run::start(&other, &[&ANALYZE[..], &["--socket=other", table]].concat());
+    beside.until_logged("rows scored");
+    // A lock that was left behind holds nobody up.
+    first.send(Signal::SIGKILL);
+    first.child.wait().unwrap();
+    let mut next = Run::start(&folder, &ANALYZE);
+    next.until_logged("rows scored");
+}
+
+#[test]
 fn a_configuration_that_changes_is_taken_as_a_whole_or_refused_as_a_whole() {
     let folder = folder_with_table(&rows(0..3, -1));
     let file = folder.path().join("g.yaml");

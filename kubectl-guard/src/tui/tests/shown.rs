@@ -118,8 +118,13 @@ fn hostile() -> Snapshot {
     let by = crate::desk::Proposer::Agent(HOSTILE.into());
     let evil = Waiting { by, reason: Some(HOSTILE.into()), action: HOSTILE.into(), ..waiting(HOSTILE, 0.9, 0) };
     let entry = audit::Entry { target: HOSTILE.into(), identity: HOSTILE.into(), ..done(HOSTILE, 0, None, None) };
-    let withdrawn =
-        history::Entry { proposal: evil.clone(), plan_id: HOSTILE.into(), declined: None, withdrawn: Some(at(0)) };
+    let withdrawn = history::Entry {
+        proposal: evil.clone(),
+        plan_id: HOSTILE.into(),
+        server: None,
+        declined: None,
+        withdrawn: Some(at(0)),
+    };
     Snapshot {
         scored: Arc::new(scored),
         waiting: vec![super::super::snapshot::clean(evil)],
