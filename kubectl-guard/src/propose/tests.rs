@@ -634,7 +634,10 @@ mod property {
                         "room",
                         goes && pod.controller.is_some() && pod.misfit.is_some() && !options.allow_pending,
                     ));
-                    rules.push(("last", goes && runs && pod.ready && pod.others_ready == 0 && !wish.allow_downtime));
+                    // Nobody is served by a pod of a Job.
+                    let serves = pod.controller.as_ref().is_none_or(|(kind, _)| kind != "Job");
+                    let last = pod.ready && pod.others_ready == 0 && serves;
+                    rules.push(("last", goes && runs && last && !wish.allow_downtime));
                 }
             }
             TargetFacts::Workload(workload) => {
