@@ -14,6 +14,18 @@ pub fn unreadable(path: &Path, source: io::Error) -> Error {
     Error::Io { doing: sanitise::line(&format!("read {}", path.display())), source }
 }
 
+/// What tells a file from another one of the same name.
+#[cfg(unix)]
+pub fn identity(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+/// Elsewhere a file that was replaced is seen by its length alone.
+#[cfg(not(unix))]
+pub fn identity(_metadata: &fs::Metadata) -> u64 {
+    0
+}
+
 /// Puts `text` where `path` is, as a whole or not at all. A link is followed: the file that it names gets the text, and the
 /// link stays. What is no file (`/dev/null`, a pipe) is written into: a file in its place would take it from everybody.
 ///

@@ -10,6 +10,7 @@ use guard_model::recording::{self, RecordingError};
 use guard_model::table;
 
 use crate::analyze::AnalyzeError;
+use crate::files::identity;
 
 /// First bytes of a zstd frame, little-endian 0xFD2FB528 (RFC 8878).
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -222,17 +223,6 @@ impl Tail {
         table.extend(lines);
         Ok(Some(table))
     }
-}
-
-#[cfg(unix)]
-fn identity(metadata: &fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
-}
-
-/// Elsewhere a file that was replaced is seen by its length alone.
-#[cfg(not(unix))]
-fn identity(_metadata: &fs::Metadata) -> u64 {
-    0
 }
 
 #[cfg(test)]

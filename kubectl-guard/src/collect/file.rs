@@ -1,12 +1,13 @@
 //! The table that is collected into: a new one, or one that is gone on with.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use guard_model::table::{COLUMNS, Row, Writer};
 
 use crate::error::Error;
+use crate::files::identity;
 use crate::sanitise;
 
 /// So much is looked at in one go, from the end.
@@ -15,7 +16,12 @@ const PIECE: u64 = 8192;
 /// A table that grows by whole lines.
 pub struct TableFile {
     path: PathBuf,
+    own: Vec<String>,
+    /// What the writer writes to, whatever has become of its name.
+    file: File,
     writer: Box<Writer<BufWriter<File>>>,
+    /// Its length in bytes behind the last row; `None` of a pipe or a device, which has none.
+    length: Option<u64>,
     rows: usize,
 }
 
@@ -35,12 +41,17 @@ impl TableFile {
             return Err(Error::BadFile { path: path.to_owned(), problem, hint });
         }
         cut_torn_line(path).map_err(|source| unwritable(path, source))?;
-        let file = BufWriter::new(append(path)?);
+        let file = append(path)?;
+        let buffer = BufWriter::new(file.try_clone().map_err(|source| unwritable(path, source))?);
         let writer = match begun {
-            Begun::AsOurs => Writer::resume(file, own),
-            _ => Writer::new(file, own).map_err(|error| unwritable(path, io::Error::other(error)))?,
+            Begun::AsOurs => Ok(Writer::resume(buffer, own)),
+            _ => Writer::new(buffer, own),
         };
-        Ok(Self { path: path.to_owned(), writer: Box::new(writer), rows: 0 })
+        let flushed = writer.and_then(|mut writer| writer.flush().map(|()| writer));
+        let writer = Box::new(flushed.map_err(|error| unwritable(path, io::Error::other(error)))?);
+        let length = length(&file).map_err(|source| unwritable(path, source))?;
+        let own = own.iter().map(|&name| name.to_owned()).collect();
+        Ok(Self { path: path.to_owned(), own, file, writer, length, rows: 0 })
     }
 
     /// Where it is.
@@ -48,21 +59,51 @@ impl TableFile {
         &self.path
     }
 
-    /// How many rows were written since it was opened.
+    /// How many rows were written, to this file and to those that had its name before.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Writes these rows, whole lines.
+    /// Writes these rows, whole lines: to the file that has the name now, for whoever reads looks for that. Gives what is to be
+    /// said, if that is another one than before, or was cut.
     ///
     /// # Errors
-    /// If the disk does not take them.
-    pub fn write(&mut self, rows: &[Row]) -> Result<(), Error> {
+    /// If the disk does not take them, or what has the name now is no table with these columns.
+    pub fn write(&mut self, rows: &[Row]) -> Result<Option<String>, Error> {
+        let is_other = self.is_other().map_err(|source| unwritable(&self.path, source))?;
+        if is_other {
+            let own: Vec<&str> = self.own.iter().map(String::as_str).collect();
+            *self = Self { rows: self.rows, ..Self::open(&self.path, &own)? };
+        }
         let written = rows.iter().try_for_each(|row| self.writer.write(row)).and_then(|()| self.writer.flush());
         written.map_err(|error| unwritable(&self.path, io::Error::other(error)))?;
+        self.length = length(&self.file).map_err(|source| unwritable(&self.path, source))?;
         self.rows += rows.len();
-        Ok(())
+        let said = || {
+            sanitise::line(&format!(
+                "{} was moved, rotated or cut: rows go to what has its name now",
+                self.path.display()
+            ))
+        };
+        Ok(is_other.then(said))
     }
+
+    /// True if the name is no longer that of the file that is written to, as after `mv` or logrotate's `create`, or the file is
+    /// shorter than it was, as after `copytruncate`.
+    fn is_other(&self) -> io::Result<bool> {
+        let Some(length) = self.length else { return Ok(false) };
+        match fs::metadata(&self.path) {
+            Ok(now) => Ok(identity(&now) != identity(&self.file.metadata()?) || now.len() < length),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The length of a file, if it is one that has a length.
+fn length(file: &File) -> io::Result<Option<u64>> {
+    let metadata = file.metadata()?;
+    Ok(metadata.is_file().then_some(metadata.len()))
 }
 
 /// How what is there begins.
@@ -130,9 +171,8 @@ pub fn unwritable(path: &Path, source: io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
+    use crate::analyze::input::Tail;
 
     fn row(pod: &str) -> Row {
         let mut row = Row::default();
@@ -162,6 +202,64 @@ mod tests {
             let columns = |line: &str| line.matches(',').count();
             assert!(text.lines().all(|line| columns(line) == columns(text.lines().next().unwrap())), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn what_was_moved_rotated_or_cut_is_begun_anew_and_whoever_follows_it_sees_what_comes() {
+        type Change = fn(&Path, &Path);
+        let changes: [(&str, Change, bool); 6] = [
+            ("nothing", |_, _| (), false),
+            ("mv", |path, old| fs::rename(path, old).unwrap(), true),
+            ("rm", |path, _| fs::remove_file(path).unwrap(), true),
+            ("rotated", |path, old| fs::rename(path, old).and_then(|()| fs::write(path, "")).unwrap(), true),
+            ("copied and cut", |path, old| fs::copy(path, old).and_then(|_| fs::write(path, "")).unwrap(), true),
+            (
+                "a line was taken out",
+                |path, _| {
+                    let text = fs::read_to_string(path).unwrap();
+                    fs::write(path, text.split_inclusive('\n').take(2).collect::<String>()).unwrap();
+                },
+                true,
+            ),
+        ];
+        for (name, change, is_told) in changes {
+            let folder = tempfile::tempdir().unwrap();
+            let [path, old] = ["pod_metrics.csv", "old.csv"].map(|name| folder.path().join(name));
+            let mut table = TableFile::open(&path, &["queue"]).unwrap();
+            assert_eq!(table.write(&[row("web-1"), row("web-2")]).unwrap(), None);
+            let mut tail = Tail::open(&path).unwrap();
+            let mut new = || tail.more().unwrap().map(|lines| String::from_utf8(lines).unwrap()).unwrap_or_default();
+            assert!(new().contains("web-2"));
+            change(&path, &old);
+            // It looks more often than rows come.
+            new();
+            assert_eq!(table.write(&[row("web-3")]).unwrap().is_some(), is_told, "{name}");
+            assert_eq!(table.write(&[row("web-4")]).unwrap(), None, "{name}");
+            let text = fs::read_to_string(&path).unwrap();
+            let titles = format!("{},queue\n", COLUMNS.join(","));
+            assert!(text.starts_with(&titles) && text.matches(&titles).count() == 1, "{name}: {text}");
+            let seen = new();
+            assert!(seen.contains("web-3") && seen.contains("web-4"), "{name}: {seen}");
+            assert_eq!(table.rows(), 4, "{name}");
+        }
+    }
+
+    #[test]
+    fn another_table_that_took_the_name_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pod_metrics.csv");
+        let mut table = TableFile::open(&path, &[]).unwrap();
+        fs::write(&path, "a,b\n").unwrap();
+        assert!(matches!(table.write(&[row("web-1")]), Err(Error::BadFile { .. })));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a,b\n");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_has_no_length_is_written_on() {
+        let mut table = TableFile::open(Path::new("/dev/null"), &[]).unwrap();
+        assert_eq!(table.write(&[row("web-1")]).unwrap(), None);
+        assert_eq!(table.write(&[row("web-1")]).unwrap(), None);
     }
 
     #[test]

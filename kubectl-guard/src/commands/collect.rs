@@ -172,7 +172,7 @@ impl Output {
     fn write(&mut self, look: &Look, console: &Console) -> Result<(), Error> {
         look.warnings.iter().for_each(|warning| console.warn(warning));
         match self {
-            Self::Table(table) => table.write(&look.rows)?,
+            Self::Table(table) => table.write(&look.rows)?.iter().for_each(|said| console.note(said)),
             Self::Recording { path, writer, ticks } => {
                 writer.append(&look.raw).map_err(|source| unwritable(path, source))?;
                 *ticks += 1;

@@ -59,7 +59,9 @@ fn own(config: &Config, connection: &Connection) -> Result<Option<Own>, Error> {
 
 fn write(table: &mut TableFile, look: &Look, shared: &Shared<'_>) -> Result<(), Error> {
     look.warnings.iter().for_each(|warning| shared.log.warn(Part::Collect, warning));
-    table.write(&look.rows)?;
+    if let Some(said) = table.write(&look.rows)? {
+        shared.log.info(Part::Collect, &said);
+    }
     let done = format!("{} rows in {}", look.rows.len(), table.path().display());
     shared.log.debug(Part::Collect, &done);
     shared.state.did(Part::Collect, &done);
