@@ -16,7 +16,7 @@ use guard_model::report::PodReport;
 use guard_model::sample::PodFacts;
 use guard_model::scorer::{Scorer, Settings, Verdict};
 use guard_model::table;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 mod document;
 pub mod input;
@@ -30,8 +30,11 @@ use insights::Insights;
 use lines::Lines;
 use ticks::{Forgetting, Tick, Ticks};
 
+/// A row of a table that grows may be this much ahead of the clock, or so many intervals where that is more: clocks of two machines differ.
+const AHEAD: SignedDuration = SignedDuration::from_mins(1);
+const AHEAD_INTERVALS: f64 = 3.0;
 /// Handfuls of ticks that are read before those before them are scored.
-const AHEAD: usize = 2;
+const HANDFULS: usize = 2;
 
 /// Why a file cannot be scored to its end.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +60,29 @@ pub struct Counts {
     pub rows: u64,
     /// Rows that were not newer than the one before of their pod, and so have no score.
     pub skipped: u64,
+    /// Rows whose time is still to come, in a table that grows: they have no score either.
+    pub ahead: u64,
+}
+
+impl Counts {
+    /// Rows that have no score.
+    pub fn unscored(self) -> u64 {
+        self.skipped + self.ahead
+    }
+
+    /// What is to be said of rows that have no score, a line each.
+    pub fn warnings(self) -> impl Iterator<Item = String> {
+        let said = |count: u64, text: &str| (count > 0).then(|| format!("{count} of {} rows {text}", self.rows));
+        let skipped = "were not newer than the row before of their pod and have no score: is the table sorted by time?";
+        let ahead = "are of a time that is still to come and have no score: are the clocks right, here and where they were written?";
+        said(self.skipped, skipped).into_iter().chain(said(self.ahead, ahead))
+    }
+}
+
+/// The latest time that a row may have, at `now`, in a table that grows: what is further ahead is wrong, or the clock was.
+pub fn latest_credible(settings: Settings, now: Timestamp) -> Timestamp {
+    let intervals = SignedDuration::try_from_secs_f64(AHEAD_INTERVALS * settings.interval_seconds).unwrap_or(AHEAD);
+    now.checked_add(intervals.max(AHEAD)).unwrap_or(Timestamp::MAX)
 }
 
 /// Where results go.
@@ -157,7 +183,7 @@ impl Table {
     pub fn read<W: Write>(&mut self, input: impl Read + Send, sink: &mut Sink<'_, W>) -> Result<(), AnalyzeError> {
         let Self { ticks, scoring } = self;
         thread::scope(|scope| {
-            let (sender, handed) = sync_channel(AHEAD);
+            let (sender, handed) = sync_channel(HANDFULS);
             let read = move || ticks.read(input, |ticks| sender.send(ticks).is_ok());
             let reading = thread::Builder::new().spawn_scoped(scope, read).map_err(AnalyzeError::Thread)?;
             // Whoever leaves here early takes no more, and so ends the other thread.
@@ -166,6 +192,11 @@ impl Table {
             }
             Ok(reading.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked))?)
         })
+    }
+
+    /// Leaves rows of a later time than this out from now on: each would make all later ones of its pod old.
+    pub fn leave_out_after(&mut self, latest: Timestamp) {
+        self.ticks.leave_out_after(latest);
     }
 
     /// How much was read.
@@ -177,8 +208,13 @@ impl Table {
 impl Scoring {
     fn score<W: Write>(&mut self, tick: &Tick, sink: &mut Sink<'_, W>) -> Result<(), AnalyzeError> {
         self.counts.rows += tick.rows() as u64;
-        self.counts.skipped += tick.skipped.len() as u64;
+        self.counts.skipped += (tick.skipped.len() - tick.ahead) as u64;
+        self.counts.ahead += tick.ahead as u64;
         let mut skipped = tick.skipped.iter().peekable();
+        // No sample, no time: that of rows that are left out is not to be believed.
+        if tick.samples.is_empty() {
+            return skipped.try_for_each(|(_, pod)| sink.skip(tick.at, pod));
+        }
         let mut scored = 0;
         self.scorer.judge(tick.at, &tick.samples, |verdict| {
             while let Some((_, pod)) = skipped.next_if(|(before, _)| *before <= scored) {
@@ -189,7 +225,7 @@ impl Scoring {
         })?;
         sink.miss(tick.at, &self.scorer);
         skipped.try_for_each(|(_, pod)| sink.skip(tick.at, pod))?;
-        if let Some(before) = self.forgetting.is_due(tick.at) {
+        if let Some(before) = self.forgetting.is_due(tick) {
             self.scorer.forget_before(before);
         }
         Ok(())

@@ -118,6 +118,12 @@ impl Rows {
     pub fn forget_before(&mut self, seconds: f64) {
         self.pods.retain(|_, before| before.at >= seconds);
     }
+
+    /// Drops pods whose last row is later than this (seconds of Unix time): behind a clock that was set back their rows would
+    /// be older than that one for as long as it was set back.
+    pub fn forget_after(&mut self, seconds: f64) {
+        self.pods.retain(|_, before| before.at <= seconds);
+    }
 }
 
 impl Before {
@@ -230,6 +236,21 @@ mod tests {
         let facts = &found[2].as_ref().unwrap().facts;
         assert_eq!(facts.ready_changed.unwrap().to_string(), "2026-11-22T13:00:30Z");
         assert_eq!(facts.created.unwrap().to_string(), "2026-11-22T13:00:00Z");
+    }
+
+    #[test]
+    fn a_pod_counts_again_once_its_row_of_a_time_to_come_is_forgotten() {
+        let row = |second: i64, pod: &str| {
+            let at = Timestamp::from_second(second).unwrap();
+            let table = format!("timestamp,namespace,pod\n{at},shop,{pod}\n");
+            Reader::new(table.as_bytes()).unwrap().next().unwrap().unwrap()
+        };
+        let mut rows = Rows::default();
+        assert!(rows.sample(row(9000, "early")).is_ok() && rows.sample(row(1800, "right")).is_ok());
+        assert!(rows.sample(row(1830, "early")).is_err());
+        rows.forget_after(1890.0);
+        assert!(rows.sample(row(1830, "early")).is_ok());
+        assert!(rows.sample(row(1800, "right")).is_err(), "what is not ahead is remembered");
     }
 
     #[test]

@@ -92,9 +92,36 @@ fn rows_that_cannot_be_scored_are_counted_and_keep_their_line() {
     let text = rows(3, 9);
     let twice = format!("{text}{text}");
     let found = analyzed(&[&twice]);
-    assert_eq!(found.counts, Counts { rows: 12, skipped: 6 });
+    assert_eq!(found.counts, Counts { rows: 12, skipped: 6, ahead: 0 });
     assert_eq!(found.lines.len(), 13);
     assert!(found.lines[12].ends_with(",shop,catalog,,,"));
+}
+
+#[test]
+fn rows_of_a_time_to_come_keep_their_line_and_change_nothing() {
+    let at = |second: i64| Timestamp::from_second(1_795_356_000 + second).unwrap();
+    let (mut insights, mut written) = (Insights::default(), Vec::new());
+    let mut table = Table::new(SETTINGS, Some(Detector::Robust));
+    table.leave_out_after(latest_credible(SETTINGS, at(40)));
+    let mut sink = Sink {
+        lines: Some(Lines::new(&mut written).unwrap()),
+        insights: &mut insights,
+        latest: None,
+        namespace: None,
+        tracker: None,
+    };
+    let ahead = format!("{},shop,cart,1,2,3\n{},shop,cart,1,2,3\n", at(101), "2099-01-01T00:00:00Z");
+    table.read(format!("{HEADER}{}{ahead}{}", rows(2, 9), rows(3, 9)).as_bytes(), &mut sink).unwrap();
+    sink.lines.as_mut().unwrap().flush().unwrap();
+    drop(sink);
+    let counts = table.counts();
+    assert_eq!(counts, Counts { rows: 12, skipped: 4, ahead: 2 });
+    let said: Vec<String> = counts.warnings().collect();
+    assert!(said[0].starts_with("4 of 12 rows were not newer"), "{said:?}");
+    assert!(said[1].starts_with("2 of 12 rows are of a time that is still to come"), "{said:?}");
+    assert_eq!(insights.last(), Some(at(60)));
+    let written = String::from_utf8(written).unwrap();
+    assert!(written.lines().any(|line| line == "2099-01-01T00:00:00Z,shop,cart,,,"), "{written}");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use std::io::Read;
 
 use guard_model::rows::Rows;
-use guard_model::sample::{PodFacts, PodSample};
+use guard_model::sample::{self, PodFacts, PodSample};
 use guard_model::table::{Reader, TableError};
 use jiff::Timestamp;
 
@@ -28,6 +28,8 @@ pub(super) struct Tick {
     pub(super) samples: Vec<PodSample>,
     /// The pods of the other rows, each with how many samples stand before it.
     pub(super) skipped: Vec<(usize, Box<PodFacts>)>,
+    /// How many of those are left out because their time is still to come.
+    pub(super) ahead: usize,
 }
 
 impl Tick {
@@ -42,9 +44,19 @@ impl Tick {
 pub(super) struct Ticks {
     rows: Rows,
     forgetting: Forgetting,
+    latest: Option<Timestamp>,
 }
 
 impl Ticks {
+    /// Rows of a later time than this are left out from now on. Where that is earlier than it was the clock was set back: what
+    /// it made future is forgotten, or everything would be old for as long.
+    pub(super) fn leave_out_after(&mut self, latest: Timestamp) {
+        let before = self.latest.replace(latest);
+        if before.is_some_and(|before| latest < before) {
+            self.rows.forget_after(sample::seconds(latest));
+        }
+    }
+
     /// Reads `input`, titles first, to its end or until `take` takes no more.
     ///
     /// # Errors
@@ -71,6 +83,11 @@ impl Ticks {
                 }
             }
             tick.at = row.at;
+            if self.latest.is_some_and(|latest| row.at > latest) {
+                tick.ahead += 1;
+                tick.skipped.push((tick.samples.len(), Box::new(row.into_sample().facts)));
+                continue;
+            }
             match self.rows.sample(row) {
                 Ok(sample) => tick.samples.push(sample),
                 Err(pod) => tick.skipped.push((tick.samples.len(), pod)),
@@ -85,7 +102,7 @@ impl Ticks {
 
     /// The tick to which no row is added any more.
     fn whole(&mut self, tick: &mut Tick) -> Tick {
-        if let Some(before) = self.forgetting.is_due(tick.at) {
+        if let Some(before) = self.forgetting.is_due(tick) {
             self.rows.forget_before(before);
         }
         let samples = Vec::with_capacity(tick.samples.len());
@@ -100,10 +117,12 @@ pub(super) struct Forgetting {
 }
 
 impl Forgetting {
-    /// Counts a tick of this time: pods that were last seen before the Unix second it gives may be forgotten.
-    pub(super) fn is_due(&mut self, at: Timestamp) -> Option<f64> {
-        self.ticks += 1;
-        self.ticks.is_multiple_of(FORGET_EVERY).then(|| at.as_second() as f64 - FORGET_SECONDS)
+    /// Counts a tick: pods that were last seen before the Unix second it gives may be forgotten. One whose rows all have no score
+    /// says nothing of the time.
+    pub(super) fn is_due(&mut self, tick: &Tick) -> Option<f64> {
+        self.ticks += u64::from(!tick.samples.is_empty());
+        let is_due = !tick.samples.is_empty() && self.ticks.is_multiple_of(FORGET_EVERY);
+        is_due.then(|| tick.at.as_second() as f64 - FORGET_SECONDS)
     }
 }
 
@@ -169,11 +188,54 @@ mod tests {
         assert_eq!(skipped, [(2, "cart".to_owned())]);
     }
 
+    /// Names of the pods whose rows have a score, of those whose have none, and how many of these are of a time to come.
+    fn names(ticks: &mut Ticks, text: &str) -> (String, String, usize) {
+        let (mut scored, mut skipped, mut ahead) = (String::new(), String::new(), 0);
+        let mut of_tick = |tick: Tick| {
+            scored.extend(tick.samples.iter().map(|sample| sample.facts.name.as_str()));
+            skipped.extend(tick.skipped.iter().map(|(_, pod)| pod.name.as_str()));
+            ahead += tick.ahead;
+        };
+        ticks
+            .read(text.as_bytes(), |ticks| {
+                ticks.into_iter().for_each(&mut of_tick);
+                true
+            })
+            .unwrap();
+        (scored, skipped, ahead)
+    }
+
+    #[test]
+    fn rows_of_a_time_to_come_are_left_out_and_harm_nobody() {
+        let mut ticks = Ticks::default();
+        ticks.leave_out_after(Timestamp::from_second(1000).unwrap());
+        let text =
+            table([(900, "a"), (900, "b"), (4_070_908_800, "a"), (930, "a"), (930, "b"), (1000, "a"), (1001, "b")]);
+        assert_eq!(names(&mut ticks, &text), ("ababa".to_owned(), "ab".to_owned(), 2));
+    }
+
+    #[test]
+    fn behind_a_clock_that_was_set_back_rows_count_at_once() {
+        let mut ticks = Ticks::default();
+        ticks.leave_out_after(Timestamp::from_second(10_000).unwrap());
+        assert_eq!(names(&mut ticks, &table([(9990, "a"), (2000, "b")])).0, "ab");
+        ticks.leave_out_after(Timestamp::from_second(2890).unwrap());
+        let (scored, skipped, _) = names(&mut ticks, &table([(2800, "a"), (2800, "b"), (1900, "b")]));
+        assert_eq!((&*scored, &*skipped), ("ab", "b"), "what was not made future is remembered");
+    }
+
     #[test]
     fn pods_are_forgotten_after_a_day_every_so_many_ticks() {
         let mut forgetting = Forgetting::default();
         let at = Timestamp::from_second(200_000).unwrap();
-        let due: Vec<Option<f64>> = (0..FORGET_EVERY * 2).map(|_| forgetting.is_due(at)).collect();
+        let sample = guard_model::table::Row::default().into_sample();
+        let tick = Tick { at, samples: vec![sample], ..Tick::default() };
+        let unscored = Tick { at: Timestamp::MAX, ..Tick::default() };
+        let mut step = || {
+            assert_eq!(forgetting.is_due(&unscored), None);
+            forgetting.is_due(&tick)
+        };
+        let due: Vec<Option<f64>> = (0..FORGET_EVERY * 2).map(|_| step()).collect();
         assert_eq!(due.iter().flatten().collect::<Vec<_>>(), [&113_600.0; 2]);
         assert!(due[511].is_some() && due[1023].is_some());
     }

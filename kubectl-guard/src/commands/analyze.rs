@@ -170,12 +170,7 @@ pub(super) fn check(counts: Counts, path: &Path, console: &Console) -> Result<()
     if counts.rows == 0 {
         return Err(no_metrics(path));
     }
-    if counts.skipped > 0 {
-        console.warn(&format!(
-            "{} of {} rows were not newer than the row before of their pod and have no score: is the table sorted by time?",
-            counts.skipped, counts.rows
-        ));
-    }
+    counts.warnings().for_each(|warning| console.warn(&warning));
     Ok(())
 }
 
@@ -236,6 +231,7 @@ impl Run<'_> {
         let end = 'follow: loop {
             let mut new = false;
             while let Some(input) = tail.more().map_err(|source| unreadable(&self.path, source))? {
+                table.leave_out_after(analyze::latest_credible(self.settings, Timestamp::now()));
                 let (insights, namespace) = (&mut self.insights, self.namespace);
                 let mut sink = Sink { lines: lines.take(), insights, latest: None, namespace, tracker: None };
                 let read = table.read(input.as_slice(), &mut sink);

@@ -9,12 +9,12 @@ use std::time::Duration;
 use guard_model::detector::Detector;
 use guard_model::report::{KubeletState, ModelInfo, NodeReport, PodReport, State, VERSION};
 use guard_model::scorer::Settings;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Part, Shared};
 use crate::analyze::input::Tail;
 use crate::analyze::insights::Insights;
-use crate::analyze::{Latest, Sink, Table};
+use crate::analyze::{Counts, Latest, Sink, Table, latest_credible};
 use crate::collect::file::unwritable;
 use crate::config::{self, Config};
 use crate::error::Error;
@@ -23,7 +23,7 @@ use crate::model;
 use crate::{files, sanitise};
 
 /// A pod without a row for so many intervals has gone.
-const GONE_INTERVALS: i32 = 5;
+const GONE_INTERVALS: u32 = 5;
 
 /// Everything that scoring carries.
 struct Scoring<'a> {
@@ -35,6 +35,8 @@ struct Scoring<'a> {
     insights: Insights,
     latest: Latest,
     anomalous: BTreeSet<(String, String)>,
+    /// What had been read when that was last said, and how much of it was new then.
+    said: (Counts, Counts),
 }
 
 /// Scores until it is let go.
@@ -49,13 +51,13 @@ pub async fn score(config: &Config, shared: &Shared<'_>) -> Result<(), Error> {
     loop {
         let mut new = false;
         while let Some(input) = tail.more().map_err(|source| unreadable(path, source))? {
-            scoring.read(&input)?;
+            scoring.read(&input, Timestamp::now())?;
             new = true;
             // A table of days is read in pieces: others have their turn between them.
             tokio::task::yield_now().await;
         }
         if new {
-            scoring.tell()?;
+            scoring.tell(Timestamp::now())?;
         }
         tokio::time::sleep(config.agents.watch_interval).await;
     }
@@ -87,10 +89,12 @@ impl<'a> Scoring<'a> {
         let model = detector.info();
         let table = Table::new(settings, Some(detector));
         let (insights, latest, anomalous) = (Insights::default(), Latest::new(), BTreeSet::new());
-        Self { config, shared, model, settings, table, insights, latest, anomalous }
+        let said = (Counts::default(), Counts::default());
+        Self { config, shared, model, settings, table, insights, latest, anomalous, said }
     }
 
-    fn read(&mut self, input: &[u8]) -> Result<(), Error> {
+    fn read(&mut self, input: &[u8], now: Timestamp) -> Result<(), Error> {
+        self.table.leave_out_after(latest_credible(self.settings, now));
         let mut sink: Sink<'_, Box<dyn Write>> = Sink {
             lines: None,
             insights: &mut self.insights,
@@ -106,30 +110,54 @@ impl<'a> Scoring<'a> {
     }
 
     /// Says what has changed, and hands on the reports.
-    fn tell(&mut self) -> Result<(), Error> {
-        self.forget_gone();
+    fn tell(&mut self, now: Timestamp) -> Result<(), Error> {
+        self.forget_gone(now);
+        self.say_unscored();
         self.say_changes();
         if self.config.run.only != Some(config::Part::Detect) {
             self.write()?;
         }
         let counts = self.table.counts();
+        let without = match counts.unscored() {
+            0 => String::new(),
+            rows => format!(", {rows} without a score"),
+        };
         let done = format!(
-            "{} rows scored, {} of {} pods over the line",
-            counts.rows,
+            "{} rows scored{without}, {} of {} pods over the line",
+            counts.rows - counts.unscored(),
             self.anomalous.len(),
             self.latest.len()
         );
         self.shared.log.debug(Part::Score, &done);
         self.shared.state.did(Part::Score, &done);
         self.shared.state.set_anomalous(self.anomalous.len());
-        self.shared.reports.send_replace(Arc::new(self.reports()));
+        self.shared.reports.send_replace(Arc::new(self.reports(now)));
         Ok(())
     }
 
-    fn forget_gone(&mut self) {
-        let Some(newest) = self.newest() else { return };
-        let longest = self.config.dataset_generator.interval * GONE_INTERVALS.unsigned_abs();
-        self.latest.retain(|_, seen| newest.duration_since(seen.at).unsigned_abs() <= longest);
+    fn forget_gone(&mut self, now: Timestamp) {
+        // What a clock that was set back made future is no more: the pod has rows again, or has gone.
+        let latest = latest_credible(self.settings, now);
+        self.latest.retain(|_, seen| seen.at <= latest);
+        let Some(newest) = self.newest(now) else { return };
+        let longest = SignedDuration::try_from(self.config.dataset_generator.interval * GONE_INTERVALS)
+            .unwrap_or(SignedDuration::MAX);
+        self.latest.retain(|_, seen| newest.duration_since(seen.at) <= longest);
+    }
+
+    /// Warns of rows without a score: at the first of them, not at each reading that has some.
+    fn say_unscored(&mut self) {
+        let (before, new_before) = self.said;
+        let counts = self.table.counts();
+        let new = Counts {
+            rows: counts.rows - before.rows,
+            skipped: counts.skipped - before.skipped,
+            ahead: counts.ahead - before.ahead,
+        };
+        let first = |new: u64, before: u64| if before == 0 { new } else { 0 };
+        let (skipped, ahead) = (first(new.skipped, new_before.skipped), first(new.ahead, new_before.ahead));
+        Counts { skipped, ahead, ..new }.warnings().for_each(|warning| self.shared.log.warn(Part::Score, &warning));
+        self.said = (counts, new);
     }
 
     fn say_changes(&mut self) {
@@ -162,15 +190,15 @@ impl<'a> Scoring<'a> {
         files::replace(path, &(text + "\n")).map_err(|source| unwritable(path, source))
     }
 
-    /// When the newest row was measured; `None` if there is none.
-    fn newest(&self) -> Option<Timestamp> {
-        self.latest.values().map(|seen| seen.at).max()
+    /// When the newest row was measured; `None` if there is none. One that is a little ahead of the clock makes no other pod old.
+    fn newest(&self, now: Timestamp) -> Option<Timestamp> {
+        self.latest.values().map(|seen| seen.at.min(now)).max()
     }
 
     /// What the table says of all pods, as the exporters of their nodes would; those of no known node are under no name.
-    fn reports(&self) -> Vec<NodeReport> {
+    fn reports(&self, now: Timestamp) -> Vec<NodeReport> {
         // A table is as old as its newest row, whichever node that is of.
-        let Some(at) = self.newest() else { return Vec::new() };
+        let Some(at) = self.newest(now) else { return Vec::new() };
         let mut nodes: BTreeMap<&str, Vec<PodReport>> = BTreeMap::new();
         for seen in self.latest.values() {
             nodes.entry(seen.node.as_deref().unwrap_or_default()).or_default().push(seen.report.clone());
@@ -199,48 +227,4 @@ fn alert(pod: &PodReport) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use guard_model::mute::{Mute, Target};
-    use guard_model::silence::Silence;
-
-    use super::*;
-    use crate::console::capture::console;
-    use crate::run::due::heeding;
-    use crate::run::log::Log;
-
-    #[test]
-    fn a_table_is_told_node_by_node_so_that_a_node_can_be_muted() {
-        let (console, _) = console(80);
-        let config = Config::of(&config::load(&[], |_| None, &[]).unwrap()).unwrap();
-        let shared = Shared::new(Log::open(&console, &config.log).unwrap(), None, &console);
-        let mut scoring = Scoring::new(&config, &shared, Detector::Robust);
-        let row = |pod: &str, node: &str| format!("2026-11-23T10:00:00Z,shop,{pod},{node},Failed\n");
-        let table = [
-            "timestamp,namespace,pod,node,phase\n".to_owned(),
-            row("a", "n1"),
-            row("b", "n2"),
-            row("c", "n1"),
-            row("d", ""),
-        ];
-        scoring.read(table.concat().as_bytes()).unwrap();
-        let told = |reports: &[NodeReport]| -> Vec<(String, String)> {
-            let of = |report: &NodeReport| report.pods.iter().map(|pod| pod.name.clone()).collect::<String>();
-            reports.iter().map(|report| (report.node.clone(), of(report))).collect()
-        };
-        let reports = scoring.reports();
-        assert_eq!(
-            told(&reports),
-            [("", "d"), ("n1", "ac"), ("n2", "b")].map(|(node, pods)| (node.into(), pods.into()))
-        );
-        let silence = Silence { until: Timestamp::MAX, reason: String::new(), by: String::new() };
-        let mute = Mute { target: Target::Node { name: "n1".into() }, since: Timestamp::UNIX_EPOCH, silence };
-        let muted = heeding(&Arc::new(reports), &[mute]);
-        let silent: Vec<&str> = muted
-            .iter()
-            .flat_map(|report| &report.pods)
-            .filter(|pod| pod.state == State::Muted)
-            .map(|pod| pod.name.as_str())
-            .collect();
-        assert_eq!(silent, ["a", "c"]);
-    }
-}
+mod tests;
