@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
 
@@ -68,6 +69,9 @@ use error::Error;
 use exit::Exit;
 use flags::variables;
 
+/// For so long the process waits at its end for what still writes: a disk or a pipe that takes nothing would keep it for ever.
+const LAST_WRITES: Duration = Duration::from_millis(500);
+
 /// Runs the command line `args` (with the program's name first) and says how it ended. Never panics, never exits.
 pub fn main_impl(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let console = Console::of_process();
@@ -99,5 +103,7 @@ fn run(args: Vec<OsString>, console: &Console) -> Result<Exit, Error> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|source| Error::Io { doing: "start the runtime".into(), source })?;
-    runtime.block_on(cli::run(cli, console))
+    let ended = runtime.block_on(cli::run(cli, console));
+    runtime.shutdown_timeout(LAST_WRITES);
+    ended
 }

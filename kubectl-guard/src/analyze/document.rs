@@ -36,7 +36,7 @@ pub struct Document {
     pub(super) from: Option<Timestamp>,
     /// Time of the last row.
     pub(super) to: Option<Timestamp>,
-    /// Pods that were seen.
+    /// Pods that were seen; of a table that is followed, within its last day.
     pub(super) pods_watched: usize,
     /// Pods that misbehaved, or have events, by namespace and name.
     pub(super) pods: Vec<PodInsights>,

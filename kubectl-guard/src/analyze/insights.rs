@@ -5,15 +5,20 @@ use std::collections::{BTreeMap, HashMap};
 use guard_model::report::ModelInfo;
 use guard_model::sample::PodFacts;
 use guard_model::scorer::Verdict;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Event;
 
 use super::document::{Document, Insight, PodInsights, VERSION, name};
 use super::pod::Pod;
+use super::ticks::FORGET_SECONDS;
 use crate::{render, sanitise};
 
 /// Events kept in mind; a cluster has few, and each for an hour.
 const MOST_EVENTS: usize = 100_000;
+/// Insights kept that are over, of a file without an end.
+const MOST_ENDED: usize = 1000;
+/// A pod without a row for this long is no more, and what was wrong with it is over.
+const GONE: SignedDuration = SignedDuration::from_hours(1);
 
 /// What stood out so far.
 #[derive(Debug, Default)]
@@ -23,6 +28,8 @@ pub struct Insights {
     /// Events by UID: pod, reason and how often.
     events: HashMap<String, ((String, String), String, u64)>,
     span: Option<(Timestamp, Timestamp)>,
+    /// The time of what was taken last.
+    now: Timestamp,
     /// What the model could not score first, and at how many times there was something.
     missed: Option<(String, u64)>,
     /// It could not score some pod of this time.
@@ -33,6 +40,7 @@ impl Insights {
     /// Takes what is said of one pod at one time.
     pub fn take(&mut self, at: Timestamp, verdict: &Verdict<'_>) {
         self.misses |= verdict.is_missed();
+        self.now = at;
         self.span = Some(self.span.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
         let PodFacts { namespace, name, workload, .. } = verdict.facts();
         // A pod that is known needs no copy of its name.
@@ -48,6 +56,25 @@ impl Insights {
             pod.workload.clone_from(workload);
         }
         pod.take(at, verdict.into(), |from| Insight::of(from, &verdict.report()));
+    }
+
+    /// Forgets what is past, for whoever follows a file that has no end: pods without a row for a day, and insights that are
+    /// over since a day, or that are the oldest of too many.
+    pub fn forget_past(&mut self) {
+        let ago = |time| self.now.checked_sub(time).unwrap_or(Timestamp::MIN);
+        let (yesterday, gone) = (ago(SignedDuration::from_secs(FORGET_SECONDS as i64)), ago(GONE));
+        self.pods.retain(|_, pods| {
+            pods.retain(|_, pod| pod.seen >= yesterday);
+            !pods.is_empty()
+        });
+        let mut ends: Vec<Timestamp> = self.pods().flat_map(|(_, _, pod)| pod.ends(gone)).collect();
+        let past = match ends.len().checked_sub(MOST_ENDED) {
+            Some(surplus) if surplus > 0 => *ends.select_nth_unstable(surplus).1,
+            _ => Timestamp::MIN,
+        };
+        for pod in self.pods.values_mut().flat_map(BTreeMap::values_mut) {
+            pod.forget_ended(past.max(yesterday), gone);
+        }
     }
 
     /// Takes why the model did not score all pods at one time, if it did not score all that were taken.
@@ -167,7 +194,71 @@ impl Insights {
 
 #[cfg(test)]
 mod tests {
+    use guard_model::report::{PodReport, State};
+
+    use super::super::pod::Standing;
     use super::*;
+
+    /// Takes the states of pods, one after another, each so many seconds after the start.
+    fn followed(insights: &mut Insights, states: impl IntoIterator<Item = (i64, String, State)>) {
+        for (second, name, state) in states {
+            insights.now = Timestamp::from_second(second).unwrap();
+            let standing = Standing { state, score: Some(0.9), ..Standing::default() };
+            let pod = insights.pods.entry("shop".into()).or_default().entry(name).or_default();
+            pod.take(insights.now, standing, |from| Insight::of(from, &PodReport::default()));
+            insights.forget_past();
+        }
+    }
+
+    fn told(insights: &Insights) -> Document {
+        insights.document("x", &ModelInfo::default(), 0.7)
+    }
+
+    #[test]
+    fn a_job_that_fails_each_minute_does_not_fill_the_memory() {
+        let mut insights = Insights::default();
+        // Its pods are deleted while they are anomalous; a calm one stays for ever, and one that is not calm.
+        let minute = |minute: i64| {
+            let lasting = [("calm", State::Ok), ("ill", State::Anomalous)];
+            let lasting = lasting.map(|(name, state)| (60 * minute, name.to_owned(), state));
+            [(60 * minute, format!("job-{minute:05}"), State::Anomalous)].into_iter().chain(lasting)
+        };
+        followed(&mut insights, (0..1600).flat_map(minute));
+        assert_eq!(insights.watched(), 24 * 60 + 1 + 2, "those of the last day");
+        let document = told(&insights);
+        let of_jobs = document.pods.iter().filter(|pod| pod.pod.starts_with("job-"));
+        assert_eq!(of_jobs.count(), 60 + 1 + MOST_ENDED, "those of the last hour, and a thousand that are over");
+        assert_eq!(document.pods[0].pod, "ill", "what lasts is kept");
+    }
+
+    #[test]
+    fn of_a_pod_that_stays_the_last_day_is_kept_and_the_rest_is_counted() {
+        let mut insights = Insights::default();
+        let hour = |hour: i64| {
+            let state = if hour % 2 == 0 { State::Anomalous } else { State::Ok };
+            (3600 * hour, "web".to_owned(), state)
+        };
+        followed(&mut insights, (0..480).map(hour));
+        let pod = &told(&insights).pods[0];
+        assert_eq!((pod.insights.len(), pod.more_insights), (13, 240 - 13));
+        assert_eq!(pod.insights[12].from.as_second(), 3600 * 478);
+    }
+
+    #[test]
+    fn what_was_forgotten_of_a_pod_that_comes_back_is_not_told_as_something_else() {
+        let mut insights = Insights::default();
+        let ended = |name: &str, second: i64| {
+            [(second, name.to_owned(), State::Anomalous), (second + 1, name.to_owned(), State::Ok)]
+        };
+        followed(&mut insights, [(0, "web".to_owned(), State::Anomalous)]);
+        let others = (0..=MOST_ENDED).flat_map(|n| ended(&format!("other-{n:04}"), 4000 + n as i64));
+        followed(&mut insights, others);
+        let web = |insights: &Insights| insights.pods["shop"]["web"].insights.len();
+        assert_eq!(web(&insights), 0);
+        let states = [State::Anomalous, State::Ok, State::Anomalous];
+        followed(&mut insights, (6000..).zip(states).map(|(second, state)| (second, "web".to_owned(), state)));
+        assert_eq!((web(&insights), insights.pods["shop"]["web"].more), (1, 1));
+    }
 
     #[test]
     fn events_are_counted_by_pod_and_reason_and_not_twice() {

@@ -19,6 +19,8 @@ pub(super) struct Pod {
     pub(super) insights: Vec<Insight>,
     /// Insights that are not kept.
     pub(super) more: u64,
+    /// When it was taken last.
+    pub(super) seen: Timestamp,
     now: Now,
 }
 
@@ -52,7 +54,7 @@ enum Now {
 impl Pod {
     /// Takes how it stands at this time; `insight` is asked, with when it began, only if there is one to tell.
     pub(super) fn take(&mut self, at: Timestamp, standing: Standing, insight: impl FnOnce(Timestamp) -> Insight) {
-        self.standing = standing;
+        (self.standing, self.seen) = (standing, at);
         let score = standing.score.unwrap_or(0.0);
         self.highest_score = self.highest_score.max(score);
         match (self.now, standing.state == State::Anomalous) {
@@ -78,6 +80,26 @@ impl Pod {
             (Now::Counted, false) => self.now = Now::Calm,
             (Now::Counted, true) | (Now::Calm, false) => {}
         }
+    }
+
+    /// When those of its insights ended that have. Of a pod that was not seen since `gone`, the last one ended with the pod.
+    pub(super) fn ends(&self, gone: Timestamp) -> impl Iterator<Item = Timestamp> {
+        let end = self.end(gone);
+        self.insights.iter().filter_map(move |insight| insight.to.or(end))
+    }
+
+    /// Counts the insights that ended before `past` instead of keeping them.
+    pub(super) fn forget_ended(&mut self, past: Timestamp, gone: Timestamp) {
+        let (end, before) = (self.end(gone), self.insights.len());
+        self.insights.retain(|insight| insight.to.or(end).is_none_or(|end| end >= past));
+        self.more += (before - self.insights.len()) as u64;
+        if self.now == Now::Told && self.insights.last().is_none_or(|last| last.to.is_some()) {
+            self.now = Now::Counted;
+        }
+    }
+
+    fn end(&self, gone: Timestamp) -> Option<Timestamp> {
+        (self.seen < gone).then_some(self.seen)
     }
 }
 

@@ -11,7 +11,7 @@ use guard_model::table::{Reader, TableError};
 use jiff::Timestamp;
 
 /// A pod of a table that has had no row for this long, by the table's own clock, is forgotten.
-const FORGET_SECONDS: f64 = 86_400.0;
+pub(super) const FORGET_SECONDS: f64 = 86_400.0;
 /// Looked for that often, in ticks.
 const FORGET_EVERY: u64 = 512;
 /// Rows of one time that are scored together at most; real ticks are far smaller.

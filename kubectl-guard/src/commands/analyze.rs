@@ -57,7 +57,7 @@ pub struct AnalyzeArgs {
     alert_threshold: Option<f64>,
     #[command(flatten)]
     detector: DetectorFlags,
-    /// Keep scoring what is added to the table until ^C
+    /// Keep scoring what is added to the table until ^C; of what stood out, the last day is kept
     #[arg(short, long, visible_alias = "watch")]
     follow: bool,
     /// Time between two readings with --follow, such as 10s; a bare number is seconds
@@ -237,6 +237,7 @@ impl Run<'_> {
                 let read = table.read(input.as_slice(), &mut sink);
                 lines = sink.lines;
                 read.map_err(|error| self.failed(error))?;
+                self.insights.forget_past();
                 new = true;
                 // A table of days is read in pieces: ^C is heard between them.
                 if let Some(end) = heard(&mut ends).await {

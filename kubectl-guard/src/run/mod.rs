@@ -43,6 +43,7 @@ pub mod silence;
 pub mod state;
 pub mod steer;
 pub mod supervise;
+pub mod written;
 
 /// A part of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -153,6 +154,8 @@ pub struct Shared<'a> {
     pub turns: Turns,
     /// What programs of the user's propose, until it is looked at.
     pub asks: agents::Asks,
+    /// What stood out, as it was written last; it outlives the part that writes it, and so may a writing.
+    pub insights: written::Written,
     /// What incidents were said to be; it outlives the part that says so.
     pub opinions: tokio::sync::Mutex<explain::Opinions>,
     /// The cluster, for the parts that need one.
@@ -174,6 +177,7 @@ impl<'a> Shared<'a> {
             told: tokio::sync::Mutex::default(),
             turns: Turns::default(),
             asks: agents::Asks::default(),
+            insights: written::Written::default(),
             opinions: tokio::sync::Mutex::default(),
             connection,
             console,

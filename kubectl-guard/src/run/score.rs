@@ -15,12 +15,11 @@ use super::{Part, Shared};
 use crate::analyze::input::Tail;
 use crate::analyze::insights::Insights;
 use crate::analyze::{Counts, Latest, Sink, Table, latest_credible};
-use crate::collect::file::unwritable;
 use crate::config::{self, Config};
 use crate::error::Error;
 use crate::files::unreadable;
 use crate::model;
-use crate::{files, sanitise};
+use crate::sanitise;
 
 /// A pod without a row for so many intervals has gone.
 const GONE_INTERVALS: u32 = 5;
@@ -57,7 +56,7 @@ pub async fn score(config: &Config, shared: &Shared<'_>) -> Result<(), Error> {
             tokio::task::yield_now().await;
         }
         if new {
-            scoring.tell(Timestamp::now())?;
+            scoring.tell(Timestamp::now()).await?;
         }
         tokio::time::sleep(config.agents.watch_interval).await;
     }
@@ -102,21 +101,20 @@ impl<'a> Scoring<'a> {
             namespace: None,
             tracker: None,
         };
-        self.table.read(input, &mut sink).map_err(|error| Error::BadFile {
+        let read = self.table.read(input, &mut sink);
+        self.insights.forget_past();
+        read.map_err(|error| Error::BadFile {
             path: self.config.dataset_generator.output_file.clone(),
             problem: sanitise::line(&error.to_string()),
             hint: "correct the line, or move the table away: it is begun anew".to_owned(),
         })
     }
 
-    /// Says what has changed, and hands on the reports.
-    fn tell(&mut self, now: Timestamp) -> Result<(), Error> {
+    /// Says what has changed, hands on the reports, and writes what stood out: nobody else waits for the disk.
+    async fn tell(&mut self, now: Timestamp) -> Result<(), Error> {
         self.forget_gone(now);
         self.say_unscored();
         self.say_changes();
-        if self.config.run.only != Some(config::Part::Detect) {
-            self.write()?;
-        }
         let counts = self.table.counts();
         let without = match counts.unscored() {
             0 => String::new(),
@@ -132,7 +130,10 @@ impl<'a> Scoring<'a> {
         self.shared.state.did(Part::Score, &done);
         self.shared.state.set_anomalous(self.anomalous.len());
         self.shared.reports.send_replace(Arc::new(self.reports(now)));
-        Ok(())
+        if self.config.run.only == Some(config::Part::Detect) {
+            return Ok(());
+        }
+        self.write().await
     }
 
     fn forget_gone(&mut self, now: Timestamp) {
@@ -180,14 +181,12 @@ impl<'a> Scoring<'a> {
     }
 
     /// Writes what stood out, as a whole or not at all.
-    fn write(&self) -> Result<(), Error> {
+    async fn write(&self) -> Result<(), Error> {
         let source = self.config.dataset_generator.output_file.display().to_string();
         let document = self.insights.document(&source, &self.model, self.settings.threshold);
         let state = self.shared.state.now();
         let document = document.explained(state.explanations, state.patterns);
-        let path = &self.config.agents.output_file;
-        let text = serde_json::to_string_pretty(&document).map_err(|error| unwritable(path, error.into()))?;
-        files::replace(path, &(text + "\n")).map_err(|source| unwritable(path, source))
+        self.shared.insights.put(&self.config.agents.output_file, document).await
     }
 
     /// When the newest row was measured; `None` if there is none. One that is a little ahead of the clock makes no other pod old.

@@ -19,6 +19,21 @@ fn a_table_that_is_followed_is_finished_when_a_signal_comes() {
 }
 
 #[test]
+fn what_takes_no_insights_holds_up_no_order_and_no_signal() {
+    let folder = folder_with_table(&rows(0..3, 2));
+    // Nobody reads from it, so that a writing takes for ever, as one to a disk that hangs.
+    nix::unistd::mkfifo(&folder.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut run = Run::start(&folder, &[&ANALYZE[..], &["--insights-file=pipe"]].concat());
+    run.until_logged("shop/cart is over its line");
+    let status = run.until("the status", |_| {
+        Some(order(folder.path(), "status")).filter(|status| status.1.contains("rows scored"))
+    });
+    assert!(status.0 == 0 && status.1.contains("1 pod over its line"), "{status:?}");
+    run.send(Signal::SIGTERM);
+    assert_eq!(run.ended().code(), Some(0), "{}", run.stderr());
+}
+
+#[test]
 fn a_dashboard_ends_when_a_signal_comes() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let folder = tempfile::tempdir().unwrap();

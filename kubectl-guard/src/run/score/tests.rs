@@ -1,3 +1,4 @@
+use futures::FutureExt as _;
 use guard_model::mute::{Mute, Target};
 use guard_model::silence::Silence;
 
@@ -29,7 +30,7 @@ fn table(rows: &[(Timestamp, &str, &str)]) -> String {
 /// Reads what is new at this time, and tells; the pods that are over their line then.
 fn told(scoring: &mut Scoring<'_>, now: Timestamp, rows: &[(Timestamp, &str, &str)]) -> String {
     scoring.read(table(rows).as_bytes(), now).unwrap();
-    scoring.tell(now).unwrap();
+    scoring.tell(now).now_or_never().unwrap().unwrap();
     scoring.anomalous.iter().map(|(_, pod)| pod.as_str()).collect()
 }
 
