@@ -280,9 +280,8 @@ impl Error {
     /// Somebody is away, perhaps for a moment only.
     pub fn may_pass(&self) -> bool {
         match self {
-            Error::Unreachable { .. } | Error::NoScores { .. } => true,
-            // A server that stops or has too much to do, or what stands before it.
-            Error::Api { code: 429 | 500..=504, .. } => true,
+            // The codes are those of a server that stops or has too much to do, or of what stands before it.
+            Error::Unreachable { .. } | Error::NoScores { .. } | Error::Api { code: 429 | 500..=504, .. } => true,
             Error::Part(failure) => failure.may_pass(),
             _ => false,
         }

@@ -331,9 +331,9 @@ mod tests {
     #[test]
     fn an_incident_keeps_its_name_while_the_scores_of_its_pods_cross() {
         let (a, b) = (over("cart-a", "node1", 0, Cause::Cpu), over("cart-b", "node2", 0, Cause::Cpu));
-        let begun = |pod: &Anomaly, began_score, score| Anomaly { began_score, score, ..pod.clone() };
+        let begun = |pod: &Anomaly, score, began_score| Anomaly { score, began_score, ..pod.clone() };
         let first = group(vec![begun(&a, 0.8, 0.8), begun(&b, 0.75, 0.75)]).remove(0);
-        let later = group(vec![begun(&b, 0.75, 0.93), begun(&a, 0.8, 0.85)]).remove(0);
+        let later = group(vec![begun(&b, 0.93, 0.75), begun(&a, 0.85, 0.8)]).remove(0);
         assert_eq!((&*first.pods[0].pod, &*later.pods[0].pod, later.pods.len()), ("cart-a", "cart-a", 2));
         assert_eq!(first.id, later.id);
     }

@@ -92,9 +92,9 @@ impl Locked {
         });
         moved.map_err(|source| self.error("move a torn line out of", source))?;
         // Windows cuts no file that is open for appending alone.
-        let cut = || match cfg!(windows) {
-            true => options().write(true).open(&self.path)?.set_len(whole as u64),
-            false => self.file.set_len(whole as u64),
+        let cut = || {
+            let again = if cfg!(windows) { Some(options().write(true).open(&self.path)?) } else { None };
+            again.as_ref().unwrap_or(&self.file).set_len(whole as u64)
         };
         cut().map_err(|source| self.error("cut a torn line off", source))
     }

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::PathBuf;
 
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 
 use super::*;
 use crate::exit::Exit;
@@ -138,7 +138,7 @@ fn a_token_that_no_header_takes_is_an_error_and_what_stands_around_one_in_a_file
     std::fs::write(&file, "s3cret\r\n").unwrap();
     let (_dir, kube) = flags(&KUBECONFIG.replace("token: abc", &format!("tokenFile: '{}'", file.display())));
     let sender = configured(&kube, &Environment::default()).auth_info;
-    assert_eq!(sender.token.as_ref().map(|token| token.expose_secret()), Some("s3cret"));
+    assert_eq!(sender.token.as_ref().map(ExposeSecret::expose_secret), Some("s3cret"));
 }
 
 #[test]

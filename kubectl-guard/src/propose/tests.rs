@@ -635,9 +635,9 @@ mod property {
                         goes && pod.controller.is_some() && pod.misfit.is_some() && !options.allow_pending,
                     ));
                     // Nobody is served by a pod of a Job.
-                    let serves = pod.controller.as_ref().is_none_or(|(kind, _)| kind != "Job");
-                    let last = pod.ready && pod.others_ready == 0 && serves;
-                    rules.push(("last", goes && runs && last && !wish.allow_downtime));
+                    let has_users = pod.controller.as_ref().is_none_or(|(kind, _)| kind != "Job");
+                    let alone = pod.ready && pod.others_ready == 0;
+                    rules.push(("last", goes && runs && alone && has_users && !wish.allow_downtime));
                 }
             }
             TargetFacts::Workload(workload) => {
