@@ -12,10 +12,6 @@ pub const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/record.cs
 pub const SECTION: &str = "fuzz";
 const TITLES: &str = "date,commit,target,seconds,executions,edges,inputs,findings";
 
-/// Targets that came after the last long run: nothing is recorded of them yet, as the page says. Whoever runs them for ten minutes
-/// takes them away here.
-const NOT_YET: [&str; 4] = ["audit_log", "prometheus", "shared_journal", "word"];
-
 /// Tricks that have a test of their own.
 pub(crate) const HELD: [Held; 10] = [
     (
@@ -106,9 +102,6 @@ pub fn section(record: &[Fuzzed]) -> String {
         format!("| {target} | {seconds} | {executions} | {edges} | {findings} | {commit} |\n")
     };
     text.extend(record.iter().map(row));
-    if !NOT_YET.is_empty() {
-        text.extend([format!("\nNot yet run for ten minutes, and bent by that test alone: {}.\n", NOT_YET.join(", "))]);
-    }
     text + &figures::held("trick", &HELD)
 }
 
@@ -128,11 +121,6 @@ mod tests {
         for target in targets {
             let name = target.file_stem().unwrap().to_str().unwrap();
             let last = record.iter().find(|run| run.target == name);
-            if NOT_YET.contains(&name) {
-                let is_open = |run: &Fuzzed| run.seconds < LEAST_SECONDS && run.findings == 0;
-                assert!(last.is_none_or(is_open), "NOT_YET says that {name} was not run: {last:?}");
-                continue;
-            }
             let last = last.unwrap_or_else(|| panic!("{name} was never run"));
             assert!(last.seconds >= LEAST_SECONDS && last.executions > 0, "{last:?}");
             assert_eq!(last.findings, 0, "{name} has a finding that is open: {last:?}");
