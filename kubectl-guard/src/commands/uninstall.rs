@@ -30,10 +30,11 @@ pub async fn run(args: &UninstallArgs, kube: &KubeFlags, console: &Console) -> R
     let connection = Connection::open(kube, &Environment::of_process())?;
     let how = args.dry_run.dry_run;
     console.note(&format!("context {}, {}", connection.context, connection.server));
-    let strangers = strangers::find(&connection.client).await?;
     if how == DryRun::None && !args.yes {
         agree(console, &connection)?;
     }
+    // Behind the question, which may have stood for an hour: what was put into the namespace meanwhile keeps it.
+    let strangers = strangers::find(&connection.client).await?;
     for object in doomed(&strangers) {
         let outcome = take_away(&connection.client, &object, how).await?;
         console.line(&format!("{} {outcome}{}", object.title(), how.suffix()))?;
