@@ -383,6 +383,18 @@ fn a_fact_of_long_ago_is_not_put_before_what_is_wrong_now() {
     assert_eq!(causes, [Cause::NotReady, Cause::Cpu, Cause::Receive, Cause::Memory, Cause::Drops]);
 }
 
+/// From tick 64 on in ticks of 5 s, of which each third has a reading: the alert outlasts the first calm one and ends with the second.
+fn ends_by_the_second_calm_reading(scorer: &mut Scorer, of: impl Fn(i64) -> PodSample) {
+    let mut tick = |five: i64| {
+        let now = Timestamp::from_second(START + 15 * 64 + 5 * five).unwrap();
+        scorer.tick(now, &[PodSample { fresh: five % 3 == 0, ..of(64 + five / 3) }]).remove(0)
+    };
+    let reports: Vec<PodReport> = (0..60).map(&mut tick).collect();
+    let first_calm = reports.iter().position(|r| r.score.is_some_and(|score| score < 0.7 * 0.75)).unwrap();
+    let ended = reports.iter().position(|r| r.state == State::Ok).unwrap();
+    assert!(first_calm % 3 == 0 && ended == first_calm + 3, "calm at {first_calm}, over at {ended}");
+}
+
 #[test]
 fn a_fact_that_fades_is_no_news_at_each_tick() {
     let mut scorer = scorer();
@@ -397,15 +409,8 @@ fn a_fact_that_fades_is_no_news_at_each_tick() {
     (0..60).for_each(|i| drop(scorer.tick(at(i), &[of(i, 40e3)])));
     let fault = (60..64).map(|i| scorer.tick(at(i), &[of(i, 400e3)]).remove(0)).last().unwrap();
     assert_eq!(fault.state, State::Anomalous);
-    // Ticks of 5 s, of which each third has a reading: while it is calm, the kill of twelve minutes ago fades on.
-    let mut tick = |five: i64| {
-        let now = Timestamp::from_second(START + 15 * 64 + 5 * five).unwrap();
-        scorer.tick(now, &[PodSample { fresh: five % 3 == 0, ..of(64 + five / 3, 40e3) }]).remove(0)
-    };
-    let reports: Vec<PodReport> = (0..60).map(&mut tick).collect();
-    let first_calm = reports.iter().position(|r| r.score.is_some_and(|score| score < 0.7 * 0.75)).unwrap();
-    let ended = reports.iter().position(|r| r.state == State::Ok).unwrap();
-    assert!(first_calm % 3 == 0 && ended == first_calm + 3, "calm at {first_calm}, over at {ended}");
+    // While it is calm, the kill of twelve minutes ago fades on.
+    ends_by_the_second_calm_reading(&mut scorer, |tick| of(tick, 40e3));
 }
 
 #[test]
@@ -428,17 +433,7 @@ fn one_calm_reading_seen_at_many_ticks_ends_no_alert() {
     run(&mut scorer, 0..60, "cart-1", 40e3);
     let fault = run(&mut scorer, 60..64, "cart-1", 400e3);
     assert_eq!(fault[3].state, State::Anomalous);
-    // Ticks of 5 s, of which each third has a reading.
-    let mut tick = |five: i64| {
-        let now = Timestamp::from_second(START + 15 * 64 + 5 * five).unwrap();
-        let fresh = five % 3 == 0;
-        let held = sample(64 + five / 3, facts("cart-1"), 40e3);
-        scorer.tick(now, &[PodSample { fresh, ..held }]).remove(0)
-    };
-    let reports: Vec<PodReport> = (0..60).map(&mut tick).collect();
-    let first_calm = reports.iter().position(|r| r.score.is_some_and(|score| score < 0.7 * 0.75)).unwrap();
-    let ended = reports.iter().position(|r| r.state == State::Ok).unwrap();
-    assert!(first_calm % 3 == 0 && ended == first_calm + 3, "calm at {first_calm}, over at {ended}");
+    ends_by_the_second_calm_reading(&mut scorer, |tick| sample(tick, facts("cart-1"), 40e3));
 }
 
 #[test]
