@@ -7,7 +7,7 @@ use guard_model::sample::PodFacts;
 use jiff::Timestamp;
 
 use super::join::{join, nobody};
-use super::{About, Answers, Matcher, read, select, within};
+use super::{About, Answers, Matcher, one_of, pieces, read, select, within};
 use crate::error::Error;
 use crate::prometheus::{Answer, Prometheus, PrometheusError, Series};
 use crate::scores::Scores;
@@ -47,6 +47,9 @@ impl Worst {
 /// What makes a pod the same pod in two metrics.
 const SAME: &str = "on (cluster, namespace, pod, node, instance)";
 
+/// With fewer pods over their line than this their scores are sought by name, and Prometheus does not look at those of all.
+const MANY: usize = 500;
+
 /// Asks for the `limit` worst pods of `namespace`, or of all.
 ///
 /// # Errors
@@ -58,9 +61,13 @@ pub async fn worst(
     limit: usize,
     among: Among,
 ) -> Result<Worst, Error> {
-    let [sought, scored, over] = queries(matchers, namespace, limit, among);
-    let (sought, scored, over) =
-        tokio::try_join!(prometheus.query(&sought), prometheus.query(&scored), prometheus.query(&over))?;
+    let scored = format!("count by (cluster) (guard_pod_anomaly_score{})", select(matchers, &within(namespace)));
+    let over = format!("count({})", over_their_line(matchers, namespace));
+    let (sought, scored, over) = tokio::try_join!(
+        sought(prometheus, matchers, namespace, limit, among),
+        prometheus.query(&scored),
+        prometheus.query(&over)
+    )?;
     let server = || prometheus.name().to_owned();
     if scored.series.len() > 1 {
         let cluster = |series: &Series| series.label("cluster").unwrap_or("(no name)").to_owned();
@@ -68,7 +75,7 @@ pub async fn worst(
         return Err(PrometheusError::SeveralClusters { server: server(), clusters }.into());
     }
     let watched = count(&scored);
-    if watched == 0 {
+    if watched == 0 && !knows_exporters(prometheus, matchers).await? {
         return Err(PrometheusError::NoSeries { server: server() }.into());
     }
     let label = |series: &Series, name: &str| series.label(name).map(str::to_owned);
@@ -87,19 +94,47 @@ pub async fn worst(
     Ok(Worst { names: names.into_iter().collect(), answers, watched, anomalous: count(&over) })
 }
 
-/// Queries for the pods sought, for how many have a score, and for how many are over their line.
-fn queries(matchers: &[Matcher], namespace: Option<&str>, limit: usize, among: Among) -> [String; 3] {
+/// Whether there are exporters at all: a namespace may have no pods, and new ones have no score for the first minutes.
+async fn knows_exporters(prometheus: &Prometheus, matchers: &[Matcher]) -> Result<bool, Error> {
+    let exporters = format!("count(guard_exporter_build_info{})", select(matchers, &[]));
+    Ok(count(&prometheus.query(&exporters).await?) > 0)
+}
+
+/// The scores of the `limit` worst pods.
+async fn sought(
+    prometheus: &Prometheus,
+    matchers: &[Matcher],
+    namespace: Option<&str>,
+    limit: usize,
+    among: Among,
+) -> Result<Answer, Error> {
+    let of = within(namespace);
+    if let Among::Scored(least) = among {
+        let of = select(matchers, &of);
+        return prometheus.query(&format!("topk({limit}, guard_pod_anomaly_score{of} >= {least})")).await;
+    }
+    let over = over_their_line(matchers, namespace);
+    let listed = prometheus.query(&format!("topk({MANY}, {over})")).await?;
+    if listed.series.is_empty() {
+        return Ok(listed);
+    }
+    let of = select(matchers, &of.into_iter().chain(by_name(&listed)).collect::<Vec<_>>());
+    let mut worst = prometheus.query(&format!("topk({limit}, guard_pod_anomaly_score{of} and {SAME} {over})")).await?;
+    worst.warnings.extend(listed.warnings);
+    Ok(worst)
+}
+
+/// Pods over their line that nobody has muted, since when.
+fn over_their_line(matchers: &[Matcher], namespace: Option<&str>) -> String {
     let of = select(matchers, &within(namespace));
-    let over = format!("(guard_pod_anomaly_since_timestamp_seconds{of} unless {SAME} guard_pod_muted{of})");
-    let sought = match among {
-        Among::OverTheirLine => format!("guard_pod_anomaly_score{of} and {SAME} {over}"),
-        Among::Scored(least) => format!("guard_pod_anomaly_score{of} >= {least}"),
-    };
-    [
-        format!("topk({limit}, {sought})"),
-        format!("count by (cluster) (guard_pod_anomaly_score{of})"),
-        format!("count({over})"),
-    ]
+    format!("(guard_pod_anomaly_since_timestamp_seconds{of} unless {SAME} guard_pod_muted{of})")
+}
+
+/// A matcher of the names of these pods; none if they are not all there are, or too many for one query.
+fn by_name(listed: &Answer) -> Option<String> {
+    let names: BTreeSet<&str> = listed.series.iter().filter_map(|series| series.label("pod")).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    (listed.series.len() < MANY && pieces(&names).len() < 2).then(|| one_of("pod", &names))
 }
 
 /// The one figure of an answer; nothing counted is no series.

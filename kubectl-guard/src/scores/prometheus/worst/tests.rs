@@ -74,6 +74,31 @@ async fn none_so_bad_is_no_error_and_exporters_that_are_down_are_told() {
     assert_eq!(warnings, ["no scores from node node3: Prometheus cannot scrape its exporter"]);
 }
 
+/// So many pods are over their line, and each other query has one series.
+fn over(path: &str, pods: usize) -> (u16, Value) {
+    let listed = path.contains(&format!("&query={}", crate::prometheus::encoded("topk(500,")));
+    let pod = |place| json!({"metric": {"namespace": "shop", "pod": format!("web-{place}")}, "value": [1, "1"]});
+    let series: Vec<Value> = (0..if listed { pods } else { 1 }).map(pod).collect();
+    (200, json!({"status": "success", "data": {"resultType": "vector", "result": series}}))
+}
+
+#[tokio::test]
+async fn few_are_sought_by_name_many_among_all_and_none_not_at_all() {
+    async fn scores_asked(answer: fn(&str, usize) -> (u16, Value)) -> Vec<String> {
+        let (connection, asked) = wire::server(answer).await;
+        let endpoint = Endpoint::behind("monitoring/prometheus:9090").unwrap();
+        let prometheus = Prometheus::open(&endpoint, &connection, &Environment::default()).unwrap();
+        sought(&prometheus, &[], None, 7, Among::OverTheirLine).await.unwrap();
+        let asked = asked.lock().unwrap().clone();
+        asked.into_iter().filter(|path| path.contains("guard_pod_anomaly_score")).collect()
+    }
+    let few = scores_asked(|path, _| over(path, 2)).await;
+    assert!(few.len() == 1 && few[0].contains("web-0%7Cweb-1"), "{few:?}");
+    let many = scores_asked(|path, _| over(path, MANY)).await;
+    assert!(many.len() == 1 && !many[0].contains("web-"), "{many:?}");
+    assert!(scores_asked(|path, _| over(path, 0)).await.is_empty());
+}
+
 /// An answer of one count for each of these clusters.
 fn counts(clusters: &[&str]) -> Value {
     let count = |cluster: &&str| json!({"metric": {"cluster": cluster}, "value": [1, "2"]});
@@ -93,6 +118,20 @@ async fn no_scores_and_those_of_two_clusters_are_errors() {
     assert!(error.to_string().ends_with("has no series of guard's exporters"), "{error}");
     let error = refused(|_, _| (200, counts(&["east", "west"]))).await;
     assert!(error.to_string().ends_with("several clusters: east, west"), "{error}");
+}
+
+#[tokio::test]
+async fn a_namespace_without_scores_is_no_error_where_there_are_exporters() {
+    let (connection, _) = wire::server(|path, _| {
+        let exporters = path.contains(&crate::prometheus::encoded("count(guard_exporter_build_info{})"));
+        (200, counts(if exporters { &["east"] } else { &[] }))
+    })
+    .await;
+    let endpoint = Endpoint::behind("monitoring/prometheus:9090").unwrap();
+    let prometheus = Prometheus::open(&endpoint, &connection, &Environment::default()).unwrap();
+    let worst = worst(&prometheus, &[], Some("empty"), 5, Among::OverTheirLine).await.unwrap();
+    assert_eq!((worst.names.len(), worst.watched, worst.anomalous), (0, 0, 0));
+    assert!(worst.scores(&[], Timestamp::UNIX_EPOCH).unwrap().reports.is_empty());
 }
 
 #[test]
