@@ -75,7 +75,13 @@ struct Envelope {
     data: Option<Data>,
     #[serde(default)]
     warnings: Vec<String>,
+    /// VictoriaMetrics' own word for what Thanos warns of.
+    #[serde(default, rename = "isPartial")]
+    is_partial: bool,
 }
+
+/// What is said of an answer that names no reason for being less than the whole.
+const PARTIAL: &str = "some of its stores did not answer: this is a part of what there is";
 
 #[derive(Deserialize)]
 #[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
@@ -123,7 +129,8 @@ pub fn parse(server: &str, body: &[u8]) -> Result<Answer, PrometheusError> {
         Data::Matrix(samples) => samples.into_iter().map(|samples| series(&samples.metric, samples.values)).collect(),
         Data::Scalar(value) => series(&BTreeMap::new(), [value]).map(|series| vec![series]),
     };
-    let warnings = envelope.warnings.iter().map(|warning| sanitise::line(warning)).collect();
+    let partial = envelope.is_partial.then(|| PARTIAL.to_owned());
+    let warnings = envelope.warnings.iter().map(|warning| sanitise::line(warning)).chain(partial).collect();
     Ok(Answer { series: series.map_err(|text| strange(&format!("{text:?} is no value")))?, warnings })
 }
 
@@ -196,6 +203,10 @@ mod tests {
             {"metric":{},"values":[[1,"1"],[2,"+Inf"],[3,"-2e3"]]}]}}"#;
         let values: Vec<f64> = told(matrix).unwrap().series[0].points.iter().map(|point| point.value).collect();
         assert_eq!(values, [1.0, -2000.0]);
+
+        let empty = r#"{"status":"success","isPartial":IS,"data":{"resultType":"vector","result":[]}}"#;
+        assert_eq!(told(&empty.replace("IS", "true")).unwrap().warnings, [PARTIAL]);
+        assert!(told(&empty.replace("IS", "false")).unwrap().warnings.is_empty());
 
         let scalar = r#"{"status":"success","data":{"resultType":"scalar","result":[1,"4"]}}"#;
         assert_eq!(told(scalar).unwrap().series[0].value(), Some(4.0));
