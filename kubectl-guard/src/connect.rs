@@ -4,7 +4,7 @@
 //! hide who is asking (no User-Agent), wait for ever, and choose the proxy by the proxy's address.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderValue, header};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
@@ -26,10 +26,12 @@ pub(crate) mod foreign;
 mod kubeconfig;
 mod proxy;
 mod target;
+mod token;
 
 pub use environment::Environment;
 pub(crate) use kubeconfig::{Named, names};
 use target::Target;
+use token::TokenFile;
 
 /// How long the API server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -142,10 +144,21 @@ fn signed<B>(mut request: http::Request<B>, agent: &HeaderValue) -> http::Reques
     request
 }
 
+/// The request with the token that the file has now.
+fn authorised<B>(mut request: http::Request<B>, token: Option<&TokenFile>) -> http::Request<B> {
+    if let Some(token) = token {
+        request.headers_mut().insert(header::AUTHORIZATION, token.header(Instant::now()));
+    }
+    request
+}
+
 /// Making one runs the credential plugin that the kubeconfig names, more than once: a connection makes one.
-fn client(config: Config) -> Result<Client, Error> {
+fn client(mut config: Config) -> Result<Client, Error> {
     let server = config.cluster_url.to_string();
     let failed = |problem| Error::Connection { server: server.clone(), problem };
+    // kube takes the end of the line for a part of the token.
+    let token = config.auth_info.token_file.take();
+    let token = token.map(|path| TokenFile::open(&path)).transpose().map_err(failed)?;
     let agent = user_agent(None).map_err(failed)?;
     let plugin = credentials::command(&config.auth_info);
     // kube panics on a plugin's token that no header takes.
@@ -164,7 +177,8 @@ fn client(config: Config) -> Result<Client, Error> {
             None => Unanswered::new(&named, error).into(),
         }
     });
-    let name_ourselves = MapRequestLayer::new(move |request: http::Request<Body>| signed(request, &agent));
+    let name_ourselves =
+        MapRequestLayer::new(move |request: http::Request<Body>| authorised(signed(request, &agent), token.as_ref()));
     Ok(builder.with_layer(&name_the_server).with_layer(&name_ourselves).build())
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn client(
     config.auth_info = auth;
     config.root_cert = authorities;
     config.proxy_url = match proxy::of_environment(url, environment) {
-        Some(proxy) => Some(proxy.parse().map_err(|_| "the proxy's URL cannot be understood".to_owned())?),
+        Some(proxy) => Some(proxy::parse(&proxy)?),
         None => None,
     };
     config.headers.push((header::USER_AGENT, user_agent(None)?));

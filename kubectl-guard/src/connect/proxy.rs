@@ -20,6 +20,29 @@ pub(super) fn of_environment(cluster: &Uri, environment: &Environment) -> Option
         .then(|| if proxy.contains("://") { proxy.clone() } else { format!("http://{proxy}") })
 }
 
+/// A proxy's URL, of a kind that there is. What stands in it is not shown: it can hold a password.
+///
+/// # Errors
+/// In words, if it is none.
+pub(super) fn parse(proxy: &str) -> Result<Uri, String> {
+    // The proxy looks the names of servers up in either case, as with Go's `socks5`.
+    let socks = ["socks5://", "socks5h://"].into_iter().find_map(|scheme| proxy.strip_prefix(scheme));
+    let url = socks.map_or_else(|| proxy.to_owned(), |rest| format!("socks5://{rest}"));
+    let url: Uri = url.parse().map_err(|_| "the proxy's URL cannot be understood".to_owned())?;
+    match (url.scheme_str(), url.authority().filter(|authority| !authority.host().is_empty())) {
+        (Some("http" | "https"), Some(_)) => Ok(url),
+        (Some("socks5"), Some(authority)) if authority.as_str().contains('@') => {
+            Err("the SOCKS proxy wants a password, which is supported of HTTP proxies alone".to_owned())
+        }
+        (Some("socks5"), Some(authority)) if authority.port().is_none() => {
+            let usual = format!("socks5://{authority}:1080");
+            usual.parse().map_err(|_| "the proxy's URL cannot be understood".to_owned())
+        }
+        (Some("socks5"), Some(_)) => Ok(url),
+        _ => Err("the proxy's URL must begin with http://, https:// or socks5://, and name a host".to_owned()),
+    }
+}
+
 /// True if `list` (the value of `NO_PROXY`) or its being this machine exempts the host. Empty items and items that make
 /// no sense match nothing.
 fn is_direct(host: &str, port: u16, list: &str) -> bool {
@@ -128,5 +151,22 @@ mod tests {
         let environment = Environment { http_proxy: Some("proxy:3128".into()), ..Environment::default() };
         let proxy = of_environment(&"http://10.0.0.1".parse().unwrap(), &environment);
         assert_eq!(proxy.as_deref(), Some("http://proxy:3128"));
+    }
+
+    #[test]
+    fn a_proxy_of_a_kind_that_there_is_is_taken_and_no_other_is_shown() {
+        let taken = |proxy: &str| parse(proxy).map(|url| url.to_string());
+        for (proxy, url) in [
+            ("http://user:s3cret@proxy:3128", "http://user:s3cret@proxy:3128/"),
+            ("https://proxy", "https://proxy/"),
+            ("socks5://localhost:8080", "socks5://localhost:8080/"),
+            ("socks5h://localhost", "socks5://localhost:1080"),
+        ] {
+            assert_eq!(taken(proxy).unwrap().trim_end_matches('/'), url.trim_end_matches('/'));
+        }
+        for bad in ["socks4://s3cret@proxy", "socks5://user:s3cret@proxy", "s3cret", "http://", "http://s3cret@:", ""] {
+            let problem = taken(bad).expect_err(bad);
+            assert!(problem.starts_with("the ") && !problem.contains("s3cret"), "{problem}");
+        }
     }
 }

@@ -75,15 +75,11 @@ impl Target {
         Ok(config)
     }
 
-    /// The user, with a token that a header takes. client-go reads what stands around the token of a file as none of it.
+    /// The user, with a token that a header takes. As with client-go a file with one counts before one that is written out.
     fn sender(&self) -> Result<AuthInfo, Error> {
         let mut user = self.user.clone();
-        if let Some(text) = user.token_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()) {
-            let token = text.trim();
-            if token.len() < text.len() {
-                user.token = Some(token.to_owned().into());
-                user.token_file = None;
-            }
+        if user.token_file.is_some() {
+            user.token = None;
         }
         let is_header = |token: &str| HeaderValue::from_str(token).is_ok();
         match &user.token {
@@ -120,9 +116,7 @@ impl Target {
     fn proxy(&self, url: &Uri, environment: &Environment) -> Result<Option<Uri>, Error> {
         let named = self.cluster.proxy_url.clone().filter(|proxy| !proxy.is_empty());
         let Some(proxy) = named.or_else(|| proxy::of_environment(url, environment)) else { return Ok(None) };
-        // Not shown: it can hold a password.
-        let parsed = proxy.parse::<Uri>().map_err(|_| self.bad("the proxy's URL cannot be understood".into()))?;
-        Ok(Some(parsed))
+        Ok(Some(proxy::parse(&proxy).map_err(|problem| self.bad(problem))?))
     }
 
     fn bad(&self, problem: String) -> Error {

@@ -4,8 +4,6 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::PathBuf;
 
-use secrecy::ExposeSecret;
-
 use super::*;
 use crate::exit::Exit;
 
@@ -126,19 +124,69 @@ fn an_authority_that_is_named_is_asked_and_another_server_has_a_name_of_its_own(
 }
 
 #[test]
-fn a_token_that_no_header_takes_is_an_error_and_what_stands_around_one_in_a_file_is_not_of_it() {
-    let (dir, mut kube) = flags(KUBECONFIG);
+fn a_token_that_no_header_takes_is_an_error() {
+    let (_dir, mut kube) = flags(KUBECONFIG);
     for token in ["s3cret\r", "s3c\nret", "s3cr\u{0}et"] {
         kube.token = Some(token.to_owned());
         let error = error(&kube);
         assert!(error.to_string().contains("the user's token holds a line break"), "{error}");
         assert!(!error.shown().contains("s3c"), "{}", error.shown());
     }
-    let file = dir.path().join("token");
+}
+
+#[test]
+fn what_stands_around_a_token_in_a_file_is_not_of_it() {
+    let (url, head) = one_request();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
     std::fs::write(&file, "s3cret\r\n").unwrap();
-    let (_dir, kube) = flags(&KUBECONFIG.replace("token: abc", &format!("tokenFile: '{}'", file.display())));
-    let sender = configured(&kube, &Environment::default()).auth_info;
-    assert_eq!(sender.token.as_ref().map(ExposeSecret::expose_secret), Some("s3cret"));
+    let text = KUBECONFIG.replace("token: abc", &format!("token: abc, tokenFile: '{}'", file.display()));
+    let (_dir, kube) = flags(&text.replace("https://10.1.2.3:6443", &url));
+    asked(&kube);
+    let head = head.join().unwrap();
+    assert!(head.lines().any(|line| line == "authorization: bearer s3cret"), "{head}");
+}
+
+/// Asks who we are, over the wire.
+fn asked(flags: &KubeFlags) -> Identity {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let asked = async { Connection::open(flags, &Environment::default()).unwrap().identity().await.unwrap() };
+    runtime.block_on(asked)
+}
+
+/// A SOCKS proxy that leads whoever asks for any name to `url`; the bytes of the request that it was sent.
+fn socks(url: &str) -> (String, std::thread::JoinHandle<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("socks5://{}", listener.local_addr().unwrap());
+    let address = url.trim_start_matches("http://").to_owned();
+    let asked = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut bytes = [0; 300];
+        let methods = stream.read(&mut bytes).unwrap();
+        assert!(methods >= 3 && bytes[0] == 5, "{:?}", &bytes[..methods]);
+        stream.write_all(&[5, 0]).unwrap();
+        let asked = stream.read(&mut bytes).unwrap();
+        stream.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 1]).unwrap();
+        let mut server = std::net::TcpStream::connect(address).unwrap();
+        let (mut request, mut answer) = (stream.try_clone().unwrap(), server.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut request, &mut server));
+        std::io::copy(&mut answer, &mut stream).unwrap();
+        bytes[..asked].to_vec()
+    });
+    (proxy, asked)
+}
+
+#[test]
+fn a_socks_proxy_is_told_the_servers_name() {
+    let (url, head) = one_request();
+    let (proxy, asked_for) = socks(&url);
+    let cluster = format!("{{server: 'http://api.guard.test:8080', proxy-url: '{proxy}'}}");
+    let (_dir, kube) = flags(&KUBECONFIG.replace("{server: 'https://10.1.2.3:6443'}", &cluster));
+    assert_eq!(asked(&kube).username, "ann");
+    assert!(head.join().unwrap().contains("host: api.guard.test"));
+    let asked_for = asked_for.join().unwrap();
+    // Version 5, connect, nothing, a name: its length and itself, and the port.
+    assert_eq!(asked_for, [&[5, 1, 0, 3, 14][..], b"api.guard.test", &8080_u16.to_be_bytes()].concat());
 }
 
 #[test]
