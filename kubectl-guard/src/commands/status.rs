@@ -40,10 +40,13 @@ pub struct StatusArgs {
     /// Show all rows, also those under their line
     #[arg(long)]
     all: bool,
-    /// Show only rows with at least this score, above 0 and up to 1; severity stays the exporter's [env:
-    /// ANOMALY_THRESHOLD, THRESHOLD]
+    /// Show only rows with at least this score, above 0 and up to 1; severity stays the exporter's. A score in
+    /// ANOMALY_THRESHOLD or THRESHOLD shows the rows over their line as well
     #[arg(long, value_name = "SCORE", value_parser = threshold)]
     threshold: Option<f64>,
+    /// What the environment has for it: it was not typed for this look, and hides nothing that is over its line.
+    #[arg(skip)]
+    usual: Option<f64>,
     /// Show only the N worst. From Prometheus nothing else is read then, nor the list of pods, which suits a large
     /// cluster
     #[arg(long, value_name = "N", value_parser = limit)]
@@ -74,9 +77,10 @@ pub struct StatusArgs {
 impl StatusArgs {
     /// Leaves what is to be shown of a view that comes the worst first.
     fn keep(&self, view: &mut View) {
+        let has = |score: Option<f64>, line: f64| score.is_some_and(|score| score >= line);
         let keep = |score: Option<f64>, anomalous: bool| match self.threshold {
-            Some(line) => score.is_some_and(|score| score >= line),
-            None => anomalous || self.all,
+            Some(line) => has(score, line),
+            None => anomalous || self.all || self.usual.is_some_and(|line| has(score, line)),
         };
         let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
         view.rows.retain(|row| keep(row.score, row.is_anomalous()));
@@ -138,7 +142,7 @@ struct View {
 /// If the cluster cannot be reached, the user may not see it, or no exporter answers.
 pub async fn run(mut args: StatusArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
     if args.threshold.is_none() {
-        args.threshold = threshold_of_environment(variable)?;
+        args.usual = threshold_of_environment(variable)?;
     }
     let environment = Environment::of_process();
     let connection = Connection::open(kube, &environment)?;
@@ -350,6 +354,28 @@ mod tests {
         assert_eq!(kept("--limit 3 --all"), ["a", "b", "c"]);
         assert_eq!(kept("--limit 9 --threshold 0.3"), ["a", "b", "c"]);
         assert!(Typed::try_parse_from(["status", "--limit", "0"]).is_err());
+    }
+
+    #[test]
+    fn what_the_environment_has_hides_nothing_that_is_over_its_line() {
+        let scored = [("over", 0.55, State::Anomalous), ("near", 0.65, State::Ok), ("calm", 0.2, State::Ok)];
+        let kept = |words: &str, usual: f64| -> Vec<String> {
+            let mut rows = rows::join(&Scores::default(), &scored.map(|(name, ..)| pod(name, Some("node1"))), now());
+            rows.sort_by_key(|row| scored.iter().position(|(name, ..)| row.name == *name));
+            for (row, (_, score, state)) in rows.iter_mut().zip(scored) {
+                (row.score, row.state) = (Some(score), Some(state));
+            }
+            let (groups, counts) = (rows::workloads(&rows), Counted::All(rows::count(&rows)));
+            let over = groups.iter().filter(|group| group.is_anomalous()).count();
+            let mut view = View { rows, groups, counts, warnings: Vec::new(), at: now() };
+            StatusArgs { usual: Some(usual), ..typed(words) }.keep(&mut view);
+            assert_eq!(view.groups.iter().filter(|group| group.is_anomalous()).count(), over, "{words} {usual}");
+            view.rows.into_iter().map(|row| row.name).collect()
+        };
+        assert_eq!(kept("", 0.7), ["over"], "an alert lasts until the score is under three quarters of its line");
+        assert_eq!(kept("", 0.6), ["over", "near"]);
+        assert_eq!(kept("--all", 0.7), ["over", "near", "calm"]);
+        assert_eq!(kept("--threshold 0.5", 0.7), ["over", "near"], "what is typed counts");
     }
 
     #[test]

@@ -35,18 +35,23 @@ pub(super) async fn look(
     (prometheus, matchers): (&Prometheus, &[Matcher]),
     limit: NonZeroUsize,
 ) -> Result<View, Error> {
-    let among = match (args.threshold, args.all) {
-        (Some(least), _) => Among::Scored(least),
-        (None, true) => Among::Scored(0.0),
-        (None, false) => Among::OverTheirLine,
-    };
     let namespace = pods::scope(connection, &args.selection);
-    let worst = prometheus::worst(prometheus, matchers, namespace, limit.get(), among).await?;
+    let worst = prometheus::worst(prometheus, matchers, namespace, limit.get(), among(args)).await?;
     let pods = pods::named(connection, &worst.names).await?;
     let at = Timestamp::now();
     let (rows, warnings) = joined(&worst.scores(&pods.facts, at)?, &pods, at);
     let counts = Counted::Scored { watched: worst.watched, anomalous: worst.anomalous };
     Ok(View { rows, groups: Vec::new(), counts, warnings, at })
+}
+
+/// Among which pods the worst are sought: among those that [`StatusArgs::keep`] leaves.
+fn among(args: &StatusArgs) -> Among {
+    match (args.threshold, args.usual) {
+        (Some(least), _) => Among::Scored(least),
+        (None, _) if args.all => Among::Scored(0.0),
+        (None, Some(least)) => Among::OverTheirLineOrScored(least),
+        (None, None) => Among::OverTheirLine,
+    }
 }
 
 #[cfg(test)]
@@ -80,6 +85,18 @@ mod tests {
         }
         for words in ["--limit 5 --sort-by name", "workloads -l app=cart"] {
             checked(&format!("{words} {prometheus}")).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_worst_are_sought_among_what_is_shown() {
+        for (words, usual, sought) in [
+            ("", None, Among::OverTheirLine),
+            ("", Some(0.6), Among::OverTheirLineOrScored(0.6)),
+            ("--all", Some(0.6), Among::Scored(0.0)),
+            ("--threshold 0.9", Some(0.6), Among::Scored(0.9)),
+        ] {
+            assert_eq!(among(&StatusArgs { usual, ..typed(words) }), sought, "{words}");
         }
     }
 }

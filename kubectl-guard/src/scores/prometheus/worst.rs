@@ -17,6 +17,8 @@ use crate::scores::Scores;
 pub enum Among {
     /// Those over their line that nobody has muted.
     OverTheirLine,
+    /// Those, and all that have at least this score, 0 to 1.
+    OverTheirLineOrScored(f64),
     /// All that have at least this score, 0 to 1.
     Scored(f64),
 }
@@ -108,20 +110,27 @@ async fn sought(
     limit: usize,
     among: Among,
 ) -> Result<Answer, Error> {
-    let of = within(namespace);
-    if let Among::Scored(least) = among {
-        let of = select(matchers, &of);
-        return prometheus.query(&format!("topk({limit}, guard_pod_anomaly_score{of} >= {least})")).await;
-    }
+    let all = select(matchers, &within(namespace));
     let over = over_their_line(matchers, namespace);
-    let listed = prometheus.query(&format!("topk({MANY}, {over})")).await?;
-    if listed.series.is_empty() {
-        return Ok(listed);
+    let scored = |least: f64| format!("guard_pod_anomaly_score{all} >= {least}");
+    let is_over = |of: &str| format!("guard_pod_anomaly_score{of} and {SAME} {over}");
+    let top = |sought: String| format!("topk({limit}, {sought})");
+    match among {
+        Among::Scored(least) => prometheus.query(&top(scored(least))).await,
+        Among::OverTheirLineOrScored(least) => {
+            prometheus.query(&top(format!("{} or {}", scored(least), is_over(&all)))).await
+        }
+        Among::OverTheirLine => {
+            let listed = prometheus.query(&format!("topk({MANY}, {over})")).await?;
+            if listed.series.is_empty() {
+                return Ok(listed);
+            }
+            let of: Vec<String> = within(namespace).into_iter().chain(by_name(&listed)).collect();
+            let mut worst = prometheus.query(&top(is_over(&select(matchers, &of)))).await?;
+            worst.warnings.extend(listed.warnings);
+            Ok(worst)
+        }
     }
-    let of = select(matchers, &of.into_iter().chain(by_name(&listed)).collect::<Vec<_>>());
-    let mut worst = prometheus.query(&format!("topk({limit}, guard_pod_anomaly_score{of} and {SAME} {over})")).await?;
-    worst.warnings.extend(listed.warnings);
-    Ok(worst)
 }
 
 /// Pods over their line that nobody has muted, since when.

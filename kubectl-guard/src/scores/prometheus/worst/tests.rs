@@ -82,16 +82,27 @@ fn over(path: &str, pods: usize) -> (u16, Value) {
     (200, json!({"status": "success", "data": {"resultType": "vector", "result": series}}))
 }
 
+/// The queries for scores, as they are on the wire.
+async fn scores_asked(answer: fn(&str, usize) -> (u16, Value), among: Among) -> Vec<String> {
+    let (connection, asked) = wire::server(answer).await;
+    let endpoint = Endpoint::behind("monitoring/prometheus:9090").unwrap();
+    let prometheus = Prometheus::open(&endpoint, &connection, &Environment::default()).unwrap();
+    sought(&prometheus, &[], None, 7, among).await.unwrap();
+    let asked = asked.lock().unwrap().clone();
+    asked.into_iter().filter(|path| path.contains("guard_pod_anomaly_score")).collect()
+}
+
+#[tokio::test]
+async fn those_over_their_line_are_sought_beside_those_with_a_score() {
+    let asked = scores_asked(|path, _| over(path, 2), Among::OverTheirLineOrScored(0.6)).await;
+    // `and` binds more tightly than `or`.
+    let query = "topk(7, guard_pod_anomaly_score{} >= 0.6 or guard_pod_anomaly_score{} and on (";
+    assert!(asked.len() == 1 && asked[0].contains(&crate::prometheus::encoded(query)), "{asked:?}");
+}
+
 #[tokio::test]
 async fn few_are_sought_by_name_many_among_all_and_none_not_at_all() {
-    async fn scores_asked(answer: fn(&str, usize) -> (u16, Value)) -> Vec<String> {
-        let (connection, asked) = wire::server(answer).await;
-        let endpoint = Endpoint::behind("monitoring/prometheus:9090").unwrap();
-        let prometheus = Prometheus::open(&endpoint, &connection, &Environment::default()).unwrap();
-        sought(&prometheus, &[], None, 7, Among::OverTheirLine).await.unwrap();
-        let asked = asked.lock().unwrap().clone();
-        asked.into_iter().filter(|path| path.contains("guard_pod_anomaly_score")).collect()
-    }
+    let scores_asked = async |answer| scores_asked(answer, Among::OverTheirLine).await;
     let few = scores_asked(|path, _| over(path, 2)).await;
     assert!(few.len() == 1 && few[0].contains("web-0%7Cweb-1"), "{few:?}");
     let many = scores_asked(|path, _| over(path, MANY)).await;
