@@ -242,6 +242,16 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_that_needs_another_is_refused_without_it() {
+        for (line, needed) in [("g fix deployment/a --confidence-threshold 0.9", "--yes")] {
+            let refused = Cli::try_parse_from(line.split(' ')).err().map(|error| error.to_string());
+            assert!(refused.is_some_and(|told| told.contains(&format!("  {needed}"))), "{line}");
+            assert!(Cli::try_parse_from(format!("{line} {needed}").split(' ')).is_ok(), "{line} {needed}");
+        }
+        assert!(Cli::try_parse_from("g fix --auto-approve --confidence-threshold 0.9".split(' ')).is_ok());
+    }
+
+    #[test]
     fn usage_names_the_way_it_was_started() {
         for (program, name) in [
             ("/usr/local/bin/kubectl-guard", "kubectl guard"),

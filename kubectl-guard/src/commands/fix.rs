@@ -107,7 +107,7 @@ pub struct FixArgs {
     #[arg(long, visible_alias = "auto-approve")]
     yes: bool,
     /// How high the score must be for --yes, 0 to 1
-    #[arg(long, value_name = "SCORE")]
+    #[arg(long, value_name = "SCORE", requires = "yes")]
     confidence_threshold: Option<f64>,
     #[command(flatten)]
     accept: Accept,
