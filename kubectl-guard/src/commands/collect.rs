@@ -79,7 +79,7 @@ pub async fn run(args: &CollectArgs, kube: &KubeFlags, console: &Console) -> Res
     let connection = Connection::open(kube, &Environment::of_process())?;
     let warn = |text: &str| console.warn(text);
     let keeps = args.raw.is_some();
-    let own = own(args, &connection)?;
+    let own = own(args, &connection, console)?;
     let own = own.as_ref();
     let (mut collector, first) =
         collect::begin(&connection, &args.selection, args.source, keeps, own, now(), warn).await?;
@@ -119,9 +119,14 @@ pub async fn run(args: &CollectArgs, kube: &KubeFlags, console: &Console) -> Res
 }
 
 /// The metrics of the user's own, if any are named.
-fn own(args: &CollectArgs, connection: &Connection) -> Result<Option<Own>, Error> {
+fn own(args: &CollectArgs, connection: &Connection, console: &Console) -> Result<Option<Own>, Error> {
     if args.metric_name.is_empty() {
         return match args.prometheus.first() {
+            // The older tool had all its metrics from there.
+            Some("--prometheus-url") => {
+                console.warn("Prometheus is not asked: metrics come from the kubelets, and there is no --metric-name");
+                Ok(None)
+            }
             Some(flag) => Err(Error::Usage {
                 message: format!("{flag} says where metrics of your own are, and none is named"),
                 hint: "name them with --metric-name".to_owned(),
@@ -205,6 +210,30 @@ fn seconds(interval: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{self, Cli};
+    use crate::console::capture;
+
+    #[tokio::test]
+    async fn the_older_tools_prometheus_is_not_asked_for_nothing_and_that_is_said() {
+        let kube = KubeFlags { server: Some("http://127.0.0.1:1".into()), ..KubeFlags::default() };
+        let connection = Connection::open(&kube, &Environment::default()).unwrap();
+        let said = |words: &str| {
+            let typed = Cli::try_parse_from(["g", "collect"].into_iter().chain(words.split_whitespace())).unwrap();
+            let cli::Command::Collect(args) = typed.command else { unreachable!("that is what was typed") };
+            let (console, captured) = capture::console(100);
+            own(&args, &connection, &console).map(|own| (own.is_some(), captured.err.text()))
+        };
+        assert_eq!(said("").unwrap(), (false, String::new()));
+        let (asked, warning) = said("--prometheus-url http://localhost:9090").unwrap();
+        assert!(!asked && warning.starts_with("warning: Prometheus is not asked: "), "{warning}");
+        let (asked, warning) = said("--prometheus-url http://localhost:9090 --metric-name queue").unwrap();
+        assert!(asked && warning.is_empty(), "{warning}");
+        assert!(said("--prometheus-matcher cluster=east").is_err());
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_recording_is_for_its_owner_alone() {

@@ -58,6 +58,29 @@ fn every_name_of_the_older_tool_is_accepted_or_refused_with_the_reason() {
     insta::assert_snapshot!(refused.join("\n"));
 }
 
+/// What is well-formed may still be refused for what it lacks. A cluster that does not answer ends everything but `run`,
+/// which waits for it.
+#[test]
+fn no_command_that_is_accepted_lacks_an_argument() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/older-names.md")).unwrap();
+    let mut commands = 0;
+    for [then, now, _] in &rows(&page) {
+        for command in code(now).into_iter().filter_map(|code| code.strip_prefix("kubectl guard ")) {
+            let is_refused = now.contains(&format!("{command}`, refused: "));
+            if is_refused || command.split(' ').next() == Some("run") {
+                continue;
+            }
+            commands += 1;
+            let folder = tempfile::tempdir().unwrap();
+            let words: Vec<&str> = ["--server=http://127.0.0.1:1"].into_iter().chain(command.split(' ')).collect();
+            let answer = answer(folder.path(), &words);
+            let text = String::from_utf8(answer.stderr).unwrap();
+            assert!(answer.status.code().is_some_and(|code| code != 2), "{then}: {command}\n{text}");
+        }
+    }
+    assert!(commands > 20, "{commands} commands");
+}
+
 #[test]
 fn every_test_that_shows_it_is_there() {
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/older-names.md")).unwrap();
