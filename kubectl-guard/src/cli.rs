@@ -243,7 +243,9 @@ mod tests {
 
     #[test]
     fn a_flag_that_needs_another_is_refused_without_it() {
-        for (line, needed) in [("g fix deployment/a --confidence-threshold 0.9", "--yes")] {
+        for (line, needed) in
+            [("g fix deployment/a --confidence-threshold 0.9", "--yes"), ("g analyze --watch-interval 10s", "--follow")]
+        {
             let refused = Cli::try_parse_from(line.split(' ')).err().map(|error| error.to_string());
             assert!(refused.is_some_and(|told| told.contains(&format!("  {needed}"))), "{line}");
             assert!(Cli::try_parse_from(format!("{line} {needed}").split(' ')).is_ok(), "{line} {needed}");

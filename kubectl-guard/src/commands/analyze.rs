@@ -61,7 +61,7 @@ pub struct AnalyzeArgs {
     #[arg(short, long, visible_alias = "watch")]
     follow: bool,
     /// Time between two readings with --follow, such as 10s; a bare number is seconds
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "10s")]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "10s", requires = "follow")]
     watch_interval: Duration,
     /// Only check whether the file and the model can be used
     #[arg(long)]
@@ -100,7 +100,7 @@ pub async fn run(args: &AnalyzeArgs, namespace: Option<&str>, console: &Console)
     if args.fetch_only {
         return Err(Error::Usage {
             message: "analyze reads a file of metrics, it does not fetch any".to_owned(),
-            hint: "leave --fetch-only out".to_owned(),
+            hint: "`kubectl guard collect` does that".to_owned(),
         });
     }
     let threshold = match args.alert_threshold {
@@ -115,7 +115,7 @@ pub async fn run(args: &AnalyzeArgs, namespace: Option<&str>, console: &Console)
             hint: "leave --follow out: it is read to its end".to_owned(),
         });
     }
-    let input = input::open(file).map_err(|source| unreadable(&path, source))?;
+    let input = input::open(file).map_err(|source| not_opened(&path, source))?;
     let settings = Settings { threshold, interval_seconds: INTERVAL_SECONDS };
     let detector = args.detector.load()?;
     let info = detector.info();
@@ -172,6 +172,19 @@ pub(super) fn check(counts: Counts, path: &Path, console: &Console) -> Result<()
     }
     counts.warnings().for_each(|warning| console.warn(&warning));
     Ok(())
+}
+
+/// The words for a file that cannot be opened: one that is not there may have been expected of this command.
+fn not_opened(path: &Path, source: io::Error) -> Error {
+    if source.kind() != io::ErrorKind::NotFound {
+        return unreadable(path, source);
+    }
+    Error::BadFile {
+        path: PathBuf::from(sanitise::line(&path.display().to_string())),
+        problem: "there is no such file".to_owned(),
+        hint: "`kubectl guard collect` writes one, and `kubectl guard run --agent-mode monitoring` scores it meanwhile"
+            .to_owned(),
+    }
 }
 
 /// What may go wrong while reading.

@@ -50,3 +50,15 @@ async fn what_was_found_is_shown_also_where_it_cannot_be_written() {
     assert!(error.hint().is_some_and(|hint| hint.contains("--output-file")));
     assert_eq!(error.process_exit_code(), Exit::Error);
 }
+
+#[tokio::test]
+async fn whoever_has_no_table_is_told_what_writes_one() {
+    for more in [&[][..], &["--follow"], &["--test"]] {
+        let words = [&["g", "analyze", "/nonexistent/pod_metrics.csv"], more].concat();
+        let cli::Command::Analyze(args) = Cli::try_parse_from(words).unwrap().command else { unreachable!() };
+        let error = run(&args, None, &capture::console(200).0).await.unwrap_err();
+        assert_eq!(error.to_string(), "/nonexistent/pod_metrics.csv: there is no such file");
+        assert!(error.hint().is_some_and(|hint| hint.starts_with("`kubectl guard collect` writes one")), "{more:?}");
+        assert_eq!(error.process_exit_code(), Exit::Error);
+    }
+}
