@@ -211,6 +211,7 @@ fn seconds(interval: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use guard_model::table::{COLUMNS, REQUIRED};
 
     use super::*;
     use crate::cli::{self, Cli};
@@ -232,6 +233,16 @@ mod tests {
         let (asked, warning) = said("--prometheus-url http://localhost:9090 --metric-name queue").unwrap();
         assert!(asked && warning.is_empty(), "{warning}");
         assert!(said("--prometheus-matcher cluster=east").is_err());
+    }
+
+    #[test]
+    fn the_page_of_the_table_has_its_columns_and_says_which_are_required() {
+        let page = include_str!("../../docs/pod-metrics.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+        let (columns, required): (Vec<_>, Vec<_>) =
+            rows.map(|(title, rest)| (title, rest.ends_with(" | required |").then_some(title))).unzip();
+        assert_eq!(columns, COLUMNS);
+        assert_eq!(required.into_iter().flatten().collect::<Vec<_>>(), REQUIRED);
     }
 
     #[cfg(unix)]
