@@ -52,7 +52,7 @@ row() { printf '| %s | %s | %s | %s |\n' "$@"; }
 
 cat <<HEAD
 \`tests/run --figures\`: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, Linux $(uname -r); kubectl guard
-$(kubectl-guard version --client | awk '{print $2; exit}'), Kubernetes $(kubectl version --client | awk 'NR == 1 {print $3}'), $(prometheus-node-exporter --version 2>&1 | awk 'NR == 1 {sub(",", ""); print $1, $3}'). Profile \`dist\`; times are medians of 11 runs, in turns with what stands beside them.
+$(kubectl-guard version --client | awk '{print $2; exit}'), Kubernetes $(kubectl version --client | awk 'NR == 1 {print $3}'), $(prometheus-node-exporter --version 2>&1 | awk 'NR == 1 {sub(",", ""); print $1, $3}'). Profile \`dist\`, static by glibc (a release links the plugin with musl, which is not measured); times are medians of 11 runs, in turns with what stands beside them.
 
 | what | kubectl guard | beside it | how |
 | --- | --- | --- | --- |
