@@ -125,9 +125,35 @@ fn platform(entry: &Value, out: &Path) -> Result<String> {
     let wanted = if pair.starts_with("windows-") { "kubectl-guard.exe" } else { "kubectl-guard" };
     ensure!(bin == wanted, "{bin} on {pair}");
     ensure!(entries.iter().any(|(name, _)| name == "LICENSE"), "krew-index wants the licence installed: {entries:?}");
+    ensure!(entries.iter().any(|(name, _)| name == "THIRD_PARTY.txt"), "so do the licences of others: {entries:?}");
     ensure!(entries.iter().any(|(name, _)| name == "man/kubectl-guard-status.1"), "{entries:?}");
     ensure!(entry.get("files").is_none(), "without a list everything is installed, which is what is wanted");
     Ok(pair)
+}
+
+#[test]
+#[ignore = "needs cargo, and what it fetches: tests/run runs it"]
+fn the_licences_of_others_are_told_in_their_own_words() -> Result<()> {
+    let told = || -> Result<String> {
+        let listed = Command::new(root().join("manifests/licences")).output()?;
+        ensure!(listed.status.success(), "licences: {}", String::from_utf8_lossy(&listed.stderr));
+        Ok(String::from_utf8_lossy(&listed.stdout).into_owned())
+    };
+    let text = told()?;
+    let crates: Vec<&str> = text.lines().skip(2).take_while(|line| !line.is_empty()).collect();
+    assert!(crates.len() > 200 && crates.is_sorted(), "{crates:?}");
+    for (name, licence) in
+        [("serde_json-", "MIT OR Apache-2.0"), ("tract-core-", "Apache-2.0"), ("windows-sys-", "MIT")]
+    {
+        assert!(crates.iter().any(|line| line.starts_with(name) && line.contains(licence)), "no {name}: {crates:?}");
+    }
+    assert!(!text.contains("guard-model-"), "what is of this repository has LICENSE");
+    let carried = |line: &str| {
+        line.strip_prefix("==== ").is_some_and(|names| names.split(' ').any(|name| name.starts_with("ring-")))
+    };
+    assert!(text.lines().any(carried) && text.contains("TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION"));
+    assert_eq!(told()?, text, "the same crates give the same bytes");
+    Ok(())
 }
 
 #[test]
