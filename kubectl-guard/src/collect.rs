@@ -45,6 +45,8 @@ pub struct Look {
     pub rows: Vec<Row>,
     /// What was read, for a recording, without what could be a secret; of the kubelets only, and empty if nobody keeps it.
     pub raw: Tick,
+    /// Why there are no measurements at all: no kubelet answered. The rows hold what the API server states.
+    pub unmeasured: Option<Error>,
     /// What could not be read, a line each.
     pub warnings: Vec<String>,
 }
@@ -77,7 +79,8 @@ impl<'a> Collector<'a> {
     /// Reads all selected pods once.
     ///
     /// # Errors
-    /// If the pods cannot be listed, no kubelet may be asked, or the metrics API does not answer.
+    /// If the pods cannot be listed, no kubelet may be asked, or the metrics API does not answer. Kubelets that may be asked and
+    /// do not answer are no error: what the API server states of their pods is worth its rows.
     pub async fn look(&mut self, at: Timestamp) -> Result<Look, Error> {
         let (body, facts) = list(self.connection, self.selection, self.pods()).await?;
         let mut look = match self.source {

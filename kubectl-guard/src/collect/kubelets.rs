@@ -49,38 +49,45 @@ impl Kubelets {
             names.iter().map(|name| ((*name).to_owned(), self.cadvisor_is_due(name, at))).collect();
         let asked = wanted.into_iter().map(|(name, with_cadvisor)| read(connection, name, with_cadvisor));
         let answers: Vec<_> = futures::stream::iter(asked).buffered(AT_ONCE).collect().await;
-        let mut look = Look { rows: Vec::new(), raw: Tick { at, ..Tick::default() }, warnings: Vec::new() };
-        let mut refused = None;
+        let mut look =
+            Look { rows: Vec::new(), raw: Tick { at, ..Tick::default() }, unmeasured: None, warnings: Vec::new() };
+        let mut failed = None;
         let mut unread = BTreeSet::new();
         for (node, answer) in answers {
             match answer {
-                Ok(files) => {
+                Ok((files, without)) => {
                     if let Err(problem) = self.take(at, &files, pods, &mut look) {
                         look.warnings.push(format!("node {node}: {problem}"));
-                        unread.insert(node);
+                        unread.insert(node.clone());
+                    }
+                    if let Some(error) = without {
+                        // What costs most is not asked for at each look because it fails.
+                        self.nodes.entry(node.clone()).or_default().cadvisor_at = Some(at);
+                        let unknown = "its drops, OOM kills and disk traffic are unknown";
+                        look.warnings.push(format!("node {node}: metrics/cadvisor: {error}: {unknown}"));
                     }
                     look.raw.nodes.push(files);
                 }
                 Err(error) => {
                     look.warnings.push(format!("node {node}: {error}"));
                     unread.insert(node);
-                    refused = Some(error);
+                    // Of many failures the one that somebody can mend.
+                    failed = failed.filter(is_final).or(Some(error));
                 }
             }
         }
-        match refused {
-            Some(error) if look.raw.nodes.is_empty() => Err(error),
-            _ => {
-                // No kubelet tells of them. What the API server states of them stands all the same: a pod without a row
-                // would have gone, and whatever is wrong with it would be over.
-                let is_untold = |pod: &&PodFacts| {
-                    let silent = pod.node.as_ref().is_some_and(|node| unread.contains(node));
-                    pod.unschedulable.is_some() || (silent && pod.phase != Phase::Succeeded)
-                };
-                look.rows.extend(pods.iter().filter(is_untold).map(|pod| row(at, pod, Measures::default())));
-                Ok(look)
-            }
+        look.unmeasured = failed.filter(|_| look.raw.nodes.is_empty());
+        if let Some(error) = look.unmeasured.take_if(|error| is_final(error)) {
+            return Err(error);
         }
+        // No kubelet tells of them. What the API server states of them stands all the same: a pod without a row would have
+        // gone, and whatever is wrong with it would be over.
+        let is_untold = |pod: &&PodFacts| {
+            let silent = pod.node.as_ref().is_some_and(|node| unread.contains(node));
+            pod.unschedulable.is_some() || (silent && pod.phase != Phase::Succeeded)
+        };
+        look.rows.extend(pods.iter().filter(is_untold).map(|pod| row(at, pod, Measures::default())));
+        Ok(look)
     }
 
     fn cadvisor_is_due(&self, node: &str, at: Timestamp) -> bool {
@@ -128,16 +135,30 @@ fn totals(row: &mut Row, uid: &str, summary: &Summary, cadvisor: Option<&Cadviso
     row.set(Number::OomEvents, counts.oom_events.map(|count| count.value));
 }
 
-async fn read(connection: &Connection, node: String, with_cadvisor: bool) -> (String, Result<NodeFiles, Error>) {
+/// True of what no later look can do better: a right or a login is missing, for all kubelets alike.
+fn is_final(error: &Error) -> bool {
+    matches!(error, Error::Forbidden { .. } | Error::Unauthenticated { .. })
+}
+
+/// What a kubelet says, and why that of cadvisor is not part of it, if it was wanted.
+type Answer = Result<(NodeFiles, Option<Error>), Error>;
+
+async fn read(connection: &Connection, node: String, with_cadvisor: bool) -> (String, Answer) {
     let path = |what: &str| format!("/api/v1/nodes/{}/proxy/{what}", encoded(&node));
     let answer = async {
         let summary = get(connection, RIGHT, &path("stats/summary"), &[], summary::MAX_BYTES).await?;
-        let cadvisor = if with_cadvisor {
-            Some(get(connection, RIGHT, &path("metrics/cadvisor"), &[], cadvisor::MAX_BYTES).await?.into_bytes())
-        } else {
-            None
-        };
-        Ok(NodeFiles { node: node.clone(), summary: Some(summary.into_bytes()), cadvisor })
+        let mut files = NodeFiles { node: node.clone(), summary: Some(summary.into_bytes()), cadvisor: None };
+        if !with_cadvisor {
+            return Ok((files, None));
+        }
+        // A summary is worth as much without it: a virtual kubelet has none.
+        match get(connection, RIGHT, &path("metrics/cadvisor"), &[], cadvisor::MAX_BYTES).await {
+            Ok(body) => {
+                files.cadvisor = Some(body.into_bytes());
+                Ok((files, None))
+            }
+            Err(error) => Ok((files, Some(error))),
+        }
     };
     let answer = answer.await;
     (node, answer)
@@ -150,6 +171,22 @@ mod tests {
     use super::*;
     use crate::wire;
 
+    fn dead() -> (u16, serde_json::Value) {
+        (503, json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 503, "message": "dead"}))
+    }
+
+    fn pod(name: &str, node: &str, phase: Phase) -> PodFacts {
+        PodFacts {
+            namespace: "shop".into(),
+            name: name.into(),
+            uid: name.into(),
+            node: Some(node.into()),
+            phase,
+            waiting: Some("CrashLoopBackOff".into()),
+            ..PodFacts::default()
+        }
+    }
+
     #[tokio::test]
     async fn the_pods_of_a_node_that_does_not_answer_keep_their_rows() {
         let (connection, _) = wire::server(|path, _| match path {
@@ -158,21 +195,9 @@ mod tests {
             }
             path if path.contains("/nodes/odd/proxy/stats/summary") => (200, json!("no summary")),
             path if path.contains("/metrics/cadvisor") => (200, json!("")),
-            _ => (
-                503,
-                json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 503, "message": "dead"}),
-            ),
+            _ => dead(),
         })
         .await;
-        let pod = |name: &str, node: &str, phase| PodFacts {
-            namespace: "shop".into(),
-            name: name.into(),
-            uid: name.into(),
-            node: Some(node.into()),
-            phase,
-            waiting: Some("CrashLoopBackOff".into()),
-            ..PodFacts::default()
-        };
         let pods = [
             pod("cart", "dead", Phase::Running),
             pod("done", "dead", Phase::Succeeded),
@@ -185,5 +210,50 @@ mod tests {
         assert_eq!(rows, [("cart", None), ("mail", None), ("web", None)]);
         assert!(look.rows.iter().all(|row| row.waiting.as_deref() == Some("CrashLoopBackOff")));
         assert_eq!(look.warnings.len(), 2, "{:?}", look.warnings);
+    }
+
+    #[tokio::test]
+    async fn what_the_api_server_states_is_written_also_where_no_kubelet_answers() {
+        let (connection, _) = wire::server(|_, _| dead()).await;
+        let pods = [pod("cart", "dead", Phase::Running), pod("done", "dead", Phase::Succeeded)];
+        let look = Kubelets::default().look(&connection, Timestamp::UNIX_EPOCH, &pods).await.unwrap();
+        let rows: Vec<_> = look.rows.iter().map(|row| (&*row.pod, row.waiting.as_deref())).collect();
+        assert_eq!(rows, [("cart", Some("CrashLoopBackOff"))]);
+        let why = look.unmeasured.map(|error| error.to_string());
+        assert_eq!(why.as_deref(), Some("cannot get nodes/proxy: dead"));
+    }
+
+    #[tokio::test]
+    async fn a_right_that_is_missing_is_told_before_a_kubelet_that_is_dead() {
+        let (connection, _) = wire::server(|path, _| {
+            let status = |code: u16| json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code});
+            if path.contains("/nodes/closed/") { (403, status(403)) } else { dead() }
+        })
+        .await;
+        let pods = [pod("cart", "closed", Phase::Running), pod("mail", "dead", Phase::Running)];
+        let refused = Kubelets::default().look(&connection, Timestamp::UNIX_EPOCH, &pods).await.unwrap_err();
+        assert!(matches!(refused, Error::Forbidden { .. }), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_summary_counts_without_cadvisor_which_is_asked_for_again_a_minute_later() {
+        let (connection, seen) = wire::server(|path, _| match path {
+            path if path.contains("/stats/summary") => {
+                let memory = json!({"time": "1970-01-01T00:00:01Z", "workingSetBytes": 7});
+                let pod = json!({"podRef": {"name": "web", "namespace": "shop", "uid": "web"}, "memory": memory});
+                (200, json!({"node": {"nodeName": "up"}, "pods": [pod]}))
+            }
+            _ => dead(),
+        })
+        .await;
+        let mut kubelets = Kubelets::default();
+        for (second, asked, warned) in [(1, 1, 1), (16, 1, 0), (61, 2, 1)] {
+            let at = Timestamp::from_second(second).unwrap();
+            let look = kubelets.look(&connection, at, &[pod("web", "up", Phase::Running)]).await.unwrap();
+            assert_eq!(look.rows[0].number(Number::Memory), Some(7.0), "{second}");
+            assert!(look.unmeasured.is_none());
+            let told = seen.lock().unwrap().iter().filter(|path| path.ends_with("/metrics/cadvisor")).count();
+            assert_eq!((told, look.warnings.len()), (asked, warned), "{:?}", look.warnings);
+        }
     }
 }

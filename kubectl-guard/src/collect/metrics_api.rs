@@ -64,7 +64,8 @@ pub(super) async fn look(
     let alive = facts.iter().filter(|facts| facts.phase != Phase::Succeeded);
     let rows =
         alive.map(|facts| used_by(at, facts, metrics.get(&(facts.namespace.as_str(), facts.name.as_str())).copied()));
-    Ok(Look { rows: rows.collect(), raw: Tick { at, ..Tick::default() }, warnings: Vec::new() })
+    let raw = Tick { at, ..Tick::default() };
+    Ok(Look { rows: rows.collect(), raw, unmeasured: None, warnings: Vec::new() })
 }
 
 fn used_by(at: Timestamp, facts: &PodFacts, used: Option<&PodMetrics>) -> Row {

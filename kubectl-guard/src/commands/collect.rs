@@ -65,7 +65,7 @@ pub struct CollectArgs {
 /// Collects until the time is over, or ^C.
 ///
 /// # Errors
-/// If pods cannot be listed, metrics cannot be read at the start, or the file cannot be written.
+/// If pods cannot be listed, metrics may not be read, or the file cannot be written; with `--test` also if no kubelet answers.
 pub async fn run(args: &CollectArgs, kube: &KubeFlags, console: &Console) -> Result<Exit, Error> {
     if args.raw.is_some() && args.source == Some(Source::Metrics) {
         return Err(Error::Usage {
@@ -85,6 +85,9 @@ pub async fn run(args: &CollectArgs, kube: &KubeFlags, console: &Console) -> Res
         collect::begin(&connection, &args.selection, args.source, keeps, own, now(), warn).await?;
     if args.test {
         first.warnings.iter().for_each(|warning| console.warn(warning));
+        if let Some(error) = first.unmeasured {
+            return Err(error);
+        }
         console.line(&format!("{} can be measured", pods(first.rows.len())))?;
         return Ok(Exit::Done);
     }

@@ -15,7 +15,7 @@ use crate::prometheus::{Endpoint, Prometheus};
 /// Collects until it is let go.
 ///
 /// # Errors
-/// If metrics cannot be read at the start, or the table cannot be written. A look that fails later is made again.
+/// If metrics may not be read at the start, or the table cannot be written. A look that fails later is made again.
 pub async fn collect(config: &Config, connection: &Connection, shared: &Shared<'_>) -> Result<(), Error> {
     let settings = &config.dataset_generator;
     let selection = Selection { all_namespaces: settings.all_namespaces, ..Selection::default() };
