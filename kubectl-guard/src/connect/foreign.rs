@@ -1,10 +1,11 @@
 //! Clients for servers that are no cluster: kube's own client carries the requests, so that no second TLS, proxy or
 //! token code is needed.
 
-use http::{Uri, header};
+use http::{HeaderValue, Uri, header};
 use kube::client::ClientBuilder;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
+use secrecy::ExposeSecret as _;
 
 use super::{CONNECT_TIMEOUT, Environment, proxy, user_agent};
 use crate::request::innermost;
@@ -13,7 +14,7 @@ use crate::request::innermost;
 /// the environment.
 ///
 /// # Errors
-/// In words, if it cannot be made, or if `auth` would travel in the clear.
+/// In words, if it cannot be made, if `auth` would travel in the clear, or if no header takes it.
 pub(crate) fn client(
     url: &Uri,
     auth: AuthInfo,
@@ -23,6 +24,9 @@ pub(crate) fn client(
     let shows = auth.token.is_some() || auth.token_file.is_some() || auth.password.is_some();
     if shows {
         keeps_secrets(url)?;
+    }
+    if let Some(token) = &auth.token {
+        fits_a_header(token.expose_secret()).map_err(|problem| format!("the token {problem}"))?;
     }
     let mut config = Config::new(url.clone());
     config.connect_timeout = Some(CONNECT_TIMEOUT);
@@ -45,6 +49,12 @@ pub(crate) fn keeps_secrets(url: &Uri) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a header can carry `secret`; in words, without it, if none can.
+pub(crate) fn fits_a_header(secret: &str) -> Result<(), &'static str> {
+    let fits = HeaderValue::from_str(secret).is_ok();
+    if fits { Ok(()) } else { Err("holds a line break, or another character that no header takes") }
+}
+
 /// True if what is sent to `url` does not leave this machine.
 pub(crate) fn is_here(url: &Uri) -> bool {
     let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
@@ -55,9 +65,21 @@ pub(crate) fn is_here(url: &Uri) -> bool {
 mod tests {
     use super::*;
 
-    fn problem(url: &str, token: bool) -> Option<String> {
-        let auth = AuthInfo { token: token.then(|| "geheim".to_owned().into()), ..AuthInfo::default() };
+    fn problem_of(url: &str, token: Option<&str>) -> Option<String> {
+        let auth = AuthInfo { token: token.map(|token| token.to_owned().into()), ..AuthInfo::default() };
         client(&url.parse().unwrap(), auth, None, &Environment::default()).err()
+    }
+
+    fn problem(url: &str, token: bool) -> Option<String> {
+        problem_of(url, token.then_some("geheim"))
+    }
+
+    #[tokio::test]
+    async fn a_token_that_no_header_takes_is_an_error_that_does_not_show_it() {
+        for token in ["geheim\r\nzweite", "geheim\n", "ge\u{0}heim"] {
+            let problem = problem_of("https://api.example.org", Some(token)).unwrap();
+            assert_eq!(problem, "the token holds a line break, or another character that no header takes");
+        }
     }
 
     #[tokio::test]

@@ -61,13 +61,25 @@ pub struct Price {
     pub received: f64,
 }
 
+/// Where the key is.
+#[derive(Default)]
+pub(super) enum Key {
+    /// In the environment, which nobody changes.
+    Environment(String),
+    /// In a file: it is read for each question, as it is renewed while a `run` runs.
+    File(PathBuf),
+    /// Nowhere.
+    #[default]
+    Nowhere,
+}
+
 /// A model that can be asked.
 pub struct Endpoint {
     /// The server's base, without `/chat/completions`.
     pub(super) url: Uri,
     /// The name of the model.
     pub model: String,
-    pub(super) auth: AuthInfo,
+    pub(super) key: Key,
     /// What tokens cost there, if it is known.
     pub price: Option<Price>,
 }
@@ -103,18 +115,44 @@ impl Endpoint {
     /// # Errors
     /// If the address or the file cannot be used.
     pub fn open(url: &str, model: &str, key_file: Option<&Path>, price: Option<Price>) -> Result<Self, LlmError> {
-        let url = address(url)?;
-        let server = place(&url);
-        let key = match key_file {
-            Some(file) => Some(
-                std::fs::read_to_string(file)
-                    .map_err(|error| LlmError::Unusable { server, problem: format!("{}: {error}", file.display()) })?,
-            ),
-            None => std::env::var("OPENAI_API_KEY").ok(),
+        let variable = || std::env::var("OPENAI_API_KEY").map_or(Key::Nowhere, Key::Environment);
+        let key = key_file.map_or_else(variable, |file| Key::File(file.to_owned()));
+        let endpoint = Self { url: address(url)?, model: model.to_owned(), key, price };
+        // What cannot be used now is told before anything is asked.
+        endpoint.key()?;
+        Ok(endpoint)
+    }
+
+    /// The key as it is now, if there is one.
+    fn key(&self) -> Result<Option<String>, LlmError> {
+        let unusable = |place: &str, problem: &str| LlmError::Unusable {
+            server: self.server(),
+            problem: sanitise::line(&format!("{place}: {problem}")),
         };
-        let key = key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
-        let auth = AuthInfo { token: key.map(Into::into), ..AuthInfo::default() };
-        Ok(Self { url, model: model.to_owned(), auth, price })
+        let (place, text) = match &self.key {
+            Key::Environment(text) => ("OPENAI_API_KEY".to_owned(), text.clone()),
+            Key::File(file) => {
+                let place = file.display().to_string();
+                let text = std::fs::read_to_string(file).map_err(|error| unusable(&place, &error.to_string()))?;
+                (place, text)
+            }
+            Key::Nowhere => return Ok(None),
+        };
+        let key = text.trim();
+        foreign::fits_a_header(key).map_err(|problem| unusable(&place, &format!("the key {problem}")))?;
+        Ok(Some(key.to_owned()).filter(|key| !key.is_empty()))
+    }
+
+    /// What is shown to the server.
+    ///
+    /// # Errors
+    /// If the key cannot be used, or if a server elsewhere would be asked without one.
+    pub(super) fn auth(&self) -> Result<AuthInfo, LlmError> {
+        let key = self.key()?;
+        if key.is_none() && !foreign::is_here(&self.url) {
+            return Err(LlmError::NoKey { server: self.server() });
+        }
+        Ok(AuthInfo { token: key.map(Into::into), ..AuthInfo::default() })
     }
 
     /// Where it is, for words.
@@ -123,12 +161,9 @@ impl Endpoint {
     }
 
     /// # Errors
-    /// If a server elsewhere would be asked without a key.
+    /// If the key cannot be used, or if a server elsewhere would be asked without one.
     pub fn check_key(&self) -> Result<(), LlmError> {
-        if self.auth.token.is_some() || foreign::is_here(&self.url) {
-            return Ok(());
-        }
-        Err(LlmError::NoKey { server: self.server() })
+        self.auth().map(drop)
     }
 }
 
@@ -177,6 +212,8 @@ fn no_key(_: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret as _;
+
     use super::*;
 
     #[test]
@@ -196,5 +233,25 @@ mod tests {
         for bad in ["", "1", "1,x", "-1,2", "1,inf"] {
             assert!(Price::read(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_key_is_read_from_its_file_each_time_and_must_be_one_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let write = |text: &str| std::fs::write(file.path(), text).unwrap();
+        let open = || Endpoint::open(DEFAULT_URL, DEFAULT_MODEL, Some(file.path()), None);
+        write("first\n");
+        let endpoint = open().unwrap();
+        let shown = || endpoint.auth().map(|auth| auth.token.map(|token| token.expose_secret().to_owned()));
+        assert_eq!(shown().unwrap().as_deref(), Some("first"));
+        write("renewed\n");
+        assert_eq!(shown().unwrap().as_deref(), Some("renewed"));
+        write("geheim\n# of the team\n");
+        for error in [shown().err().unwrap(), open().err().unwrap()] {
+            let said = error.to_string();
+            assert!(said.contains("the key holds a line break") && !said.contains("geheim"), "{said}");
+        }
+        write("\n");
+        assert!(matches!(shown(), Err(LlmError::NoKey { .. })));
     }
 }

@@ -50,8 +50,7 @@ pub(super) async fn ask(
     budget: Budget,
     environment: &Environment,
 ) -> Result<Reply, LlmError> {
-    endpoint.check_key()?;
-    let client = foreign::client(&endpoint.url, endpoint.auth.clone(), None, environment)
+    let client = foreign::client(&endpoint.url, endpoint.auth()?, None, environment)
         .map_err(|problem| LlmError::Unusable { server: endpoint.server(), problem })?;
     let begun = Instant::now();
     let tries = repeat(endpoint, &client, request, budget);

@@ -11,10 +11,10 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
-use kube::config::AuthInfo;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::args::Key;
 use super::*;
 use crate::logs::Tail;
 use crate::outcome::Outcome;
@@ -115,7 +115,7 @@ fn budget() -> Budget {
 }
 
 fn endpoint(url: &str) -> Endpoint {
-    Endpoint { url: url.parse().unwrap(), model: "small".into(), auth: AuthInfo::default(), price: None }
+    Endpoint { url: url.parse().unwrap(), model: "small".into(), key: Key::default(), price: None }
 }
 
 proptest! {
