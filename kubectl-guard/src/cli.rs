@@ -74,6 +74,17 @@ pub enum Command {
     Version(commands::version::VersionArgs),
 }
 
+impl Cli {
+    /// Says of switches that they were typed as off: over a file that switches them on, that is not the same as left out.
+    pub fn switch_off(&mut self, off: Off) {
+        match &mut self.command {
+            Command::Config(args) => args.switch_off(off),
+            Command::Run(args) => args.switch_off(off),
+            _ => {}
+        }
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -114,10 +125,13 @@ pub fn accept_old_spellings(args: impl IntoIterator<Item = OsString>) -> Vec<OsS
     args.into_iter().map(spelt).collect()
 }
 
-/// Takes switches with a value, which kubectl's may have (`--watch=true`, `-A=false`), for what they mean: on, or left out.
-/// Any other value stays, to be refused.
-pub fn accept_valued_switches(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut all_are_words = false;
+/// Switches that were typed as off, by the names that were typed: `--enable-llm` of `--enable-llm=false`.
+pub type Off = BTreeSet<String>;
+
+/// Takes switches with a value, which kubectl's may have (`--watch=true`, `-A=false`), for what they mean: on, or left out;
+/// which of them were left out so is given as well. Any other value stays, to be refused.
+pub fn accept_valued_switches(args: impl IntoIterator<Item = OsString>) -> (Vec<OsString>, Off) {
+    let (mut all_are_words, mut off) = (false, Off::new());
     let known = LazyCell::new(|| switches(&Cli::command()));
     let meant = |arg: OsString| {
         all_are_words |= arg == "--";
@@ -125,11 +139,15 @@ pub fn accept_valued_switches(args: impl IntoIterator<Item = OsString>) -> Vec<O
         let switch = switch.and_then(|(name, value)| Some((name, is_true(value)?)));
         match switch.filter(|(name, _)| known.contains(*name)) {
             Some((name, true)) => Some(name.into()),
-            Some((_, false)) => None,
+            Some((name, false)) => {
+                off.insert(name.to_owned());
+                None
+            }
             None => Some(arg),
         }
     };
-    args.into_iter().filter_map(meant).collect()
+    let args = args.into_iter().filter_map(meant).collect();
+    (args, off)
 }
 
 /// What Go's flags take for a boolean, if it is one.
@@ -216,7 +234,7 @@ mod tests {
 
     #[test]
     fn kubectls_switches_take_a_value_as_they_do_there() {
-        let read = |line: &str| accept_valued_switches(line.split(' ').map(OsString::from));
+        let read = |line: &str| accept_valued_switches(line.split(' ').map(OsString::from)).0;
         let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
         assert_eq!(read("g status -A=true --watch=false --no-headers=1 -w=F"), words("g status -A --no-headers"));
         assert_eq!(read("g complete -- -A=true"), words("g complete -- -A=true"), "what is being typed stays");

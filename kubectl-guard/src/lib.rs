@@ -75,7 +75,7 @@ const LAST_WRITES: Duration = Duration::from_millis(500);
 /// Runs the command line `args` (with the program's name first) and says how it ended. Never panics, never exits.
 pub fn main_impl(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let console = Console::of_process();
-    match run(cli::accept_valued_switches(cli::accept_old_spellings(args)), &console) {
+    match run(cli::accept_old_spellings(args), &console) {
         Ok(exit) => exit.into(),
         Err(error) => {
             console.error(&error);
@@ -85,6 +85,7 @@ pub fn main_impl(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(args: Vec<OsString>, console: &Console) -> Result<Exit, Error> {
+    let (args, off) = cli::accept_valued_switches(args);
     let command = variables::without_empty(Cli::command(), variables::is_empty);
     let command = command.bin_name(cli::shown_name(args.first()));
     let parsed = command
@@ -97,6 +98,7 @@ fn run(args: Vec<OsString>, console: &Console) -> Result<Exit, Error> {
     if let Some(warning) = warning {
         console.warn(&warning);
     }
+    cli.switch_off(off);
     cli.kube = cli.kube.without_empty();
     if cli.kube.verbosity >= console::TRACE_REQUESTS_FROM {
         console::trace_requests();

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::cli::Off;
 use crate::config::flags::ConfigFlags;
 use crate::config::print;
 use crate::console::Console;
@@ -40,6 +41,14 @@ enum Format {
     Yaml,
     /// JSON
     Json,
+}
+
+impl ConfigArgs {
+    /// Takes these switches for off.
+    pub fn switch_off(&mut self, off: Off) {
+        let ConfigCommand::Print(args) = &mut self.command;
+        args.flags.switch_off(off);
+    }
 }
 
 /// Prints the configuration.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use tokio::sync::watch;
 
+use crate::cli::Off;
 use crate::config::flags::ConfigFlags;
 use crate::config::{Config, ConfigError, Merged, Origin};
 use crate::connect::{Connection, Environment};
@@ -60,6 +61,13 @@ pub struct RunArgs {
     /// Refused: it would stand in the list of processes, for everybody to read
     #[arg(long, hide = true, value_name = "KEY")]
     openai_api_key: Option<String>,
+}
+
+impl RunArgs {
+    /// Takes these switches for off.
+    pub fn switch_off(&mut self, off: Off) {
+        self.flags.switch_off(off);
+    }
 }
 
 /// Runs until ^C, SIGTERM or a second one of them.

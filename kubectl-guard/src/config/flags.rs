@@ -6,9 +6,12 @@ use clap::{ArgGroup, Args, ValueEnum};
 use guard_model::detector;
 
 use super::{AgentMode, ConfigError, Flag, Format, Level, Merged, Part, load};
+use crate::cli::Off;
 use crate::flags::KubeFlags;
 use crate::flags::dry_run::{self, DryRun};
 use crate::model;
+
+const ALL_NAMESPACES: &str = "dataset_generator.all_namespaces";
 
 /// What is said on the command line; `None` says nothing. A value is judged as one of a file is.
 #[derive(Args, Clone, Debug, Default)]
@@ -98,6 +101,9 @@ pub struct ConfigFlags {
     /// Write logs into files in this folder, instead of to stderr
     #[arg(long, value_name = "FOLDER")]
     log_folder: Option<String>,
+    /// Switches that were typed as off.
+    #[arg(skip)]
+    off: Off,
 }
 
 impl ConfigFlags {
@@ -109,11 +115,29 @@ impl ConfigFlags {
         let mut said = self.said();
         // clap puts the variable where the flag would be.
         let typed = kube.namespace.clone().filter(|typed| Some(typed) != environment("K8S_NAMESPACE").as_ref());
-        said.extend(typed.map(|namespace| ("dataset_generator.namespace", "namespace", namespace)));
+        if let Some(namespace) = typed {
+            // Whoever types one namespace means that one, whatever a file says of all.
+            if !said.iter().any(|(key, ..)| *key == ALL_NAMESPACES) {
+                said.extend(switch(ALL_NAMESPACES, "namespace", Some(false)));
+            }
+            said.push(("dataset_generator.namespace", "namespace", namespace));
+        }
         load(&self.config_file, environment, &said)
     }
 
+    /// Takes these switches for off.
+    pub fn switch_off(&mut self, off: Off) {
+        self.off = off;
+    }
+
+    /// What was typed of a switch with these names. Off is the smaller risk where both were.
+    fn switched(&self, on: bool, names: &[&str]) -> Option<bool> {
+        let off = names.iter().any(|name| self.off.contains(*name));
+        if off { Some(false) } else { on.then_some(true) }
+    }
+
     fn said(&self) -> Vec<Flag> {
+        let everywhere = self.switched(self.all_namespaces, &["-A", "--all-namespaces"]);
         let only = [
             (self.generator_only, "generator-only", Part::Collect),
             (self.dataset_agent_only, "dataset-agent-only", Part::Analyze),
@@ -125,7 +149,7 @@ impl ConfigFlags {
         let said = [
             word("run.agent_mode", "agent-mode", self.agent_mode),
             only.and_then(|(flag, part)| word("run.only", flag, Some(part))),
-            switch("dataset_generator.all_namespaces", "all-namespaces", self.all_namespaces.then_some(true)),
+            switch(ALL_NAMESPACES, "all-namespaces", everywhere),
             text("dataset_generator.output_file", "metrics-file", &self.metrics_file),
             text("agents.output_file", "insights-file", &self.insights_file),
             text("dataset_generator.interval", "interval", &self.interval),
@@ -134,7 +158,7 @@ impl ConfigFlags {
             text("agents.alert_threshold", "alert-threshold", &self.alert_threshold),
             text("remediation.confidence_threshold", "confidence-threshold", &self.confidence_threshold),
             switch("remediation.dry_run", "dry-run", self.dry_run.map(|how| how != DryRun::None)),
-            switch("llm.enabled", "enable-llm", self.enable_llm.then_some(true)),
+            switch("llm.enabled", "enable-llm", self.switched(self.enable_llm, &["--enable-llm"])),
             text("llm.url", "llm-url", &self.llm_url),
             text("llm.model", "llm-model", &self.llm_model),
             text("llm.api_key_file", "openai-api-key-file", &self.openai_api_key_file),

@@ -1,5 +1,6 @@
 //! What files, environment and flags come to, and the words for what they cannot mean.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
@@ -8,6 +9,7 @@ use proptest::prelude::*;
 use super::flags::ConfigFlags;
 use super::print;
 use super::*;
+use crate::cli::accept_valued_switches;
 use crate::flags::KubeFlags;
 
 #[derive(Parser)]
@@ -121,6 +123,36 @@ fn flags_stand_over_the_environment_over_later_files_over_earlier_ones() {
     let config = Config::of(&merged).unwrap();
     assert_eq!(config.run.only, Some(Part::Detect));
     assert!((config.agents.alert_threshold - 0.75).abs() < 1e-9, "ANOMALY_THRESHOLD stands over THRESHOLD");
+}
+
+/// Whether it is about all namespaces and asks a model, with a file that says so of both and these words of the command line.
+fn switched(words: &str) -> (bool, bool) {
+    let folder = folder(&[("a.yaml", "llm: {enabled: true}\ndataset_generator: {all_namespaces: true}\n")]);
+    let file = folder.path().join("a.yaml").display().to_string();
+    let words = ["g", "--config-file", &file].into_iter().chain(words.split_whitespace()).map(OsString::from);
+    let (words, off) = accept_valued_switches(words);
+    let mut line = Line::parse_from(words);
+    line.flags.switch_off(off);
+    let config = Config::of(&line.flags.load(&line.kube, |_| None).unwrap()).unwrap();
+    (config.dataset_generator.all_namespaces, config.llm.enabled)
+}
+
+#[test]
+fn a_switch_that_is_typed_as_off_stands_over_a_file_and_so_does_one_namespace() {
+    for (words, expected) in [
+        ("", (true, true)),
+        ("--enable-llm=false", (true, false)),
+        ("--enable-llm=true", (true, true)),
+        ("--enable-llm --enable-llm=F", (true, false)),
+        ("-A=false", (false, true)),
+        ("--all-namespaces=0", (false, true)),
+        ("-n shop", (false, true)),
+        ("-n shop -A", (true, true)),
+        ("-n shop --all-namespaces=true", (true, true)),
+        ("-n shop -A=false", (false, true)),
+    ] {
+        assert_eq!(switched(words), expected, "{words}");
+    }
 }
 
 #[test]
