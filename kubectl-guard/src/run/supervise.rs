@@ -97,7 +97,7 @@ where
         };
         let why = match ended {
             Ok(Ok(())) => "it ended by itself".to_owned(),
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => error.in_one_line(),
             Err(panic) => format!("a fault in this program: {}", words(panic.as_ref())),
         };
         let pause = backoff.failed(began.elapsed());
@@ -131,6 +131,9 @@ mod tests {
     fn config() -> Arc<Config> {
         Arc::new(Config::of(&config::load(&[], |_| None, &[]).unwrap()).unwrap())
     }
+
+    /// What is said of it: what happened, and what to do.
+    const BROKEN: &str = "pod x not found; is the namespace right? choose it with -n";
 
     fn broken() -> Result<(), Error> {
         Err(Error::NotFound { what: "pod x".to_owned() })
@@ -179,15 +182,14 @@ mod tests {
             async |_| broken(),
             async |shared, _| {
                 until(shared, |part| {
-                    part.restarts >= 6
-                        && matches!(&part.being, Being::Restarting { why, .. } if why == "pod x not found")
+                    part.restarts >= 6 && matches!(&part.being, Being::Restarting { why, .. } if why == BROKEN)
                 })
                 .await;
             },
         )
         .await;
         assert_eq!(pauses(&log)[..6], ["1ms", "2ms", "4ms", "8ms", "8ms", "8ms"], "{log}");
-        assert!(log.contains("pod x not found"), "{log}");
+        assert!(log.contains(&format!("{BROKEN}; again in 1ms")), "{log}");
     }
 
     #[tokio::test(start_paused = true)]
