@@ -51,6 +51,15 @@ pub enum Look {
     },
 }
 
+/// What is told of a plan that is carried out, for a log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// Nothing went wrong.
+    pub well: bool,
+    /// In words.
+    pub text: String,
+}
+
 /// Where plans are looked at and approved.
 pub trait Desk: Send + Sync {
     /// What could be done about this target now, or whether what is `asked` can be; `namespace` is empty for a node. Only

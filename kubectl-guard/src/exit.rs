@@ -30,6 +30,22 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// What it says of a plan that was carried out.
+    pub fn of_a_plan(self) -> &'static str {
+        match self {
+            Exit::Done => "done",
+            Exit::NotRecovered => "done, and the scores do not say that it helped",
+            Exit::Partial => "done in part",
+            Exit::Interrupted => "stopped half-way",
+            Exit::Stale => "nothing was changed",
+            Exit::NotPermitted => "not permitted",
+            Exit::Declined | Exit::Refused => "refused",
+            Exit::Error | Exit::Usage | Exit::Anomalies => "failed",
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit as u8)

@@ -120,6 +120,7 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
         exit = signals.obey(&steering) => Ok(exit),
         () = orders => Ok(Exit::Done),
         () = steering.watch() => Ok(Exit::Done),
+        () = shared.carried.log(&shared.log) => Ok(Exit::Done),
         ended = screen::serve(watched, &shared, &steering, &wanted) => ended,
     };
     shared.log.info(Part::Run, "a second signal ends it at once");
@@ -128,12 +129,14 @@ pub async fn run(args: &RunArgs, kube: &KubeFlags, console: &Console) -> Result<
     let end = async {
         work.await;
         shared.turns.over().await;
+        shared.carried.log_rest(&shared.log).await;
     };
     tokio::select! {
         () = end => shared.log.info(Part::Run, "ended"),
         _ = signals.next() => shared.log.warn(Part::Run, "ended at once"),
         () = tokio::time::sleep(GRACE) => shared.log.warn(Part::Run, "a part did not end in time, and was let go"),
     }
+    shared.carried.log_rest(&shared.log).await;
     if let Some(words) = shared.turns.left() {
         shared.log.warn(Part::Run, &words);
         // The log of a screen has gone with it.

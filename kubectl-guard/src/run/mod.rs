@@ -26,6 +26,7 @@ use crate::scores::{Source, portforward};
 use crate::sink::Sink;
 
 pub mod agents;
+pub mod carried;
 pub mod claim;
 pub mod collect;
 #[cfg(unix)]
@@ -152,6 +153,8 @@ pub struct Shared<'a> {
     pub told: tokio::sync::Mutex<notices::Book>,
     /// Whose plan is being carried out; it outlives the parts that show it.
     pub turns: Turns,
+    /// What is told of plans that are carried out at its screens.
+    pub carried: carried::Carried,
     /// What programs of the user's propose, until it is looked at.
     pub asks: agents::Asks,
     /// What stood out, as it was written last; it outlives the part that writes it, and so may a writing.
@@ -176,6 +179,7 @@ impl<'a> Shared<'a> {
             silence: silence::Silence::default(),
             told: tokio::sync::Mutex::default(),
             turns: Turns::default(),
+            carried: carried::Carried::default(),
             asks: agents::Asks::default(),
             insights: written::Written::default(),
             opinions: tokio::sync::Mutex::default(),
@@ -204,7 +208,8 @@ impl<'a> Shared<'a> {
     /// anybody may write.
     pub fn desk(&self, connection: &Connection, screen: Screen) -> ClusterDesk {
         let source = Source::Exporters { namespace: portforward::NAMESPACE.to_owned() };
-        ClusterDesk::new(connection.clone(), source, screen, self.turns.clone()).telling(self.sink.clone())
+        let desk = ClusterDesk::new(connection.clone(), source, screen, self.turns.clone());
+        desk.telling(self.sink.clone()).logged_by(self.carried.teller())
     }
 }
 

@@ -216,17 +216,17 @@ fn begun(shown: &Shown) -> Job {
 
 fn ended(came_to: &Result<Exit, Error>) -> Ended {
     let exit = came_to.as_ref().map_or_else(Error::process_exit_code, |exit| *exit);
-    let (outcome, words) = match exit {
-        Exit::Done => ("done", "done"),
-        Exit::NotRecovered => ("not-recovered", "done, and the scores do not say that it helped"),
-        Exit::Partial => ("partial", "done in part"),
-        Exit::Interrupted => ("stopped", "stopped half-way"),
-        Exit::Stale => ("stale", "nothing was changed"),
-        Exit::NotPermitted => ("not-permitted", "not permitted"),
-        Exit::Declined | Exit::Refused => ("refused", "refused"),
-        Exit::Error | Exit::Usage | Exit::Anomalies => ("failed", "failed"),
+    let outcome = match exit {
+        Exit::Done => "done",
+        Exit::NotRecovered => "not-recovered",
+        Exit::Partial => "partial",
+        Exit::Interrupted => "stopped",
+        Exit::Stale => "stale",
+        Exit::NotPermitted => "not-permitted",
+        Exit::Declined | Exit::Refused => "refused",
+        Exit::Error | Exit::Usage | Exit::Anomalies => "failed",
     };
-    let words = came_to.as_ref().err().map_or_else(|| words.to_owned(), said);
+    let words = came_to.as_ref().err().map_or_else(|| exit.of_a_plan().to_owned(), said);
     Ended { at: Timestamp::now(), outcome, words }
 }
 
