@@ -147,6 +147,8 @@ pub struct Shared<'a> {
     pub state: state::Shown,
     /// The latest reports, from scoring to proposing.
     pub reports: watch::Sender<Reports>,
+    /// What scoring has learnt; it outlives the part that scores.
+    pub learnt: tokio::sync::Mutex<Option<score::Learnt>>,
     /// Who asked for silence.
     pub silence: silence::Silence,
     /// What was told elsewhere; it outlives the part that tells, which begins anew at each reload.
@@ -176,6 +178,7 @@ impl<'a> Shared<'a> {
             log,
             state: state::Shown::new(Timestamp::now()),
             reports: watch::Sender::default(),
+            learnt: tokio::sync::Mutex::default(),
             silence: silence::Silence::default(),
             told: tokio::sync::Mutex::default(),
             turns: Turns::default(),

@@ -13,7 +13,8 @@ fn staged(scene: impl FnOnce(&mut Scoring<'_>)) -> String {
     let only = ("run.only", "only", "detect".to_owned());
     let config = Config::of(&config::load(&[], |_| None, &[only]).unwrap()).unwrap();
     let shared = Shared::new(Log::open(&console, &config.log).unwrap(), None, &console);
-    scene(&mut Scoring::new(&config, &shared, Detector::Robust));
+    let mut learnt = Learnt::new(&config, Detector::Robust);
+    scene(&mut Scoring { config: &config, shared: &shared, learnt: &mut learnt });
     streams.err.text()
 }
 
@@ -31,7 +32,7 @@ fn table(rows: &[(Timestamp, &str, &str)]) -> String {
 fn told(scoring: &mut Scoring<'_>, now: Timestamp, rows: &[(Timestamp, &str, &str)]) -> String {
     scoring.read(table(rows).as_bytes(), now).unwrap();
     scoring.tell(now).now_or_never().unwrap().unwrap();
-    scoring.anomalous.iter().map(|(_, pod)| pod.as_str()).collect()
+    scoring.learnt.anomalous.iter().map(|(_, pod)| pod.as_str()).collect()
 }
 
 #[test]
@@ -43,7 +44,7 @@ fn a_row_of_a_time_to_come_ends_no_incident_of_others_and_none_of_its_own_pod() 
         let rows = [(at(30), "a", ""), (at(30), "b", ""), (future, "a", "")];
         assert_eq!(told(scoring, at(40), &rows), "ab");
         let reports = scoring.reports(at(40));
-        assert_eq!((reports[0].at, scoring.latest.values().map(|seen| seen.at).max()), (at(30), Some(at(30))));
+        assert_eq!((reports[0].at, scoring.learnt.latest.values().map(|seen| seen.at).max()), (at(30), Some(at(30))));
         let state = scoring.shared.state.now();
         let last = state.parts[&Part::Score].last.as_deref();
         assert_eq!(last, Some("4 rows scored, 3 without a score, 2 of 2 pods over the line"));
@@ -111,4 +112,52 @@ fn a_table_is_told_node_by_node_so_that_a_node_can_be_muted() {
             .collect();
         assert_eq!(silent, ["a", "c"]);
     });
+}
+
+/// Scores until this is so, or the part ends by itself; why it ended.
+async fn until(config: &Config, shared: &Shared<'_>, so: impl Fn() -> bool) -> Option<Error> {
+    let seen = async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        ended = score(config, shared) => ended.err(),
+        () = seen => None,
+    }
+}
+
+#[tokio::test]
+async fn what_was_learnt_outlives_a_reload_a_failure_and_a_rotated_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let flags = [
+        ("dataset_generator.output_file", "f", place("m.csv")),
+        ("agents.output_file", "f", place("none/insights.json")),
+        ("agents.watch_interval", "f", "1s".to_owned()),
+        ("model.detector", "f", "robust".to_owned()),
+    ];
+    let mut config = Config::of(&config::load(&[], |_| None, &flags).unwrap()).unwrap();
+    let (console, streams) = console(80);
+    let shared = Shared::new(Log::open(&console, &config.log).unwrap(), None, &console);
+    let last = || shared.state.now().parts.get(&Part::Score).and_then(|part| part.last.clone()).unwrap_or_default();
+    let ago = |seconds: i64| Timestamp::now() - SignedDuration::from_secs(seconds);
+    std::fs::write(place("m.csv"), table(&[(ago(60), "a", ""), (ago(60), "b", "")])).unwrap();
+    let failed = until(&config, &shared, || false).await.unwrap().to_string();
+    assert!(failed.contains("insights.json"), "{failed}");
+
+    std::fs::rename(place("m.csv"), place("m.csv.1")).unwrap();
+    std::fs::write(place("m.csv"), table(&[(ago(30), "a", "")])).unwrap();
+    std::fs::create_dir(place("none")).unwrap();
+    config.agents.watch_interval = Duration::from_secs(2);
+    let written = || std::fs::read_to_string(place("none/insights.json")).is_ok_and(|text| text.contains("\"b\""));
+    assert!(until(&config, &shared, written).await.is_none());
+    assert_eq!(last(), "3 rows scored, 2 of 2 pods over the line");
+    let log = streams.err.text();
+    assert_eq!(log.matches("is over its line").count(), 2, "{log}");
+
+    // Another line is another way to learn.
+    config.agents.alert_threshold = 0.6;
+    let anew = || last() == "1 rows scored, 1 of 1 pods over the line";
+    assert!(until(&config, &shared, anew).await.is_none());
 }
