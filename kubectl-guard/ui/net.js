@@ -2,6 +2,9 @@
 
 const NAME = "guard-key";
 
+/** A little longer than the server takes at most, in ms: a run that is paused takes requests and does not answer them. */
+const PATIENCE = 65_000;
+
 /** The key that the server asks for, kept for this tab alone; null for a tab that did not come in by the printed URL. */
 const key = () => sessionStorage.getItem(NAME);
 
@@ -23,7 +26,7 @@ export function reader() {
   return async (path) => {
     const headers = { "x-guard": key() };
     if (known.path === path && known.etag !== null) headers["if-none-match"] = known.etag;
-    const answer = await fetch(path, { headers });
+    const answer = await fetch(path, { headers, signal: AbortSignal.timeout(PATIENCE) });
     if (answer.status === 304) return null;
     if (!answer.ok) {
       known = { path: null, etag: null };

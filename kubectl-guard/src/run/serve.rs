@@ -1,11 +1,12 @@
 //! The dashboard of a run: its latest reports, the pods that they are about, and the proposals that wait.
 
 use std::net::Ipv4Addr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use guard_model::report::NodeReport;
 use jiff::Timestamp;
+use tokio::sync::OnceCell;
 
 use super::known::known;
 use super::{Part, Shared, next_reports};
@@ -23,7 +24,7 @@ use crate::ui::look::{Look, Scope};
 use crate::ui::server::{Pages, Shown};
 
 /// Where a run serves its dashboard, and what may be approved in it. What is being carried out outlives this part, which
-/// begins anew at each reload.
+/// begins anew at each reload; so does its door, or every open tab would be shut out then.
 pub struct Dashboard {
     /// The port; 0 takes a free one.
     pub port: u16,
@@ -31,6 +32,10 @@ pub struct Dashboard {
     pub read_only: bool,
     /// Its plans.
     pub approvals: Arc<Approvals<ClusterDesk>>,
+    /// Its door, once it was opened.
+    door: OnceCell<Door>,
+    /// What was seen last.
+    shown: Shown,
 }
 
 impl Dashboard {
@@ -38,7 +43,16 @@ impl Dashboard {
     pub fn new(port: u16, read_only: bool, connection: &Connection, shared: &Shared<'_>) -> Self {
         let desk = shared.desk(connection, Screen::Dashboard);
         let approvals = Approvals::new(desk, shared.state.queue().clone(), None);
-        Self { port, read_only, approvals: Arc::new(approvals) }
+        Self { port, read_only, approvals: Arc::new(approvals), door: OnceCell::new(), shown: Shown::default() }
+    }
+
+    /// Opens its door. Its URL is printed, and never in a log: whoever reads that could come in.
+    async fn open(&self, scope: Scope, shared: &Shared<'_>) -> Result<Door, Error> {
+        let door = Door::open(Ipv4Addr::LOCALHOST, self.port).await?;
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(nothing(scope));
+        shared.console.line(&door.url)?;
+        shared.log.info(Part::Serve, "the dashboard's URL is printed; it opens once, in a browser on this machine");
+        Ok(door)
     }
 
     /// Why nothing may be approved.
@@ -51,7 +65,7 @@ impl Dashboard {
     }
 }
 
-/// Serves until it is let go. Its URL is printed, and never in a log: whoever reads that could come in.
+/// Serves until it is let go.
 ///
 /// # Errors
 /// The port is taken, or nobody reads what is printed.
@@ -61,16 +75,14 @@ pub async fn serve(
     shared: &Shared<'_>,
     dashboard: &Dashboard,
 ) -> Result<(), Error> {
-    let door = Door::open(Ipv4Addr::LOCALHOST, dashboard.port).await?;
     dashboard.approvals.set_read_only(dashboard.why_not(config));
-    shared.console.line(&door.url)?;
-    shared.log.info(Part::Serve, "the dashboard's URL is printed; it opens once, in a browser on this machine");
     let selection = Selection { all_namespaces: config.dataset_generator.all_namespaces, ..Selection::default() };
-    let shown: Shown = Arc::new(RwLock::new(Arc::new(nothing(Scope::of(connection, &selection)))));
-    let pages = Pages { shown: Arc::clone(&shown), approvals: Arc::clone(&dashboard.approvals) };
+    let open = || dashboard.open(Scope::of(connection, &selection), shared);
+    let door = dashboard.door.get_or_try_init(open).await?;
+    let pages = Pages { shown: Arc::clone(&dashboard.shown), approvals: Arc::clone(&dashboard.approvals) };
     tokio::select! {
         () = door.serve(pages) => {}
-        () = refresh(&selection, connection, shared, &shown, config.dataset_generator.interval * 2) => {}
+        () = refresh(&selection, connection, shared, &dashboard.shown, config.dataset_generator.interval * 2) => {}
     }
     Ok(())
 }
@@ -120,6 +132,8 @@ async fn look(connection: &Connection, selection: &Selection, reports: &[NodeRep
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
 
     use super::*;
     use crate::config;
@@ -188,5 +202,40 @@ mod tests {
         let page: serde_json::Value = serde_json::from_slice(&look.pod("shop", "cart-1").unwrap().body).unwrap();
         assert_eq!(page["report"]["uid"], "5f2c", "{page}");
         assert_eq!((page["recorded"].as_bool(), page["namespace"].as_str()), (Some(false), Some("shop")), "{page}");
+    }
+
+    #[tokio::test]
+    async fn a_reload_shuts_no_open_tab_out() {
+        let (connection, _) = wire::server(|_, _| pods()).await;
+        let (console, streams) = console(80);
+        let settings = Config::of(&config::load(&[], |_| None, &[]).unwrap()).unwrap();
+        let shared = Shared::new(Log::open(&console, &settings.log).unwrap(), None, &console);
+        let dashboard = Dashboard::new(0, false, &connection, &shared);
+        let url = || streams.out.text().trim().to_owned();
+        let printed = async {
+            while url().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = printed => {}
+            ended = serve(&settings, &connection, &shared, &dashboard) => panic!("{ended:?}"),
+        }
+        let first = url();
+        let (host, path) = first.strip_prefix("http://").and_then(|rest| rest.split_once('/')).unwrap();
+        let asked = async {
+            let mut stream = TcpStream::connect(host).await.unwrap();
+            let request = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let answer = tokio::select! {
+            answer = asked => answer,
+            ended = serve(&settings, &connection, &shared, &dashboard) => panic!("{ended:?}"),
+        };
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert_eq!(url(), first, "it is printed once");
     }
 }

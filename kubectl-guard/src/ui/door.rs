@@ -35,9 +35,10 @@ impl Door {
         Ok(Self { listener, gate, url: format!("http://{address}:{port}/?token={token}") })
     }
 
-    /// Serves until it is dropped.
-    pub async fn serve<D: Desk + 'static>(self, pages: Pages<D>) {
-        server::serve(self.listener, self.gate, pages).await;
+    /// Serves until it is let go. Whoever came in may come in again when it serves again: nobody else had the port meanwhile, so
+    /// that nobody else was shown cookie and key.
+    pub async fn serve<D: Desk + 'static>(&self, pages: Pages<D>) {
+        server::serve(&self.listener, self.gate.clone(), pages).await;
     }
 }
 

@@ -10,7 +10,7 @@
 //! very page (`Origin`, `Sec-Fetch-Site`), and it must be of a kind that no form of another site can send (JSON, with a
 //! header of its own).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{CONTENT_TYPE, COOKIE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
@@ -44,10 +44,11 @@ pub enum Verdict {
 }
 
 /// The secrets of one server, and where it listens.
+#[derive(Clone)]
 pub struct Gate {
     port: u16,
-    /// Gone once it was used.
-    token: Mutex<Option<String>>,
+    /// Gone once it was used, in each copy.
+    token: Arc<Mutex<Option<String>>>,
     session: String,
     key: String,
     /// Something may be posted.
@@ -57,7 +58,7 @@ pub struct Gate {
 impl Gate {
     /// A gate for the server at `port`; `token`, `session` and `key` are unguessable and consist of letters and digits.
     pub fn new(port: u16, token: String, session: String, key: String) -> Self {
-        Self { port, token: Mutex::new(Some(token)), session, key, takes_posts: false }
+        Self { port, token: Arc::new(Mutex::new(Some(token))), session, key, takes_posts: false }
     }
 
     /// The same gate, which also lets pass what is posted to [`POSTS`].

@@ -82,7 +82,7 @@ impl<D> Clone for Pages<D> {
 }
 
 /// Serves until it is dropped.
-pub async fn serve<D: Desk + 'static>(listener: TcpListener, gate: Gate, pages: Pages<D>) {
+pub async fn serve<D: Desk + 'static>(listener: &TcpListener, gate: Gate, pages: Pages<D>) {
     let gate = if pages.approvals.read_only().is_some() { gate } else { gate.taking_posts() };
     let (gate, places) = (Arc::new(gate), Arc::new(Semaphore::new(CONNECTIONS)));
     loop {

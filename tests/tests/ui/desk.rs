@@ -86,7 +86,7 @@ impl Served {
         let page = Arc::new(RwLock::new(Arc::new(fleet)));
         let shown = Arc::clone(&page);
         let gate = Gate::new(port, "token".into(), "session".into(), "key".into());
-        runtime.spawn(server::serve(listener, gate, Pages { shown, approvals }));
+        runtime.spawn(async move { server::serve(&listener, gate, Pages { shown, approvals }).await });
         Ok(Self { desk, queue, url: format!("http://127.0.0.1:{port}/?token=token"), page, _runtime: runtime })
     }
 

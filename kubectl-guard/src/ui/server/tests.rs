@@ -18,7 +18,7 @@ async fn behind(approvals: Approvals<Arc<FakeDesk>>) -> (SocketAddr, Arc<Approva
     let gate = Gate::new(address.port(), "token".into(), "session".into(), "key".into());
     let approvals = Arc::new(approvals);
     let pages = Pages { shown: Shown::default(), approvals: Arc::clone(&approvals) };
-    tokio::spawn(serve(listener, gate, pages));
+    tokio::spawn(async move { serve(&listener, gate, pages).await });
     (address, approvals)
 }
 
