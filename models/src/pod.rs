@@ -67,6 +67,7 @@ pub fn facts(pod: &Pod) -> PodFacts {
         deleting: meta.deletion_timestamp.is_some(),
         ready: ready.is_some_and(|c| c.status == "True"),
         ready_changed: ready.and_then(|c| c.last_transition_time.as_ref()).map(timestamp),
+        starting: statuses.iter().any(|status| is_starting(status)),
         containers_ready: containers.iter().filter(|c| is_ready(&c.name)).count() as u32,
         containers_total: containers.len() as u32,
         restarts: restarts.iter().map(|(_, count)| *count).fold(0, u32::saturating_add),
@@ -99,6 +100,12 @@ fn lasting(spec: &PodSpec) -> Vec<&Container> {
 fn all_statuses(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
     let ordinary = status.container_statuses.as_deref().unwrap_or_default();
     ordinary.iter().chain(status.init_container_statuses.as_deref().unwrap_or_default())
+}
+
+/// It runs, and its startup probe has not succeeded yet. One that fails for good makes the kubelet restart the container, which is
+/// told as any restart is.
+fn is_starting(status: &ContainerStatus) -> bool {
+    status.started == Some(false) && status.state.as_ref().is_some_and(|state| state.running.is_some())
 }
 
 /// The phase; of a pod that has ended, what its condition Ready says, which the kubelet writes a moment before the phase.
@@ -274,6 +281,22 @@ mod tests {
         assert_eq!(waiting(&["ContainerCreating"]), None);
         assert_eq!(waiting(&["CreateContainerConfigError", "CrashLoopBackOff"]).unwrap(), "CrashLoopBackOff");
         assert_eq!(waiting(&["ErrImagePull", "ContainerCreating"]).unwrap(), "ErrImagePull");
+    }
+
+    #[test]
+    fn a_container_that_runs_starts_until_its_startup_probe_succeeds() {
+        let starting = |started: Value, state: Value| {
+            cart(|pod| {
+                let status = &mut pod["status"]["containerStatuses"][0];
+                (status["started"], status["state"]) = (started, state);
+            })
+            .starting
+        };
+        let running = json!({"running": {"startedAt": "2026-11-22T13:10:21Z"}});
+        assert!(starting(json!(false), running.clone()));
+        assert!(!starting(json!(true), running.clone()));
+        assert!(!starting(Value::Null, running), "nobody says");
+        assert!(!starting(json!(false), json!({"waiting": {"reason": "CrashLoopBackOff"}})));
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Custom {
 /// A growth of less than this share of the limit is no matter.
 const LEAST_RISE: f64 = 0.1;
 
-/// A pod that never was ready is given this long to start.
+/// A pod that never was ready is given this long to start, or as long as its startup probe takes.
 const START_GRACE_SECONDS: f64 = 120.0;
 
 /// What has happened to a pod is news for this long, and fades after it.
@@ -195,7 +195,8 @@ fn not_ready(facts: &PodFacts, now: f64) -> Option<Reason> {
     let was_ready = changed - begun > 5.0;
     // A piece of work whose first container has done its part is not ready either, and nobody is served by it.
     let is_done_in_part = was_ready && facts.is_batch();
-    if is_done_in_part || !was_ready && age < START_GRACE_SECONDS {
+    let may_start = !was_ready && (facts.starting || age < START_GRACE_SECONDS);
+    if is_done_in_part || may_start {
         return None;
     }
     let score = if age < 60.0 { 0.75 } else { 0.85 };
@@ -337,6 +338,10 @@ mod tests {
         assert_eq!(leading(&facts(121)).unwrap().0, Cause::NotReady);
         let waited = PodFacts { created: before(3600), started: before(31), ready_changed: before(30), ..facts(60) };
         assert_eq!(leading(&waited), None, "no node had taken it for an hour");
+        let slow = PodFacts { starting: true, ..facts(900) };
+        assert_eq!(leading(&slow), None, "its startup probe gives it longer");
+        let again = PodFacts { ready_changed: before(30), ..slow };
+        assert_eq!(leading(&again).unwrap().0, Cause::NotReady, "it was ready, and starts again");
     }
 
     #[test]

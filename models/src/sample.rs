@@ -87,6 +87,9 @@ pub struct PodFacts {
     pub ready: bool,
     /// Since when condition `Ready` has its present value.
     pub ready_changed: Option<Timestamp>,
+    /// A container runs that its startup probe has not let pass yet: how long that may take is its owner's to say.
+    #[serde(default)]
+    pub starting: bool,
     /// Ordinary containers (and restartable init containers) that are ready.
     pub containers_ready: u32,
     /// Ordinary containers (and restartable init containers) in all.
