@@ -58,6 +58,7 @@ pub fn facts(pod: &Pod) -> PodFacts {
         name: meta.name.clone().unwrap_or_default(),
         node: spec.node_name.clone(),
         workload: workload(meta),
+        ends: spec.restart_policy.as_deref().is_some_and(|policy| policy != "Always"),
         revision: label(meta, "pod-template-hash").or_else(|| label(meta, "controller-revision-hash")),
         mirror: annotation(meta, MIRROR).is_some(),
         phase: phase(status, ready),
@@ -264,6 +265,25 @@ mod tests {
         assert_eq!(owner("StatefulSet", "db", None).unwrap(), "StatefulSet/db");
         assert_eq!(owner("Job", "backup-29384012", None).unwrap(), "CronJob/backup");
         assert_eq!(owner("Job", "backup-once", None).unwrap(), "Job/backup-once");
+    }
+
+    #[test]
+    fn a_pod_that_may_end_and_has_a_controller_is_batch_work() {
+        let is_batch = |kind: &str, policy: &str| {
+            let facts = cart(|pod| {
+                pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "x/v1", "kind": kind, "name": "a", "uid": "u", "controller": kind != "none"}]);
+                pod["spec"]["restartPolicy"] = json!(policy);
+            });
+            facts.is_batch()
+        };
+        for (kind, policy) in [("TaskRun", "Never"), ("Workflow", "OnFailure"), ("Pod", "Never"), ("Job", "OnFailure")]
+        {
+            assert!(is_batch(kind, policy), "{kind} {policy}");
+        }
+        let lasting = [("none", "Never"), ("VirtualMachineInstance", "Never"), ("StrimziPodSet", "Always")];
+        for (kind, policy) in lasting {
+            assert!(!is_batch(kind, policy), "{kind} {policy}");
+        }
     }
 
     #[test]

@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_whose_first_container_is_done_goes_on() {
+    fn a_piece_of_work_whose_first_container_is_done_goes_on() {
         let of = |kind: &str| PodFacts {
             workload: Some(Workload::new(kind, "nightly")),
             ready: false,
@@ -354,6 +354,7 @@ mod tests {
         };
         assert_eq!(leading(&of("Job")), None);
         assert_eq!(leading(&of("Deployment")).unwrap().0, Cause::NotReady);
+        assert_eq!(leading(&PodFacts { ends: true, ..of("TaskRun") }), None);
         let never = PodFacts { created: before(300), ready_changed: before(299), ..of("Job") };
         assert_eq!(leading(&never).unwrap().0, Cause::NotReady, "it never was ready");
     }

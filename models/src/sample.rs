@@ -67,6 +67,9 @@ pub struct PodFacts {
     pub node: Option<String>,
     /// Its controller; `None` for a bare pod.
     pub workload: Option<Workload>,
+    /// Its containers are not all started again when they end (`restartPolicy` is not `Always`): it may come to an end by itself.
+    #[serde(default)]
+    pub ends: bool,
     /// Hash of the pod template it was made from (`pod-template-hash` or `controller-revision-hash`).
     pub revision: Option<String>,
     /// Mirror of a static pod (annotation `kubernetes.io/config.mirror`).
@@ -122,9 +125,15 @@ impl PodFacts {
         self.started.or(self.created)
     }
 
-    /// It is there to do one piece of work and end.
+    /// It is there to do one piece of work and end. Of a controller that nobody here knows (Tekton's, Argo's, Spark's) its pods
+    /// tell: those of a Deployment, ReplicaSet, StatefulSet or DaemonSet may not end. A bare pod may be anything, and a virtual
+    /// machine of KubeVirt runs on in a pod that may end.
     pub fn is_batch(&self) -> bool {
-        self.workload.as_ref().is_some_and(|owner| matches!(owner.kind.as_str(), "Job" | "CronJob"))
+        self.workload.as_ref().is_some_and(|owner| match owner.kind.as_str() {
+            "Job" | "CronJob" => true,
+            "VirtualMachineInstance" => false,
+            _ => self.ends,
+        })
     }
 }
 
