@@ -130,7 +130,8 @@ pub struct PodReport {
     pub uid: String,
     /// Its controller.
     pub workload: Option<Workload>,
-    /// Probability, 0 to 1, that it does not behave as it should; `None` while it is learnt and no fact speaks.
+    /// Probability, 0 to 1, that it does not behave as it should; `None` while it is learnt, no longer measured or deleted, and no
+    /// fact speaks.
     pub score: Option<f64>,
     /// The state of that score.
     pub state: State,

@@ -201,9 +201,9 @@ impl Scorer {
         }
     }
 
-    /// A calm pod that is past its learning speaks for its workload.
+    /// A calm pod that is past its learning speaks for its workload, but not by how it ends.
     fn keep_baselines(&mut self, samples: &[PodSample], now: f64) {
-        for sample in samples.iter().filter(|sample| sample.fresh) {
+        for sample in samples.iter().filter(|sample| sample.fresh && !sample.facts.deleting) {
             let Some(key) = key(sample) else { continue };
             let Some(series) = self.series.get(&sample.facts.uid) else { continue };
             if series.learning_left == 0 && series.alert.since().is_none() {
@@ -225,7 +225,9 @@ fn verdict<'a>(settings: Settings, now: Timestamp, sample: &'a PodSample, series
     let line = facts.opt_out.threshold.unwrap_or(settings.threshold);
     let seconds = sample::seconds(now);
     let silent = series.last_fresh.is_some_and(|at| seconds - at > stale_after);
-    let measured = either_known(series.learnt(), series.suspected_others()).filter(|_| !silent);
+    // A pod that drains serves nobody any more: it is to fall silent, and nothing speaks against it.
+    let unjudged = silent || facts.deleting;
+    let measured = either_known(series.learnt(), series.suspected_others()).filter(|_| !unjudged);
     let custom = series.custom();
     let mut reasons = rules::reasons(facts, &sample.measures, custom, seconds);
     let excuse = series.excuse(sample, load(measured, &reasons));
@@ -235,7 +237,7 @@ fn verdict<'a>(settings: Settings, now: Timestamp, sample: &'a PodSample, series
     let believed = |p: f64| if excuse.is_some() { p * rules::HABIT_SHARE } else { p };
     let fact = reasons.first().map(|reason| reason.score);
     let held = reasons.first().map(|reason| (reason.cause, Hold::of(reason.score, line)));
-    if !silent {
+    if !unjudged {
         reasons.extend(learnt_reasons(series, series.learnt().map(believed), excuse));
         reasons.extend(disk_reason(series, believed, excuse));
         reasons.extend(metric_reasons(series, believed, excuse));
@@ -247,8 +249,8 @@ fn verdict<'a>(settings: Settings, now: Timestamp, sample: &'a PodSample, series
         (Some(p), fact) => Some(either(p, fact.unwrap_or(0.0))),
         (None, fact) => fact,
     };
-    let stepped = score.or(at_rest(series, silent));
-    if stepped.is_none() && (silent || series.missed(seconds) > stale_after) {
+    let stepped = score.or(at_rest(series, unjudged));
+    if stepped.is_none() && (unjudged || series.missed(seconds) > stale_after) {
         series.alert = crate::alert::Alert::default();
     }
     // A kubelet reads every 10 to 15 s, and ticks may be closer: what was measured once is no second sign of calm.
@@ -332,8 +334,8 @@ fn seen(sample: &PodSample, series: &Series, features: &Features, last: Option<&
 
 /// The score that stands for a fact that is over where nothing is measured yet, or ever without a model: the alert it raised
 /// would never end.
-fn at_rest(series: &Series, silent: bool) -> Option<f64> {
-    series.alert.began().filter(|began| began.cause.is_fact() && !silent).map(|_| 0.0)
+fn at_rest(series: &Series, unjudged: bool) -> Option<f64> {
+    series.alert.began().filter(|began| began.cause.is_fact() && !unjudged).map(|_| 0.0)
 }
 
 /// How much the pod's load alone speaks against it.

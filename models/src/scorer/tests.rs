@@ -458,6 +458,33 @@ fn a_pod_that_is_no_longer_measured_turns_stale_and_not_calm() {
 }
 
 #[test]
+fn a_pod_that_is_deleted_may_fall_silent_and_ends_its_alert_at_once() {
+    let mut scorer = scorer();
+    let leaving = |name: &str| PodFacts { deleting: true, ready: false, ready_changed: Some(at(60)), ..facts(name) };
+    let mut node =
+        |ticks: std::ops::Range<i64>, of: &dyn Fn(&str) -> PodFacts, sent: [f64; 2]| -> Vec<[PodReport; 2]> {
+            let reports = |tick| {
+                let samples = [sample(tick, of("sender-1"), sent[0]), sample(tick, of("cart-1"), sent[1])];
+                scorer.tick(at(tick), &samples).try_into().unwrap()
+            };
+            ticks.map(reports).collect()
+        };
+    node(0..60, &facts, [60e3, 40e3]);
+    let before = node(60..64, &facts, [60e3, 400e3]).pop().unwrap();
+    assert_eq!(before.map(|report| report.state), [State::Ok, State::Anomalous]);
+    let drained = node(64..84, &leaving, [450.0, 450.0]);
+    for report in drained.iter().flatten() {
+        assert_eq!((report.state, report.score, report.severity), (State::Ok, None, Severity::None));
+        assert_eq!((report.since, report.reasons.len()), (None, 0), "{:?}", report.reasons);
+    }
+    let learnt_at = |baseline: &Baseline| baseline.at as i64 - START;
+    assert!(
+        scorer.baselines.values().all(|baseline| learnt_at(baseline) < 15 * 64),
+        "what it did then is not what is normal"
+    );
+}
+
+#[test]
 fn an_owner_may_ask_for_silence_or_for_a_line_of_its_own() {
     let mut ignored = facts("cart-1");
     ignored.waiting = Some("CrashLoopBackOff".into());
