@@ -21,7 +21,7 @@ pub use write::Writer;
 /// Columns that every table has.
 pub const REQUIRED: [&str; 3] = ["timestamp", "namespace", "pod"];
 /// All columns known by name, in the order in which they are written.
-pub const COLUMNS: [&str; 39] = [
+pub const COLUMNS: [&str; 42] = [
     "timestamp",
     "namespace",
     "pod",
@@ -52,6 +52,9 @@ pub const COLUMNS: [&str; 39] = [
     "created",
     "started",
     "ready_changed",
+    "starting",
+    "deleting",
+    "ends",
     "waiting_reason",
     "unschedulable",
     "terminated_container",
@@ -110,6 +113,12 @@ pub struct Row {
     pub started: Option<Timestamp>,
     /// Since when it is ready, or not ready.
     pub ready_changed: Option<Timestamp>,
+    /// Its startup probe has not let it pass yet.
+    pub starting: bool,
+    /// Its deletion has begun.
+    pub deleting: bool,
+    /// It may come to an end by itself.
+    pub ends: bool,
     /// What its containers wait for: `CrashLoopBackOff`, `ImagePullBackOff`, ...
     pub waiting: Option<String>,
     /// Why the scheduler cannot place it.
@@ -208,6 +217,9 @@ impl Row {
             created: facts.created,
             started: facts.started,
             ready_changed: facts.ready_changed,
+            starting: facts.starting,
+            deleting: facts.deleting,
+            ends: facts.ends,
             waiting: facts.waiting.clone(),
             unschedulable: facts.unschedulable.clone(),
             terminated: facts.terminated.clone(),
@@ -257,6 +269,9 @@ impl Row {
             created: self.created,
             started: self.started,
             ready_changed: self.ready_changed,
+            starting: self.starting,
+            deleting: self.deleting,
+            ends: self.ends,
             waiting: self.waiting,
             unschedulable: self.unschedulable,
             terminated: self.terminated,
@@ -352,15 +367,16 @@ mod tests {
     fn a_sample_comes_back_from_its_row() {
         let mut row = read(
             "timestamp,namespace,pod,node,phase,workload,cpu_usage_cores,cpu_usage_ratio,memory_working_set_bytes,\
-             restarts_total,containers_ready,containers_total,created,started,ready_changed,waiting_reason,unschedulable,terminated_container,\
+             restarts_total,containers_ready,containers_total,created,started,ready_changed,starting,deleting,ends,waiting_reason,unschedulable,terminated_container,\
              terminated_reason,terminated_exit_code,terminated_at,opt_out_ignore,opt_out_threshold,opt_out_high_cpu\n\
-             2026-11-22T13:12:11Z,shop,a,node1,Running,Deployment/a,0.25,0.5,1000000,2,1,1,2026-11-22T13:00:00Z,2026-11-22T13:11:59Z,2026-11-22T13:12:01Z,\
+             2026-11-22T13:12:11Z,shop,a,node1,Running,Deployment/a,0.25,0.5,1000000,2,1,1,2026-11-22T13:00:00Z,2026-11-22T13:11:59Z,2026-11-22T13:12:01Z,true,true,true,\
              CrashLoopBackOff,\"0/2 nodes, no room\",main,OOMKilled,137,2026-11-22T13:12:01Z,true,0.9,true\n",
         )
         .unwrap()
         .remove(0);
         let sample = row.clone().into_sample();
         assert_eq!(Row::of(row.at, &sample), row);
+        assert!(sample.facts.starting && sample.facts.deleting && sample.facts.ends);
         assert_eq!(sample.facts.opt_out, OptOut { ignore: true, threshold: Some(0.9), expected_high_cpu: true });
         let end = sample.facts.terminated.as_ref().unwrap();
         assert_eq!((&*end.container, &*end.reason, end.exit_code), ("main", "OOMKilled", 137));
