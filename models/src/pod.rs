@@ -48,6 +48,9 @@ pub fn facts(pod: &Pod) -> PodFacts {
     let (spec, status) = (pod.spec.as_ref().unwrap_or(&no_spec), pod.status.as_ref().unwrap_or(&no_status));
     let ready = condition(status, "Ready");
     let containers = lasting(spec);
+    // Until then init containers run, which have limits of their own.
+    let is_initialised = condition(status, "Initialized").is_none_or(|c| c.status != "False");
+    let measured = Some(&containers[..]).filter(|_| is_initialised);
     let statuses: Vec<&ContainerStatus> = all_statuses(status).collect();
     let is_ready = |name: &str| statuses.iter().any(|s| s.name == name && s.ready);
     let restarts = statuses.iter().map(|s| (s.name.clone(), u32::try_from(s.restart_count).unwrap_or(0)));
@@ -76,8 +79,8 @@ pub fn facts(pod: &Pod) -> PodFacts {
         waiting: waiting(&statuses),
         terminated: terminated(&statuses),
         unschedulable: unschedulable(status),
-        cpu_limit_cores: limit(spec, &containers, "cpu"),
-        memory_limit_bytes: limit(spec, &containers, "memory"),
+        cpu_limit_cores: limit(spec, measured, "cpu"),
+        memory_limit_bytes: limit(spec, measured, "memory"),
         opt_out: opt_out(meta),
         muted: None,
     }
@@ -200,13 +203,13 @@ fn unschedulable(status: &PodStatus) -> Option<String> {
     refused.then(|| scheduled.message.clone().unwrap_or_else(|| "no node fits".to_owned()))
 }
 
-/// The limit of the pod itself, where it has one, else the sum of its containers'; a container without one may use all of
-/// the node.
-fn limit(spec: &PodSpec, containers: &[&Container], resource: &str) -> Option<f64> {
+/// The limit of the pod itself, where it has one, else the sum of the containers' that are measured; a container without one may
+/// use all of the node.
+fn limit(spec: &PodSpec, measured: Option<&[&Container]>, resource: &str) -> Option<f64> {
     let of = |resources: Option<&ResourceRequirements>| {
         quantity::value(&resources?.limits.as_ref()?.get(resource)?.0).filter(|limit| *limit > 0.0)
     };
-    let sum = || containers.iter().map(|c| of(c.resources.as_ref())).sum::<Option<f64>>();
+    let sum = || measured?.iter().map(|c| of(c.resources.as_ref())).sum::<Option<f64>>();
     of(spec.resources.as_ref()).or_else(sum).filter(|limit| *limit > 0.0)
 }
 
@@ -391,6 +394,23 @@ mod tests {
         assert_eq!(facts.waiting.as_deref(), Some("CrashLoopBackOff"));
         assert_eq!(facts.cpu_limit_cores, Some(0.4), "without the init container that ends");
         assert_eq!(facts.memory_limit_bytes, None);
+    }
+
+    #[test]
+    fn an_init_container_is_not_held_to_the_limits_of_those_to_come() {
+        let limits = |initialised: &str, of_pod: Value| {
+            let facts = cart(|pod| {
+                pod["spec"]["resources"] = of_pod;
+                let conditions = pod["status"]["conditions"].as_array_mut().unwrap();
+                let one = conditions.iter_mut().find(|condition| condition["type"] == "Initialized").unwrap();
+                one["status"] = json!(initialised);
+            });
+            (facts.cpu_limit_cores, facts.memory_limit_bytes)
+        };
+        assert_eq!(limits("False", Value::Null), (None, None));
+        assert_eq!(limits("True", Value::Null), (Some(0.3), Some(160.0 * 1_048_576.0)));
+        let of_pod = json!({"limits": {"cpu": "2"}});
+        assert_eq!(limits("False", of_pod), (Some(2.0), None), "that of the pod holds for all");
     }
 
     #[test]

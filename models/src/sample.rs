@@ -108,9 +108,9 @@ pub struct PodFacts {
     pub terminated: Option<Termination>,
     /// The scheduler's message if the pod cannot be placed; free text.
     pub unschedulable: Option<String>,
-    /// CPU limit in cores, if every container has one.
+    /// CPU limit in cores, if every container has one; that of containers to come holds for no init container before them.
     pub cpu_limit_cores: Option<f64>,
-    /// Memory limit in bytes, if every container has one.
+    /// Memory limit in bytes, likewise.
     pub memory_limit_bytes: Option<f64>,
     /// What its owner asks of guard.
     pub opt_out: OptOut,
