@@ -40,7 +40,7 @@ pub fn pods(body: &[u8]) -> Result<Vec<PodFacts>, ParseError> {
     Ok(list.items.iter().map(facts).collect())
 }
 
-/// What scoring needs to know of a pod. Limits are those of the spec, which an in-place resize changes as well.
+/// What scoring needs to know of a pod. Limits are those in force, which an in-place resize may ask to change in vain.
 pub fn facts(pod: &Pod) -> PodFacts {
     let meta = &pod.metadata;
     let no_spec = PodSpec::default();
@@ -50,8 +50,9 @@ pub fn facts(pod: &Pod) -> PodFacts {
     let containers = lasting(spec);
     // Until then init containers run, which have limits of their own.
     let is_initialised = condition(status, "Initialized").is_none_or(|c| c.status != "False");
-    let measured = Some(&containers[..]).filter(|_| is_initialised);
     let statuses: Vec<&ContainerStatus> = all_statuses(status).collect();
+    let given: Vec<Given<'_>> = containers.iter().map(|container| given(container, &statuses)).collect();
+    let measured = Some(&given[..]).filter(|_| is_initialised);
     let is_ready = |name: &str| statuses.iter().any(|s| s.name == name && s.ready);
     let restarts = statuses.iter().map(|s| (s.name.clone(), u32::try_from(s.restart_count).unwrap_or(0)));
     let restarts: Vec<(String, u32)> = restarts.filter(|(_, count)| *count > 0).collect();
@@ -203,13 +204,22 @@ fn unschedulable(status: &PodStatus) -> Option<String> {
     refused.then(|| scheduled.message.clone().unwrap_or_else(|| "no node fits".to_owned()))
 }
 
+/// What a container may use, if anybody says.
+type Given<'a> = Option<&'a ResourceRequirements>;
+
+/// What its node has given a container: as long as that puts a resize off, or cannot carry it out, not what the spec asks for. Where
+/// the status does not tell, as that of a container which has not run and that of older kubelets, the spec does.
+fn given<'a>(container: &'a Container, statuses: &[&'a ContainerStatus]) -> Given<'a> {
+    let status = statuses.iter().find(|status| status.name == container.name);
+    let told = status.and_then(|status| status.resources.as_ref()).filter(|told| told.limits.is_some());
+    told.or(container.resources.as_ref())
+}
+
 /// The limit of the pod itself, where it has one, else the sum of the containers' that are measured; a container without one may
 /// use all of the node.
-fn limit(spec: &PodSpec, measured: Option<&[&Container]>, resource: &str) -> Option<f64> {
-    let of = |resources: Option<&ResourceRequirements>| {
-        quantity::value(&resources?.limits.as_ref()?.get(resource)?.0).filter(|limit| *limit > 0.0)
-    };
-    let sum = || measured?.iter().map(|c| of(c.resources.as_ref())).sum::<Option<f64>>();
+fn limit(spec: &PodSpec, measured: Option<&[Given<'_>]>, resource: &str) -> Option<f64> {
+    let of = |given: Given<'_>| quantity::value(&given?.limits.as_ref()?.get(resource)?.0).filter(|limit| *limit > 0.0);
+    let sum = || measured?.iter().map(|given| of(*given)).sum::<Option<f64>>();
     of(spec.resources.as_ref()).or_else(sum).filter(|limit| *limit > 0.0)
 }
 
@@ -394,6 +404,23 @@ mod tests {
         assert_eq!(facts.waiting.as_deref(), Some("CrashLoopBackOff"));
         assert_eq!(facts.cpu_limit_cores, Some(0.4), "without the init container that ends");
         assert_eq!(facts.memory_limit_bytes, None);
+    }
+
+    #[test]
+    fn a_limit_that_the_node_has_not_put_in_force_is_none_yet() {
+        let limits = |told: Value| {
+            let facts = cart(|pod| {
+                pod["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "64", "memory": "1Gi"}});
+                pod["status"]["containerStatuses"][0]["resources"] = told;
+            });
+            (facts.cpu_limit_cores, facts.memory_limit_bytes)
+        };
+        let of_spec = (Some(64.0), Some(1_073_741_824.0));
+        let old = json!({"limits": {"cpu": "300m", "memory": "160Mi"}});
+        assert_eq!(limits(old), (Some(0.3), Some(160.0 * 1_048_576.0)));
+        assert_eq!(limits(json!({"limits": {"cpu": "300m"}})), (Some(0.3), None), "it has got no limit of memory yet");
+        assert_eq!(limits(json!({"requests": {"cpu": "300m"}})), of_spec);
+        assert_eq!(limits(Value::Null), of_spec, "nobody tells");
     }
 
     #[test]
