@@ -122,7 +122,8 @@ fn by_cause(cause: Cause) -> Suggestion {
         ),
         Cause::StartFailed => Suggestion::look(
             "fix the config",
-            "a restart won't help: the container cannot be created; correct the ConfigMap, Secret, volume or command it needs",
+            "a restart won't help: a container cannot be created, or an init container does not end; see the pod's events, and \
+             correct the ConfigMap, Secret, volume or command that it needs",
         ),
         Cause::Failed => Suggestion::look(
             "see why it failed",

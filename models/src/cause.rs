@@ -18,7 +18,7 @@ pub enum Cause {
     ImagePull,
     /// No node can take the pod.
     Unschedulable,
-    /// A container cannot be created or started.
+    /// A container cannot be created or started, or none is for a quarter of an hour.
     StartFailed,
     /// The pod failed as a whole (evicted, deadline, exit code).
     Failed,

@@ -55,6 +55,10 @@ const LEAST_RISE: f64 = 0.1;
 /// A pod that never was ready is given this long to start, or as long as its startup probe takes.
 const START_GRACE_SECONDS: f64 = 120.0;
 
+/// A pod that its node has taken is given this long to get its volumes, address and images and to get through its init containers,
+/// as by kube-prometheus' `KubePodNotReady`.
+const NOT_STARTED_SECONDS: f64 = 900.0;
+
 /// What has happened to a pod is news for this long, and fades after it.
 const NEWS_SECONDS: f64 = 300.0;
 const FADE_SECONDS: f64 = 600.0;
@@ -71,6 +75,7 @@ pub fn reasons(facts: &PodFacts, measures: &Measures, custom: Custom, now: f64) 
         crash_loop(facts, custom),
         oom_killed(facts, measures, now),
         cannot_start(facts),
+        not_started(facts, custom, now),
         unschedulable(facts),
         failed(facts, now),
         not_ready(facts, now),
@@ -155,6 +160,18 @@ fn cannot_start(facts: &PodFacts) -> Option<Reason> {
         _ => return None,
     };
     Some(reason(cause, 0.95, waiting.to_owned()))
+}
+
+/// A pod that waits for what no status names: a volume, an address, an init container that does not end.
+fn not_started(facts: &PodFacts, custom: Custom, now: f64) -> Option<Reason> {
+    // Its node says so once it has taken the pod. One that ran there and begins anew, as after a reboot, lost its readiness later.
+    let begun = facts.started?.max(facts.ready_changed.unwrap_or(Timestamp::MIN));
+    let age = now - seconds(begun);
+    let is_told = cannot_start(facts).is_some() || crash_loop(facts, custom).is_some();
+    if facts.phase != Phase::Pending || age < NOT_STARTED_SECONDS || is_told {
+        return None;
+    }
+    Some(reason(Cause::StartFailed, 0.85, format!("has not started for {}", words::duration(age))))
 }
 
 fn unschedulable(facts: &PodFacts) -> Option<Reason> {
@@ -409,6 +426,32 @@ mod tests {
             let facts = PodFacts { waiting: Some(waiting.into()), phase: Phase::Pending, ..running() };
             assert_eq!(leading(&facts).map(|l| l.0), cause, "{waiting}");
         }
+    }
+
+    #[test]
+    fn a_pod_that_does_not_start_for_a_quarter_of_an_hour_is_told() {
+        let of = |age, waiting: Option<&str>| PodFacts {
+            phase: Phase::Pending,
+            ready: false,
+            started: before(age),
+            ready_changed: before(age),
+            waiting: waiting.map(str::to_owned),
+            ..running()
+        };
+        assert_eq!(leading(&of(890, None)), None);
+        let (cause, score, text) = leading(&of(900, None)).unwrap();
+        assert_eq!((cause, score, text.as_str()), (Cause::StartFailed, 0.85, "has not started for 15m"));
+        let again = PodFacts { started: before(86_400), ..of(60, None) };
+        assert_eq!(leading(&again), None, "its node was rebooted");
+        let all = |facts: &PodFacts| -> Vec<Cause> {
+            let all = reasons(facts, &Measures::default(), Custom::default(), NOW);
+            all.into_iter().map(|reason| reason.cause).collect()
+        };
+        assert_eq!(all(&of(3600, Some("ImagePullBackOff"))), [Cause::ImagePull]);
+        assert_eq!(all(&of(3600, Some("CrashLoopBackOff"))), [Cause::CrashLoop]);
+        let waits = PodFacts { started: None, unschedulable: Some("no room".into()), ..of(3600, None) };
+        assert_eq!(all(&waits), [Cause::Unschedulable], "no node has taken it");
+        assert_eq!(all(&PodFacts { phase: Phase::Running, ready: true, ..of(3600, None) }), []);
     }
 
     #[test]
