@@ -105,6 +105,7 @@ pub fn sanitised(mut facts: PodFacts) -> PodFacts {
     facts.node.iter_mut().for_each(clean);
     facts.waiting.iter_mut().for_each(clean);
     facts.unschedulable.iter_mut().for_each(clean);
+    facts.container_limits.iter_mut().for_each(|limits| clean(&mut limits.name));
     if let Some(workload) = &mut facts.workload {
         clean(&mut workload.kind);
         clean(&mut workload.name);

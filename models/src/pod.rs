@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use crate::quantity;
-use crate::sample::{OptOut, Phase, PodFacts, Termination};
+use crate::sample::{ContainerLimits, OptOut, Phase, PodFacts, Termination};
 use crate::workload::Workload;
 
 /// What runs a static pod, in place of a controller's kind: a file on its node.
@@ -82,6 +82,7 @@ pub fn facts(pod: &Pod) -> PodFacts {
         unschedulable: unschedulable(status),
         cpu_limit_cores: limit(spec, measured, "cpu"),
         memory_limit_bytes: limit(spec, measured, "memory"),
+        container_limits: measured.map(|given| container_limits(&containers, given)).unwrap_or_default(),
         opt_out: opt_out(meta),
         muted: None,
     }
@@ -218,9 +219,23 @@ fn given<'a>(container: &'a Container, statuses: &[&'a ContainerStatus]) -> Give
 /// The limit of the pod itself, where it has one, else the sum of the containers' that are measured; a container without one may
 /// use all of the node.
 fn limit(spec: &PodSpec, measured: Option<&[Given<'_>]>, resource: &str) -> Option<f64> {
-    let of = |given: Given<'_>| quantity::value(&given?.limits.as_ref()?.get(resource)?.0).filter(|limit| *limit > 0.0);
-    let sum = || measured?.iter().map(|given| of(*given)).sum::<Option<f64>>();
-    of(spec.resources.as_ref()).or_else(sum).filter(|limit| *limit > 0.0)
+    let sum = || measured?.iter().map(|given| limit_of(*given, resource)).sum::<Option<f64>>();
+    limit_of(spec.resources.as_ref(), resource).or_else(sum).filter(|limit| *limit > 0.0)
+}
+
+fn limit_of(given: Given<'_>, resource: &str) -> Option<f64> {
+    quantity::value(&given?.limits.as_ref()?.get(resource)?.0).filter(|limit| *limit > 0.0)
+}
+
+/// Those of each container, if there are several: the limit of one alone is the pod's.
+fn container_limits(containers: &[&Container], given: &[Given<'_>]) -> Vec<ContainerLimits> {
+    let of = |(container, given): (&&Container, &Given<'_>)| ContainerLimits {
+        name: container.name.clone(),
+        cpu_cores: limit_of(*given, "cpu"),
+        memory_bytes: limit_of(*given, "memory"),
+    };
+    let each = containers.iter().zip(given).filter(|_| containers.len() > 1).map(of);
+    each.filter(|limits| limits.cpu_cores.is_some() || limits.memory_bytes.is_some()).collect()
 }
 
 fn opt_out(meta: &ObjectMeta) -> OptOut {
@@ -379,6 +394,23 @@ mod tests {
         });
         assert_eq!((facts.cpu_limit_cores, facts.memory_limit_bytes), (Some(0.5), None));
         assert_eq!((facts.containers_ready, facts.containers_total), (1, 2));
+    }
+
+    #[test]
+    fn the_limits_of_each_container_are_kept_where_there_are_several() {
+        let with = |others: Value| {
+            let facts = cart(|pod| {
+                let containers = pod["spec"]["containers"].as_array_mut().unwrap();
+                containers.extend(others.as_array().unwrap().iter().cloned());
+            });
+            let limits = facts.container_limits.into_iter();
+            limits.map(|limits| (limits.name, limits.cpu_cores, limits.memory_bytes)).collect::<Vec<_>>()
+        };
+        let main = || ("main".to_owned(), Some(0.3), Some(160.0 * 1_048_576.0));
+        assert_eq!(with(json!([])), [], "those of the only one are the pod's");
+        assert_eq!(with(json!([{"name": "proxy"}])), [main()]);
+        let proxy = json!([{"name": "proxy", "resources": {"limits": {"cpu": "2"}}}]);
+        assert_eq!(with(proxy), [main(), ("proxy".to_owned(), Some(2.0), None)]);
     }
 
     #[test]

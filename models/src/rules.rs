@@ -81,7 +81,7 @@ pub fn reasons(facts: &PodFacts, measures: &Measures, custom: Custom, now: f64) 
         not_ready(facts, now),
         restarted(facts, custom),
         cpu_at_limit(facts, measures, custom),
-        memory_near_limit(measures, custom),
+        memory_near_limit(facts, measures, custom),
         memory_on_its_way(facts, custom),
         drops(measures),
     ]
@@ -130,7 +130,11 @@ fn oom_killed(facts: &PodFacts, measures: &Measures, now: f64) -> Option<Reason>
         let end = facts.terminated.as_ref().filter(|end| end.reason == "OOMKilled")?;
         let age = end.finished_at.map_or(0.0, |at| (now - seconds(at)).max(0.0));
         let score = fading(0.98, age)?;
-        let limit = facts.memory_limit_bytes.map_or(String::new(), |b| format!(" at {}", words::bytes(b)));
+        let limit = match &facts.container_limits[..] {
+            [] => facts.memory_limit_bytes,
+            each => each.iter().find(|limits| limits.name == end.container).and_then(|limits| limits.memory_bytes),
+        };
+        let limit = limit.map_or(String::new(), |b| format!(" at {}", words::bytes(b)));
         let text = format!("{} OOM killed{limit} {} ago", end.container, words::duration(age));
         Some(reason(Cause::OomKilled, score, text))
     };
@@ -240,14 +244,15 @@ fn restarted(facts: &PodFacts, custom: Custom) -> Option<Reason> {
 fn cpu_at_limit(facts: &PodFacts, measures: &Measures, custom: Custom) -> Option<Reason> {
     let share = measures.cpu_limit_share.filter(|_| !facts.opt_out.expected_high_cpu)?;
     let score = saturation::saturation(share);
-    level(Cause::CpuAtLimit, "CPU", share, score, custom.cpu_at_limit)
+    level(Cause::CpuAtLimit, &of("CPU", facts, measures.cpu_limit_of), share, score, custom.cpu_at_limit)
 }
 
 /// Memory has no head start to lose as CPU has: at its limit the next byte kills. The rule rises later and steeper.
-fn memory_near_limit(measures: &Measures, custom: Custom) -> Option<Reason> {
+fn memory_near_limit(facts: &PodFacts, measures: &Measures, custom: Custom) -> Option<Reason> {
     let share = measures.memory_limit_share?;
     let score = 0.9 / (1.0 + (-(share - 0.94) / 0.015).exp());
-    level(Cause::MemoryNearLimit, "memory", share, score, custom.memory_near_limit)
+    let what = of("memory", facts, measures.memory_limit_of);
+    level(Cause::MemoryNearLimit, &what, share, score, custom.memory_near_limit)
 }
 
 /// Memory that will be at its limit soon if it goes on: half way at five minutes.
@@ -260,6 +265,14 @@ fn memory_on_its_way(facts: &PodFacts, custom: Custom) -> Option<Reason> {
     }
     let (rate, left) = (words::rate(growth.bytes_per_second), words::duration(left));
     Some(reason(Cause::MemoryNearLimit, score, format!("memory grows by {rate}, at its limit in {left}")))
+}
+
+/// What is at its limit, with the container's name if it is that of one among several.
+fn of(what: &str, facts: &PodFacts, container: Option<usize>) -> String {
+    match container.and_then(|place| facts.container_limits.get(place)) {
+        Some(limits) => format!("{what} of {}", limits.name),
+        None => what.to_owned(),
+    }
 }
 
 fn level(cause: Cause, what: &str, share: f64, score: f64, habit: Option<Habit>) -> Option<Reason> {
@@ -283,7 +296,7 @@ fn drops(measures: &Measures) -> Option<Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::{OptOut, Termination};
+    use crate::sample::{ContainerLimits, OptOut, Termination};
     use crate::workload::Workload;
 
     const NOW: f64 = 1_795_356_000.0;
@@ -473,6 +486,29 @@ mod tests {
         assert!(score(&running(), always).unwrap() < 0.5);
         let expected = PodFacts { opt_out: OptOut { expected_high_cpu: true, ..OptOut::default() }, ..running() };
         assert_eq!(score(&expected, Custom::default()), None);
+    }
+
+    #[test]
+    fn a_container_at_its_own_limit_is_named() {
+        let limits = |name: &str, bytes| ContainerLimits {
+            name: name.into(),
+            memory_bytes: Some(bytes),
+            ..ContainerLimits::default()
+        };
+        let container_limits = vec![limits("proxy", 1e9), limits("main", 64.0 * 1024.0 * 1024.0)];
+        let facts = PodFacts { container_limits, memory_limit_bytes: Some(2e9), ..running() };
+        let measures = Measures {
+            cpu_limit_share: Some(1.0),
+            cpu_limit_of: Some(0),
+            memory_limit_share: Some(0.99),
+            memory_limit_of: Some(1),
+            ..Measures::default()
+        };
+        let texts = reasons(&facts, &measures, Custom::default(), NOW).into_iter().map(|reason| reason.text);
+        let expected = ["CPU of proxy at 100 % of its limit", "memory of main at 99 % of its limit"];
+        assert_eq!(texts.collect::<Vec<_>>(), expected);
+        let killed = PodFacts { terminated: Some(end("OOMKilled", 137, 30)), ..facts };
+        assert_eq!(leading(&killed).unwrap().2, "main OOM killed at 64 MiB 30s ago", "at its own limit");
     }
 
     #[test]

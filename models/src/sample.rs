@@ -53,6 +53,28 @@ pub struct OptOut {
     pub expected_high_cpu: bool,
 }
 
+/// What one container of several may use.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ContainerLimits {
+    /// The container's name.
+    pub name: String,
+    /// CPU limit in cores, if it has one.
+    pub cpu_cores: Option<f64>,
+    /// Memory limit in bytes, if it has one.
+    pub memory_bytes: Option<f64>,
+}
+
+/// What one container uses.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ContainerUse {
+    /// The container's name.
+    pub name: String,
+    /// CPU use in cores.
+    pub cpu_cores: Option<f64>,
+    /// Working set in bytes.
+    pub memory_bytes: Option<f64>,
+}
+
 /// What the API server says of a pod; made by [`crate::pod`] from a Pod object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -112,6 +134,10 @@ pub struct PodFacts {
     pub cpu_limit_cores: Option<f64>,
     /// Memory limit in bytes, likewise.
     pub memory_limit_bytes: Option<f64>,
+    /// Of a pod with several containers those that have a limit of their own: one may be at its limit while the pod, with another
+    /// of large limits or of none, is far from the sum.
+    #[serde(default)]
+    pub container_limits: Vec<ContainerLimits>,
     /// What its owner asks of guard.
     pub opt_out: OptOut,
     /// Somebody muted it, its workload or its node.
@@ -142,12 +168,18 @@ impl PodFacts {
 pub struct Measures {
     /// CPU use in cores, over the time between two readings of the kubelet.
     pub cpu_cores: Option<f64>,
-    /// CPU use as a share of the limit; can exceed 1 for a moment.
+    /// CPU use as a share of the limit, the pod's or that of the container nearest to its own; can exceed 1 for a moment.
     pub cpu_limit_share: Option<f64>,
+    /// Whose it is: the place in [`PodFacts::container_limits`]; `None` is the pod.
+    #[serde(default)]
+    pub cpu_limit_of: Option<usize>,
     /// Working set in bytes.
     pub memory_bytes: Option<f64>,
-    /// Working set as a share of the limit.
+    /// Working set as a share of the limit, likewise.
     pub memory_limit_share: Option<f64>,
+    /// Whose it is, likewise.
+    #[serde(default)]
+    pub memory_limit_of: Option<usize>,
     /// Bytes received per second.
     pub receive_bytes_per_second: Option<f64>,
     /// Bytes sent per second.
@@ -164,6 +196,37 @@ pub struct Measures {
     pub processes: Option<f64>,
     /// Bytes read from and written to disk per second (cadvisor).
     pub disk_bytes_per_second: Option<f64>,
+}
+
+impl Measures {
+    /// The same with the shares of the limits, the pod's and its containers', of which these are measured.
+    #[must_use]
+    pub fn limited<'a>(self, facts: &PodFacts, containers: &(impl Iterator<Item = &'a ContainerUse> + Clone)) -> Self {
+        let limits = &facts.container_limits;
+        let shares = |of: fn(&ContainerUse, &ContainerLimits) -> Option<f64>| {
+            containers.clone().filter_map(move |used| {
+                let place = limits.iter().position(|limits| limits.name == used.name)?;
+                Some((place, of(used, &limits[place])?))
+            })
+        };
+        let cpu = shares(|used, limits| share(used.cpu_cores, limits.cpu_cores));
+        let memory = shares(|used, limits| share(used.memory_bytes, limits.memory_bytes));
+        let (cpu_limit_share, cpu_limit_of) = nearest(share(self.cpu_cores, facts.cpu_limit_cores), cpu);
+        let (memory_limit_share, memory_limit_of) = nearest(share(self.memory_bytes, facts.memory_limit_bytes), memory);
+        Self { cpu_limit_share, cpu_limit_of, memory_limit_share, memory_limit_of, ..self }
+    }
+}
+
+/// What is used as a share of what may be.
+fn share(used: Option<f64>, limit: Option<f64>) -> Option<f64> {
+    Some(used? / limit.filter(|limit| *limit > 0.0)?)
+}
+
+/// The pod's share, or the largest of its containers' and whose that is, if that is more.
+fn nearest(pod: Option<f64>, containers: impl Iterator<Item = (usize, f64)>) -> (Option<f64>, Option<usize>) {
+    containers.fold((pod, None), |(most, of), (place, share)| {
+        if most.is_none_or(|most| share > most) { (Some(share), Some(place)) } else { (most, of) }
+    })
 }
 
 /// One pod at one tick, made by the [`crate::sampler`].

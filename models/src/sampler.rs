@@ -7,8 +7,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::cadvisor::{Cadvisor, Count, PodCadvisor};
-use crate::sample::{Measures, Phase, PodFacts, PodSample};
-use crate::summary::{Cpu, Network, PodCounters, Summary};
+use crate::sample::{ContainerUse, Measures, Phase, PodFacts, PodSample};
+use crate::summary::{ContainerCounters, Cpu, Network, PodCounters, Summary};
 
 /// Over a longer pause a rate would be the mean of what nobody watched.
 const MAX_PAUSE_SECONDS: f64 = 300.0;
@@ -39,6 +39,13 @@ struct Memory {
     /// When the reading of cadvisor was taken, by the reader's clock.
     read_slowly: Option<f64>,
     measures: Measures,
+    containers: Vec<Limited>,
+}
+
+/// What is remembered of a container that has a limit of its own beside others.
+struct Limited {
+    cpu: Option<(f64, f64)>,
+    used: ContainerUse,
 }
 
 impl Sampler {
@@ -83,6 +90,17 @@ fn grown(before: (f64, f64), after: (f64, f64)) -> Option<(f64, f64)> {
     (seconds > 0.0 && seconds <= MAX_PAUSE_SECONDS && grown >= 0.0).then_some((grown, seconds))
 }
 
+/// Use of CPU in cores, by what was counted before, in whose place comes what is counted now.
+fn cpu_cores(counted: &mut Option<(f64, f64)>, after: &Cpu) -> Option<f64> {
+    let now = after.total.map(|total| (after.at, total));
+    let before = std::mem::replace(counted, now);
+    let by_counter = || rate(before?, now?);
+    match before {
+        Some((at, _)) if after.at - at >= LONG_INTERVAL_SECONDS => by_counter().or(after.cores),
+        _ => after.cores.or_else(by_counter),
+    }
+}
+
 impl Memory {
     fn sample(&mut self, now: f64, counters: Option<&PodCounters>, facts: &PodFacts) -> PodSample {
         let at = counters.and_then(PodCounters::at);
@@ -95,6 +113,7 @@ impl Memory {
                 (self.cpu, self.network) = (None, None);
             }
             self.fast(counters, network, reset);
+            self.containers(counters, facts, reset);
             self.at = at;
             // While no container runs the kubelet names none; the next one to start is then still a restart.
             self.started = counters.started.or(self.started);
@@ -103,10 +122,9 @@ impl Memory {
             self.forget_slow();
         }
         // A pod that the kubelet does not show is unmeasured, but not forgotten: all its containers may just have died.
-        let mut measures = if counters.is_some() { self.measures } else { Measures::default() };
-        let share = |used: Option<f64>, limit: Option<f64>| Some(used? / limit.filter(|limit| *limit > 0.0)?);
-        measures.cpu_limit_share = share(measures.cpu_cores, facts.cpu_limit_cores);
-        measures.memory_limit_share = share(measures.memory_bytes, facts.memory_limit_bytes);
+        let used = self.containers.iter().filter(|_| counters.is_some()).map(|used| &used.used);
+        let measures = if counters.is_some() { self.measures } else { Measures::default() };
+        let mut measures = measures.limited(facts, &used);
         measures.drops_per_second = measures.drops_per_second.filter(|_| !facts.host_network);
         PodSample { at: self.at.unwrap_or(now), fresh, reset, facts: facts.clone(), measures, metrics: Vec::new() }
     }
@@ -124,19 +142,25 @@ impl Memory {
     }
 
     fn fast(&mut self, counters: &PodCounters, network: Option<Network>, reset: bool) {
-        self.measures.cpu_cores = counters.cpu.and_then(|cpu| self.cpu_cores(&cpu)).filter(|_| !reset);
+        self.measures.cpu_cores = counters.cpu.and_then(|cpu| cpu_cores(&mut self.cpu, &cpu)).filter(|_| !reset);
         self.measures.memory_bytes = counters.memory.map(|memory| memory.value);
         self.measures.processes = counters.processes;
         self.traffic(counters.at(), network);
     }
 
-    fn cpu_cores(&mut self, after: &Cpu) -> Option<f64> {
-        let before = std::mem::replace(&mut self.cpu, after.total.map(|total| (after.at, total)));
-        let counted = || rate(before?, self.cpu?);
-        match before {
-            Some((at, _)) if after.at - at >= LONG_INTERVAL_SECONDS => counted().or(after.cores),
-            _ => after.cores.or_else(counted),
-        }
+    /// Use of each container that has a limit of its own beside others, by the same rules.
+    fn containers(&mut self, counters: &PodCounters, facts: &PodFacts, reset: bool) {
+        let before = std::mem::take(&mut self.containers);
+        let is_limited =
+            |read: &&ContainerCounters| facts.container_limits.iter().any(|limits| limits.name == read.name);
+        let used = |read: &ContainerCounters| {
+            let last = before.iter().find(|before| before.used.name == read.name).and_then(|before| before.cpu);
+            let mut cpu = last.filter(|_| !reset);
+            let cpu_cores = read.cpu.and_then(|read| cpu_cores(&mut cpu, &read)).filter(|_| !reset);
+            let memory_bytes = read.memory.map(|memory| memory.value);
+            Limited { cpu, used: ContainerUse { name: read.name.clone(), cpu_cores, memory_bytes } }
+        };
+        self.containers = counters.containers.iter().filter(is_limited).map(used).collect();
     }
 
     /// The network has a time of its own: it may stand still while the CPU's moves on, and its rates then hold.

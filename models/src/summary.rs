@@ -49,16 +49,29 @@ pub struct PodCounters {
     pub processes: Option<f64>,
     /// When the youngest container started.
     pub started: Option<f64>,
+    /// Its containers that run, at most 100.
+    pub containers: Vec<ContainerCounters>,
 }
 
-/// CPU of a pod.
+/// What the kubelet counts of one container.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ContainerCounters {
+    /// Its name.
+    pub name: String,
+    /// CPU, if measured.
+    pub cpu: Option<Cpu>,
+    /// Memory, if measured.
+    pub memory: Option<Gauge>,
+}
+
+/// CPU of a pod or container.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cpu {
     /// When it was read.
     pub at: f64,
     /// Use in cores over the kubelet's own last window.
     pub cores: Option<f64>,
-    /// Use since the pod's cgroup was made, in core seconds.
+    /// Use since its cgroup was made, in core seconds.
     pub total: Option<f64>,
 }
 
@@ -146,7 +159,11 @@ struct RawRef {
 #[serde(rename_all = "camelCase")]
 struct RawContainer {
     #[serde(default)]
+    name: String,
+    #[serde(default)]
     start_time: Time,
+    cpu: Option<RawCpu>,
+    memory: Option<RawMemory>,
 }
 
 #[derive(Deserialize)]
@@ -206,7 +223,14 @@ impl From<RawPod> for PodCounters {
             network: raw.network.as_ref().and_then(network),
             processes: raw.processes.and_then(|p| p.count),
             started,
+            containers: raw.containers.kept.into_iter().map(ContainerCounters::from).collect(),
         }
+    }
+}
+
+impl From<RawContainer> for ContainerCounters {
+    fn from(raw: RawContainer) -> Self {
+        Self { name: raw.name, cpu: raw.cpu.as_ref().and_then(cpu), memory: raw.memory.as_ref().and_then(memory) }
     }
 }
 
@@ -332,6 +356,10 @@ mod tests {
         let network = pod.network.unwrap();
         assert!((network.receive - 257_682_963.0).abs() < 0.5 && (network.transmit - 12_587_886.0).abs() < 0.5);
         assert!((network.at - cpu.at - 3.0).abs() < 1e-9, "each block has its own time");
+        let [main] = &pod.containers[..] else { unreachable!("it has one container") };
+        assert_eq!(main.name, "main");
+        assert!((main.memory.unwrap().value - 13_172_736.0).abs() < 0.5);
+        assert!((main.cpu.unwrap().total.unwrap() - 26.399_876_445).abs() < 1e-9);
         assert_eq!(pod.started, "2026-11-22T13:10:23Z".parse::<Timestamp>().ok().map(|t| t.as_second() as f64));
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::sample::{self, Measures, OptOut, Phase, PodFacts, PodSample, Termination};
+use crate::sample::{self, ContainerLimits, Measures, OptOut, Phase, PodFacts, PodSample, Termination};
 use crate::workload::Workload;
 
 mod column;
@@ -21,15 +21,18 @@ pub use write::Writer;
 /// Columns that every table has.
 pub const REQUIRED: [&str; 3] = ["timestamp", "namespace", "pod"];
 /// All columns known by name, in the order in which they are written.
-pub const COLUMNS: [&str; 42] = [
+pub const COLUMNS: [&str; 45] = [
     "timestamp",
     "namespace",
     "pod",
     "node",
     "cpu_usage_cores",
     "cpu_usage_ratio",
+    "cpu_usage_ratio_of",
     "memory_working_set_bytes",
+    "memory_limit_bytes",
     "memory_usage_ratio",
+    "memory_usage_ratio_of",
     "network_receive_bytes_per_second",
     "network_transmit_bytes_per_second",
     "network_receive_errors_total",
@@ -127,6 +130,10 @@ pub struct Row {
     pub terminated: Option<Termination>,
     /// What its owner asked for.
     pub opt_out: OptOut,
+    /// The container whose share of its own CPU limit stands there in place of the pod's.
+    pub cpu_limit_of: Option<String>,
+    /// The same of memory.
+    pub memory_limit_of: Option<String>,
     /// What is known of the columns of numbers, each at its own place; always finite.
     numbers: [Option<f64>; NUMBERS],
     /// What is known of further columns, in their order; always finite.
@@ -194,10 +201,12 @@ impl Row {
     /// The row of a sample, read at `at`. Running totals, which a sample does not have, are to be added.
     pub fn of(at: Timestamp, sample: &PodSample) -> Row {
         let (facts, m) = (&sample.facts, &sample.measures);
+        let named = |place: Option<usize>| Some(facts.container_limits.get(place?)?.name.clone());
         let measured = [
             (Number::CpuCores, m.cpu_cores),
             (Number::CpuShare, m.cpu_limit_share),
             (Number::Memory, m.memory_bytes),
+            (Number::MemoryLimit, facts.memory_limit_bytes),
             (Number::MemoryShare, m.memory_limit_share),
             (Number::Received, m.receive_bytes_per_second),
             (Number::Sent, m.transmit_bytes_per_second),
@@ -224,6 +233,8 @@ impl Row {
             unschedulable: facts.unschedulable.clone(),
             terminated: facts.terminated.clone(),
             opt_out: facts.opt_out.clone(),
+            cpu_limit_of: named(m.cpu_limit_of),
+            memory_limit_of: named(m.memory_limit_of),
             ..Row::default()
         };
         for (column, value) in measured {
@@ -237,15 +248,29 @@ impl Row {
     }
 
     /// The row as a sample. Its UID is `namespace/pod`; what needs the row before (rates of running totals) is added by
-    /// [`crate::rows::Rows`]; limits follow from use and its share of the limit.
+    /// [`crate::rows::Rows`]; limits of the pod that no column gives follow from its use and its share of them.
     pub fn into_sample(self) -> PodSample {
         let count = |column| self.number(column).map_or(0, |v| v.max(0.0) as u32);
-        let limit = |used: Option<f64>, share: Option<f64>| Some(used? / share.filter(|s| *s > 0.0)?);
+        // A container's share tells nothing of the pod's limit.
+        let limit = |used: Option<f64>, share: Option<f64>, of: Option<usize>| {
+            Some(used? / share.filter(|share| *share > 0.0 && of.is_none())?)
+        };
+        let mut container_limits: Vec<ContainerLimits> = Vec::new();
+        let mut place = |name: Option<&String>| {
+            let name = name?;
+            let place = container_limits.iter().position(|limits| limits.name == *name);
+            Some(place.unwrap_or_else(|| {
+                container_limits.push(ContainerLimits { name: name.clone(), ..ContainerLimits::default() });
+                container_limits.len() - 1
+            }))
+        };
         let measures = Measures {
             cpu_cores: self.number(Number::CpuCores),
             cpu_limit_share: self.number(Number::CpuShare),
+            cpu_limit_of: place(self.cpu_limit_of.as_ref()),
             memory_bytes: self.number(Number::Memory),
             memory_limit_share: self.number(Number::MemoryShare),
+            memory_limit_of: place(self.memory_limit_of.as_ref()),
             receive_bytes_per_second: self.number(Number::Received),
             transmit_bytes_per_second: self.number(Number::Sent),
             throttled_share: self.number(Number::Throttled),
@@ -254,6 +279,8 @@ impl Row {
         };
         let (ready, total) = (count(Number::ContainersReady), count(Number::Containers));
         let restarts = count(Number::Restarts);
+        let of_use = limit(measures.memory_bytes, measures.memory_limit_share, measures.memory_limit_of);
+        let memory_limit_bytes = self.number(Number::MemoryLimit).filter(|bytes| *bytes > 0.0).or(of_use);
         let facts = PodFacts {
             uid: format!("{}/{}", self.namespace, self.pod),
             namespace: self.namespace,
@@ -276,8 +303,9 @@ impl Row {
             unschedulable: self.unschedulable,
             terminated: self.terminated,
             opt_out: self.opt_out,
-            cpu_limit_cores: limit(measures.cpu_cores, measures.cpu_limit_share),
-            memory_limit_bytes: limit(measures.memory_bytes, measures.memory_limit_share),
+            cpu_limit_cores: limit(measures.cpu_cores, measures.cpu_limit_share, measures.cpu_limit_of),
+            memory_limit_bytes,
+            container_limits,
             ..PodFacts::default()
         };
         let at = sample::seconds(self.at);
@@ -385,6 +413,25 @@ mod tests {
         assert_eq!(read(&String::from_utf8(bytes).unwrap()).unwrap(), [row.clone()]);
         row.set(Number::OomEvents, Some(f64::NAN));
         assert_eq!(row.number(Number::OomEvents), None);
+    }
+
+    #[test]
+    fn whose_share_it_is_comes_back_and_no_limit_of_the_pod_is_made_of_a_containers() {
+        let row = read(
+            "timestamp,namespace,pod,cpu_usage_cores,cpu_usage_ratio,cpu_usage_ratio_of,memory_working_set_bytes,memory_limit_bytes,\
+             memory_usage_ratio,memory_usage_ratio_of,restarts_total,containers_ready,containers_total,phase\n\
+             2026-11-22T13:12:11Z,shop,a,0.5,0.98,main,1000,,0.8,proxy,0,2,2,Running\n",
+        )
+        .unwrap()
+        .remove(0);
+        let sample = row.clone().into_sample();
+        let named = |place: Option<usize>| sample.facts.container_limits[place.unwrap()].name.as_str();
+        assert_eq!((named(sample.measures.cpu_limit_of), named(sample.measures.memory_limit_of)), ("main", "proxy"));
+        assert_eq!((sample.facts.cpu_limit_cores, sample.facts.memory_limit_bytes), (None, None));
+        assert_eq!(Row::of(row.at, &sample), row);
+        let mut limited = row;
+        limited.set(Number::MemoryLimit, Some(2e9));
+        assert_eq!(limited.into_sample().facts.memory_limit_bytes, Some(2e9));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use guard_model::quantity;
 use guard_model::recording::Tick;
-use guard_model::sample::{Measures, Phase, PodFacts};
+use guard_model::sample::{ContainerUse, Measures, Phase, PodFacts};
 use guard_model::table::Row;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -35,13 +35,21 @@ struct Meta {
 
 #[derive(Deserialize)]
 struct Container {
+    #[serde(default)]
+    name: String,
     usage: HashMap<String, String>,
+}
+
+impl Container {
+    fn used(&self, what: &str) -> Option<f64> {
+        quantity::value(self.usage.get(what)?)
+    }
 }
 
 impl PodMetrics {
     /// The sum over its containers; unknown if one of them is.
     fn used(&self, what: &str) -> Option<f64> {
-        self.containers.iter().map(|container| quantity::value(container.usage.get(what)?)).sum()
+        self.containers.iter().map(|container| container.used(what)).sum()
     }
 }
 
@@ -69,14 +77,38 @@ pub(super) async fn look(
 }
 
 fn used_by(at: Timestamp, facts: &PodFacts, used: Option<&PodMetrics>) -> Row {
-    let share = |used: Option<f64>, limit: Option<f64>| Some(used? / limit.filter(|limit| *limit > 0.0)?);
-    let (cpu, memory) = (used.and_then(|pod| pod.used("cpu")), used.and_then(|pod| pod.used("memory")));
-    let measures = Measures {
-        cpu_cores: cpu,
-        cpu_limit_share: share(cpu, facts.cpu_limit_cores),
-        memory_bytes: memory,
-        memory_limit_share: share(memory, facts.memory_limit_bytes),
-        ..Measures::default()
+    let (cpu_cores, memory_bytes) = (used.and_then(|pod| pod.used("cpu")), used.and_then(|pod| pod.used("memory")));
+    let of = |container: &Container| ContainerUse {
+        name: container.name.clone(),
+        cpu_cores: container.used("cpu"),
+        memory_bytes: container.used("memory"),
     };
-    row(at, facts, measures)
+    let each: Vec<ContainerUse> = used.iter().flat_map(|pod| &pod.containers).map(of).collect();
+    let measures = Measures { cpu_cores, memory_bytes, ..Measures::default() };
+    row(at, facts, measures.limited(facts, &each.iter()))
+}
+
+#[cfg(test)]
+mod tests {
+    use guard_model::sample::ContainerLimits;
+    use guard_model::table::Number;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_container_at_its_own_limit_is_seen_beside_a_sidecar() {
+        let limits = |name: &str, cores| ContainerLimits {
+            name: name.into(),
+            cpu_cores: Some(cores),
+            ..ContainerLimits::default()
+        };
+        let container_limits = vec![limits("main", 0.5), limits("proxy", 2.0)];
+        let facts = PodFacts { cpu_limit_cores: Some(2.5), container_limits, ..PodFacts::default() };
+        let used = json!({"metadata": {"namespace": "shop", "name": "cart"}, "containers": [
+            {"name": "main", "usage": {"cpu": "490m", "memory": "64Mi"}},
+            {"name": "proxy", "usage": {"cpu": "10m", "memory": "32Mi"}}]});
+        let row = used_by(Timestamp::UNIX_EPOCH, &facts, Some(&serde_json::from_value(used).unwrap()));
+        assert_eq!((row.number(Number::CpuCores), row.number(Number::CpuShare)), (Some(0.5), Some(0.98)));
+    }
 }

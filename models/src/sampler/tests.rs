@@ -1,6 +1,7 @@
 //! Each rule on recorded bytes, and arithmetic on any.
 
 use super::*;
+use crate::sample::ContainerLimits;
 use crate::summary::{self, Cpu, Gauge};
 
 const RECORDED: &[u8] = include_bytes!("../../tests/fixtures/summary.json");
@@ -166,6 +167,85 @@ fn a_static_pod_is_found_by_its_name() {
     mirror[0].uid = "in the API".into();
     mirror[0].mirror = true;
     assert!(sampler.tick(now(&summary), Some(&summary), None, &mirror)[0].fresh);
+}
+
+const MIB: f64 = 1_048_576.0;
+
+/// The first recorded pod with a container `proxy`, which idles, beside its own one, which has used so many cores since the
+/// beginning and holds so much memory.
+fn beside_a_proxy(seconds: f64, cores: f64, bytes: f64) -> Summary {
+    let mut summary = reading(seconds, cores + 0.01, 0.0, 0.0);
+    let pod = &mut summary.pods[0];
+    pod.memory.as_mut().unwrap().value = bytes + 50.0 * MIB;
+    let read = |name: &str, cores: f64, value: f64| {
+        let at = pod.containers[0].cpu.unwrap().at + seconds;
+        let cpu = Some(Cpu { at, cores: None, total: Some(20.0 + cores * seconds) });
+        ContainerCounters { name: name.into(), cpu, memory: Some(Gauge { at, value }) }
+    };
+    pod.containers = vec![read("proxy", 0.01, 50.0 * MIB), read("main", cores, bytes)];
+    summary
+}
+
+fn limits(name: &str, cores: f64, memory: f64) -> ContainerLimits {
+    ContainerLimits { name: name.into(), cpu_cores: Some(cores), memory_bytes: Some(memory * MIB) }
+}
+
+/// Facts of that pod with these limits of its own and of its containers.
+fn limited(summary: &Summary, pod: Option<(f64, f64)>, containers: &[ContainerLimits]) -> Vec<PodFacts> {
+    let mut pods = facts(summary);
+    pods[0].cpu_limit_cores = pod.map(|(cores, _)| cores);
+    pods[0].memory_limit_bytes = pod.map(|(_, memory)| memory * MIB);
+    pods[0].container_limits = containers.to_vec();
+    pods
+}
+
+#[test]
+fn the_share_is_that_of_the_container_nearest_to_its_own_limit() {
+    let (main, proxy) = (limits("main", 0.5, 512.0), limits("proxy", 2.0, 1024.0));
+    let measured = |pod: Option<(f64, f64)>, containers: &[ContainerLimits]| {
+        let mut sampler = Sampler::default();
+        let mut tick = |seconds| {
+            let summary = beside_a_proxy(seconds, 0.49, 511.0 * MIB);
+            sampler.tick(now(&summary), Some(&summary), None, &limited(&summary, pod, containers)).remove(0).measures
+        };
+        tick(0.0);
+        tick(10.0)
+    };
+    let sidecar = measured(Some((2.5, 1536.0)), &[proxy, main.clone()]);
+    near(sidecar.cpu_limit_share, 0.98);
+    near(sidecar.memory_limit_share, 511.0 / 512.0);
+    assert_eq!((sidecar.cpu_limit_of, sidecar.memory_limit_of), (Some(1), Some(1)));
+    near(sidecar.cpu_cores, 0.5);
+    let unlimited = measured(None, std::slice::from_ref(&main));
+    near(unlimited.cpu_limit_share, 0.98);
+    assert_eq!((unlimited.cpu_limit_of, unlimited.memory_limit_of), (Some(0), Some(0)));
+    let of_pod = measured(Some((0.5, 561.0)), &[main]);
+    near(of_pod.cpu_limit_share, 1.0);
+    near(of_pod.memory_limit_share, 1.0);
+    assert_eq!((of_pod.cpu_limit_of, of_pod.memory_limit_of), (None, None), "the pod is nearer to its own");
+}
+
+#[test]
+fn a_container_is_measured_by_the_same_rules_as_its_pod() {
+    let mut sampler = Sampler::default();
+    let mut tick = |seconds: f64, change: fn(&mut PodCounters), is_read: bool| {
+        let mut summary = beside_a_proxy(seconds, 0.1, 100.0 * MIB);
+        change(&mut summary.pods[0]);
+        let pods = limited(&summary, None, &[limits("main", 0.5, 200.0)]);
+        let m = sampler.tick(now(&summary), Some(&summary).filter(|_| is_read), None, &pods).remove(0).measures;
+        (m.cpu_limit_share.map(|share| (100.0 * share).round() as i64), m.memory_limit_share.is_some())
+    };
+    let window: fn(&mut PodCounters) = |pod| pod.containers[1].cpu.as_mut().unwrap().cores = Some(0.4);
+    let restarted: fn(&mut PodCounters) = |pod| pod.started = pod.started.map(|at| at + 5000.0);
+    let alone: fn(&mut PodCounters) = |pod| drop(pod.containers.remove(1));
+    let same: fn(&mut PodCounters) = |_| ();
+    assert_eq!(tick(0.0, same, true), (None, true), "one reading is no rate");
+    assert_eq!(tick(10.0, window, true), (Some(80), true), "the kubelet's own window");
+    assert_eq!(tick(70.0, window, true), (Some(20), true), "over long by the counter");
+    assert_eq!(tick(70.0, same, false), (None, false), "nobody read it");
+    assert_eq!(tick(80.0, alone, true), (None, false), "it does not run");
+    assert_eq!(tick(90.0, restarted, true), (None, true), "a restart is unknown for one reading");
+    assert_eq!(tick(100.0, restarted, true), (Some(20), true));
 }
 
 #[test]

@@ -7,11 +7,11 @@ use std::sync::Arc;
 pub enum Number {
     /// Use of CPU, in cores.
     CpuCores,
-    /// The same as a share of the limit.
+    /// Use as a share of the limit, the pod's or that of the container nearest to its own.
     CpuShare,
     /// Working set, in bytes.
     Memory,
-    /// The same as a share of the limit.
+    /// Working set as a share of the limit, likewise.
     MemoryShare,
     /// Received, in bytes a second.
     Received,
@@ -47,6 +47,8 @@ pub enum Number {
     Processes,
     /// Warnings that the API server holds of the pod.
     Warnings,
+    /// The pod's limit of memory, in bytes.
+    MemoryLimit,
 }
 
 /// How many there are.
@@ -54,7 +56,7 @@ pub(super) const NUMBERS: usize = Number::ALL.len();
 
 impl Number {
     /// All of them; each stands at its own place.
-    pub const ALL: [Number; 21] = [
+    pub const ALL: [Number; 22] = [
         Number::CpuCores,
         Number::CpuShare,
         Number::Memory,
@@ -76,6 +78,7 @@ impl Number {
         Number::OomEvents,
         Number::Processes,
         Number::Warnings,
+        Number::MemoryLimit,
     ];
 
     /// The title of its column.
@@ -102,6 +105,7 @@ impl Number {
             Number::OomEvents => "oom_events_total",
             Number::Processes => "processes",
             Number::Warnings => "events_warning_total",
+            Number::MemoryLimit => "memory_limit_bytes",
         }
     }
 }
@@ -130,6 +134,8 @@ pub(super) enum Column {
     Ignore,
     Threshold,
     HighCpu,
+    CpuLimitOf,
+    MemoryLimitOf,
     Number(Number),
     /// A metric of the user's own.
     Own(Arc<str>),
@@ -157,6 +163,8 @@ impl Column {
             "terminated_reason" => Column::TerminatedReason,
             "terminated_exit_code" => Column::TerminatedExitCode,
             "terminated_at" => Column::TerminatedAt,
+            "cpu_usage_ratio_of" => Column::CpuLimitOf,
+            "memory_usage_ratio_of" => Column::MemoryLimitOf,
             "opt_out_ignore" => Column::Ignore,
             "opt_out_threshold" => Column::Threshold,
             "opt_out_high_cpu" => Column::HighCpu,

@@ -102,6 +102,8 @@ fn take(row: &mut Row, column: &Column, cell: &str) -> Result<(), &'static str> 
         Column::TerminatedReason => cell.clone_into(&mut row.ended().reason),
         Column::TerminatedExitCode => row.ended().exit_code = cell.parse().map_err(|_| "an exit code")?,
         Column::TerminatedAt => row.ended().finished_at = Some(time(cell)?),
+        Column::CpuLimitOf => row.cpu_limit_of = Some(cell.to_owned()),
+        Column::MemoryLimitOf => row.memory_limit_of = Some(cell.to_owned()),
         Column::Ignore => row.opt_out.ignore = switch(cell)?,
         Column::Threshold => row.opt_out.threshold = Some(line(cell)?),
         Column::HighCpu => row.opt_out.expected_high_cpu = switch(cell)?,

@@ -78,6 +78,8 @@ fn cell(row: &Row, column: &Column) -> String {
         Column::TerminatedReason => ended(&|end| guard(&end.reason)),
         Column::TerminatedExitCode => ended(&|end| end.exit_code.to_string()),
         Column::TerminatedAt => ended(&|end| time(end.finished_at)),
+        Column::CpuLimitOf => row.cpu_limit_of.as_deref().map(guard).unwrap_or_default(),
+        Column::MemoryLimitOf => row.memory_limit_of.as_deref().map(guard).unwrap_or_default(),
         Column::Ignore => switch(row.opt_out.ignore),
         Column::Threshold => number(row.opt_out.threshold),
         Column::HighCpu => switch(row.opt_out.expected_high_cpu),

@@ -71,9 +71,11 @@ pub fn pods(bytes: &[u8]) {
         let workload = pod.workload.iter().flat_map(|workload| [&workload.kind, &workload.name]);
         let end = pod.terminated.iter().flat_map(|end| [&end.reason, &end.container]);
         let told = [&pod.node, &pod.waiting, &pod.unschedulable].into_iter().flatten();
-        let mut texts = [&pod.namespace, &pod.name].into_iter().chain(told).chain(workload).chain(end);
+        let limited = pod.container_limits.iter().map(|limits| &limits.name);
+        let mut texts = [&pod.namespace, &pod.name].into_iter().chain(told).chain(workload).chain(end).chain(limited);
         assert!(texts.all(|text| is_line(text)), "{pod:?}");
-        assert!(sound(pod.cpu_limit_cores) && sound(pod.memory_limit_bytes), "{pod:?}");
+        let own = pod.container_limits.iter().flat_map(|limits| [limits.cpu_cores, limits.memory_bytes]);
+        assert!(own.chain([pod.cpu_limit_cores, pod.memory_limit_bytes]).all(sound), "{pod:?}");
     }
 }
 
