@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{ApplyError, read, write};
 use crate::approve::ApprovedPlan;
 use crate::outcome::StepOutcome;
-use crate::plan::Step;
+use crate::plan::{Plan, Step};
 
 /// How many requests are on their way at once. Whoever waits, for a budget or for a pod to end, has none: of pods that take
 /// long there may be many, and those behind them are not theirs to hold up.
@@ -121,6 +121,13 @@ pub async fn drain(client: &Client, approved: &ApprovedPlan, until: &Until, witn
     join_all(steps.map(|step| one(client, approved, step, until.clone(), witness, &places))).await
 }
 
+/// Waits for the pods of a drain whose evictions were taken before; one end for each, in the order of the steps. It only looks.
+pub async fn ended(client: &Client, plan: &Plan, until: &Until) -> Vec<PodEnd> {
+    let places = Semaphore::new(AT_ONCE);
+    let pods = plan.steps.iter().skip(1);
+    join_all(pods.map(|step| gone(client, step, until.clone(), &places))).await
+}
+
 /// A place among the requests, in the order of those who wait for one.
 async fn place(places: &Semaphore) -> SemaphorePermit<'_> {
     places.acquire().await.expect("nobody closes the places of a drain")
@@ -150,7 +157,7 @@ async fn one(
         end
     } else {
         witness.tell(index, &Stage::Ending);
-        gone(client, step, &mut until, places).await
+        gone(client, step, until, places).await
     };
     witness.tell(index, &Stage::Ended(end.clone()));
     end
@@ -170,8 +177,8 @@ async fn evict(
     let mut at = first;
     let mut budget_wait = BUDGET_WAIT.0;
     let stays = |why: String| (StepOutcome::NotDone { why: why.clone() }, Some(PodEnd::Stays(why)));
-    let had_gone =
-        |why: &str| (StepOutcome::NotDone { why: format!("it had gone already: {why}") }, Some(PodEnd::Gone));
+    // What was to go has gone, or goes: that is what a lost answer to an eviction is taken for too.
+    let goes = |end: Option<PodEnd>| (StepOutcome::Done { generation: None }, end);
     loop {
         let answer = write(client, approved, index).await;
         drop(at);
@@ -186,15 +193,15 @@ async fn evict(
                 let seconds = retry_after.unwrap_or(OVERLOAD_WAIT.0).clamp(OVERLOAD_WAIT.0, OVERLOAD_WAIT.1);
                 (Duration::from_secs(seconds), "for the API server, which is overloaded".to_owned())
             }
-            Err(ApplyError::NamespaceEnds { message, .. }) => match look(client, step).await {
-                Some(Seen::Gone) => return had_gone(&message),
+            Err(ApplyError::NamespaceEnds { .. }) => match look(client, step).await {
+                Some(Seen::Gone) => return goes(Some(PodEnd::Gone)),
                 // It goes without an eviction.
-                Some(Seen::Ending) => return (StepOutcome::NotDone { why: message }, None),
+                Some(Seen::Ending) => return goes(None),
                 Some(Seen::There) | None => (BUDGET_WAIT.1, "for its namespace, which is being deleted".to_owned()),
             },
-            // Missing, or another pod by now: what was to go has gone.
-            Err(ApplyError::Stale { message, .. }) if look(client, step).await == Some(Seen::Gone) => {
-                return had_gone(&message);
+            // Missing, or another pod by now.
+            Err(ApplyError::Stale { .. }) if look(client, step).await == Some(Seen::Gone) => {
+                return goes(Some(PodEnd::Gone));
             }
             Err(error @ ApplyError::Unknown { .. }) => {
                 let why = error.to_string();
@@ -217,7 +224,7 @@ async fn evict(
     }
 }
 
-async fn gone(client: &Client, step: &Step, until: &mut Until, places: &Semaphore) -> PodEnd {
+async fn gone(client: &Client, step: &Step, mut until: Until, places: &Semaphore) -> PodEnd {
     loop {
         let at = place(places).await;
         let seen = look(client, step).await;

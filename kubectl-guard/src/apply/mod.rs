@@ -14,7 +14,7 @@ use kube::client::{Body, Client};
 use serde_json::Value;
 
 pub use announce::announce;
-pub use drain::{PodEnd, Stage, Until, Witness, drain};
+pub use drain::{PodEnd, Stage, Until, Witness, drain, ended};
 
 use crate::approve::ApprovedPlan;
 use crate::error::{Error, Failure};

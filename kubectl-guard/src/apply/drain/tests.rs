@@ -147,8 +147,18 @@ async fn a_pod_that_goes_with_its_namespace_is_waited_for() {
     let lines = notes.lines.lock().unwrap();
     let of_first: Vec<&str> = lines.iter().map(String::as_str).filter(|line| line.contains('1')).collect();
     let waits = "1: waits for its namespace, which is being deleted";
-    assert_eq!(of_first, ["about to 1", "1: evicting", waits, "came to 1: not done", "1: ending", "1: gone"]);
+    assert_eq!(of_first, ["about to 1", "1: evicting", waits, "came to 1: done", "1: ending", "1: gone"]);
     assert_eq!(*reads.lock().unwrap(), 4);
+}
+
+/// It was to go, and it has gone: a drain of such pods is done, and its history says so.
+#[tokio::test]
+async fn a_pod_that_had_gone_by_itself_is_done_with() {
+    let (client, _) = server(|_| (404, r#"{"message":"not found"}"#));
+    let notes = Notes::of(&client);
+    assert_eq!(run(&client, Duration::ZERO, &notes).await, [PodEnd::Gone, PodEnd::Gone]);
+    let lines = notes.lines.lock().unwrap().join("\n");
+    assert_eq!(lines.matches(": done").count(), 2, "{lines}");
 }
 
 #[tokio::test]

@@ -20,16 +20,21 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::facts::{self, Pause};
 use crate::outcome::StepOutcome;
-use crate::plan::{Action, Step};
+use crate::plan::{Action, Plan, Step};
 use crate::propose::pause;
 use crate::signals::Ends;
 use crate::verify::ScoreSource;
 
 impl<S: ScoreSource> Session<'_, S> {
     /// Evicts, waits, and says what came of it; unless that is done, the node's cordon is offered to be taken back.
-    pub(super) async fn drain(&mut self, args: &FixArgs, approved: &ApprovedPlan) -> Result<Exit, Error> {
+    pub(super) async fn drain(
+        &mut self,
+        args: &FixArgs,
+        approved: &ApprovedPlan,
+        going_on: &str,
+    ) -> Result<Exit, Error> {
         let mut ends = Ends::listen()?;
-        let (exit, stopped) = self.empty(args, approved, &mut ends).await?;
+        let (exit, stopped) = self.empty(args, approved, going_on, &mut ends).await?;
         if exit != Exit::Done
             && let Some(node) = self.own_cordon(approved.plan()).await
         {
@@ -50,6 +55,7 @@ impl<S: ScoreSource> Session<'_, S> {
         &self,
         args: &FixArgs,
         approved: &ApprovedPlan,
+        going_on: &str,
         ends: &mut Ends,
     ) -> Result<(Exit, Option<Stop>), Error> {
         let Ok(journal) = &self.journal else { return Err(JournalError::NoPlace.into()) };
@@ -75,18 +81,16 @@ impl<S: ScoreSource> Session<'_, S> {
             self.announce(approved, step, &outcome, &anchor).await;
         }
         self.report(approved, &pods);
-        let late = self.late(approved).await;
+        let late = self.late(approved.plan()).await;
         if pods.iter().all(|end| *end == PodEnd::Gone) && late.as_ref().is_ok_and(Vec::is_empty) {
             return Ok((Exit::Done, stopped));
         }
         match late {
             Ok(late) if late.is_empty() => {}
-            Ok(late) => self.console.warn(&format!("came onto the node after the plan was made: {}", late.join(", "))),
+            Ok(late) => self.console.warn(&came(&late)),
             Err(error) => self.console.warn(&format!("cannot tell whether pods came onto the node meanwhile: {error}")),
         }
-        let id = &approved.plan().id;
-        self.console
-            .note(&format!("to go on: kubectl guard fix --resume {id}; to leave it: kubectl guard fix --abort {id}"));
+        self.choices(&approved.plan().id, going_on);
         let exit = if stopped == Some(Stop::Signal(Exit::Interrupted)) { Exit::Interrupted } else { Exit::Partial };
         Ok((exit, stopped))
     }
@@ -123,13 +127,56 @@ impl<S: ScoreSource> Session<'_, S> {
         }
     }
 
+    /// What a drain whose evictions were all taken has left on its node: the pods of its plan that have not gone, waited for
+    /// as long as they may be, and those that have come since. Of any other plan nothing is left.
+    pub(super) async fn left(&self, plan: &Plan, wait: Option<Duration>) -> Result<Left, Error> {
+        if !plan.is_drain() {
+            return Ok(Left::default());
+        }
+        // Stopped from the beginning, it looks once.
+        let (_stop, stopped) = watch::channel(true);
+        let mut ending = self.ending(plan, &Until::new(Duration::ZERO, stopped)).await;
+        if let Some(limit) = wait
+            && !ending.is_empty()
+        {
+            self.console.note(&format!("waiting until they have gone: {}", ending.join(", ")));
+            let (_stop, stopped) = watch::channel(false);
+            ending = self.ending(plan, &Until::new(limit, stopped)).await;
+        }
+        Ok(Left { ending, late: self.late(plan).await? })
+    }
+
+    /// The pods of a drain that have not gone when it ends.
+    async fn ending(&self, plan: &Plan, until: &Until) -> Vec<String> {
+        let ends = apply::ended(&self.connection.client, plan, until).await;
+        let pods = plan.steps.iter().skip(1).zip(ends);
+        pods.filter(|(_, end)| *end != PodEnd::Gone).map(|(step, _)| pod(step)).collect()
+    }
+
+    /// The evictions of this drain were taken, and these pods have not gone in time: said, and the node's cordon offered to
+    /// be taken back.
+    pub(super) async fn still_ending(&mut self, plan: &Plan, pods: &[String], going_on: &str) -> Result<Exit, Error> {
+        for pod in pods {
+            self.console.warn(&still_ending(pod));
+        }
+        self.choices(&plan.id, going_on);
+        if let Some(node) = self.own_cordon(plan).await {
+            self.offer_to_uncordon(node, self.console.can_ask()).await?;
+        }
+        Ok(Exit::Partial)
+    }
+
+    fn choices(&self, id: &str, going_on: &str) {
+        self.console.note(&format!("to go on: {going_on}; to leave it: kubectl guard fix --abort {id}"));
+    }
+
     fn report(&self, approved: &ApprovedPlan, ends: &[PodEnd]) {
         let (mut gone, mut left) = (0_usize, Vec::new());
         for (step, end) in approved.plan().steps.iter().skip(1).zip(ends) {
             let pod = pod(step);
             match end {
                 PodEnd::Gone => gone += 1,
-                PodEnd::Ending => left.push(format!("{pod} was evicted and is still ending")),
+                PodEnd::Ending => left.push(still_ending(&pod)),
                 PodEnd::Stays(why) => left.push(format!("{pod} stays: {why}")),
             }
         }
@@ -140,8 +187,7 @@ impl<S: ScoreSource> Session<'_, S> {
     }
 
     /// Pods that a drain would have to evict and the plan does not know.
-    async fn late(&self, approved: &ApprovedPlan) -> Result<Vec<String>, Error> {
-        let plan = approved.plan();
+    async fn late(&self, plan: &Plan) -> Result<Vec<String>, Error> {
         let Some((target, Action::Drain { options })) = plan.steps.first().map(|step| (&step.target, &step.action))
         else {
             return Ok(Vec::new());
@@ -150,6 +196,15 @@ impl<S: ScoreSource> Session<'_, S> {
         let pods = facts::drainable(&self.connection.client, &target.name, options).await?;
         Ok(pods.into_iter().filter(|pod| !known(&pod.uid)).map(|pod| pod.path()).collect())
     }
+}
+
+/// The pods that a drain whose evictions were taken has left on its node.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// Of its plan.
+    pub(super) ending: Vec<String>,
+    /// Come since.
+    pub(super) late: Vec<String>,
 }
 
 /// What stopped a drain before its pods had gone.
@@ -183,6 +238,15 @@ async fn paused(client: &Client) -> String {
             Pause::Unknown { .. } => {}
         }
     }
+}
+
+fn still_ending(pod: &str) -> String {
+    format!("{pod} was evicted and is still ending")
+}
+
+/// These pods are none of the plan's.
+pub(super) fn came(pods: &[String]) -> String {
+    format!("came onto the node after the plan was made: {}", pods.join(", "))
 }
 
 /// The pod of a step as people read it.

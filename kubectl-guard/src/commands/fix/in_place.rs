@@ -61,8 +61,18 @@ pub(super) fn going_on(plan: &Plan, wish: &Wish) -> String {
     if PROTECTED.contains(&namespace) {
         command.extend([" -n ", namespace]);
     }
-    let accepted = [(wish.no_cool_down, " --no-cool-down"), (wish.allow_downtime, " --allow-downtime")];
+    let accepted = [
+        (wish.no_cool_down, " --no-cool-down"),
+        (wish.allow_downtime, " --allow-downtime"),
+        (wish.allow_control_plane, " --allow-control-plane"),
+        (wish.drain.wait_for_budgets, " --wait-for-budgets"),
+        (wish.drain.disable_eviction, " --disable-eviction"),
+        (wish.drain.allow_pending, " --allow-pending"),
+    ];
     command.extend(accepted.iter().filter(|(accepted, _)| *accepted).map(|(_, flag)| *flag));
+    if let Some(least) = wish.min_schedulable {
+        command.extend([" --min-schedulable ", &least.to_string()]);
+    }
     command
 }
 
@@ -128,6 +138,20 @@ impl<S: ScoreSource> Session<'_, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::DrainOptions;
+    use crate::plan::examples::drain_plan;
+
+    #[test]
+    fn whoever_goes_on_accepts_again_what_was_accepted() {
+        let plan = drain_plan(DrainOptions::default());
+        let after = |wish: &Wish| going_on(&plan, wish).split_once(&plan.id).map(|(_, flags)| flags.to_owned());
+        assert_eq!(after(&Wish::default()).as_deref(), Some(""));
+        let drain =
+            DrainOptions { wait_for_budgets: true, allow_pending: true, force: true, ..DrainOptions::default() };
+        let wish = Wish { min_schedulable: Some(25), allow_downtime: true, drain, ..Wish::default() };
+        let flags = " --allow-downtime --wait-for-budgets --allow-pending --min-schedulable 25";
+        assert_eq!(after(&wish).as_deref(), Some(flags), "--force is part of the plan");
+    }
 
     #[test]
     fn a_pod_that_could_not_be_resized_makes_the_plan_a_part() {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::FixArgs;
+use super::drain::came;
+use super::in_place::going_on;
 use super::session::Session;
 use crate::apply::{self, ApplyError};
 use crate::audit::{Claim, Closed, Event, JournalError, Line, Progress, entries};
@@ -125,8 +127,24 @@ impl<S: ScoreSource> Session<'_, S> {
             self.share_again(id).await;
         }
         if cut.is_done() {
-            self.console.note(&format!("{what}: was carried out whole (plan {id}); there is nothing left to do"));
-            return Ok(Exit::Done);
+            // Its evictions were taken; its pods have to go too, and others may have come.
+            let left = self.left(&cut.plan, (!dry && args.abort.is_none()).then_some(args.timeout)).await?;
+            if left.ending.is_empty() && left.late.is_empty() {
+                self.console.note(&format!("{what}: was carried out whole (plan {id}); there is nothing left to do"));
+                return Ok(Exit::Done);
+            }
+            if left.late.is_empty() && args.abort.is_none() {
+                if !dry {
+                    return self.still_ending(&cut.plan, &left.ending, &going_on(&cut.plan, &args.wish(named))).await;
+                }
+                let pods = left.ending.join(", ");
+                self.console
+                    .note(&format!("{what}: these pods were evicted, and would be waited for (dry run): {pods}"));
+                return Ok(Exit::Done);
+            }
+            if !left.late.is_empty() {
+                self.console.warn(&came(&left.late));
+            }
         }
         self.console.note(&format!("{what}: {done} of {planned} steps were carried out (plan {id})"));
         if args.abort.is_some() {

@@ -298,7 +298,7 @@ impl<S: ScoreSource> Session<'_, S> {
             StepOutcome::NotDone { .. } | StepOutcome::Unknown { .. } => None,
         };
         if approved.plan().is_drain() {
-            return self.drain(args, &approved).await;
+            return self.drain(args, &approved, &going_on).await;
         }
         let written = (self.now)();
         self.console.note(&format!("{}: done (plan {id})", words(approved.plan())));

@@ -43,6 +43,96 @@ async fn a_node_that_an_earlier_plan_cordoned_is_offered_to_be_let_go_and_a_fore
     assert!(!told.contains(offer), "it takes pods again: {told}");
 }
 
+/// How `--resume`, or `--abort`, of a drain ends whose evictions were all taken, and what it says.
+async fn taken_up(cluster: Shared, change: impl FnOnce(&mut FixArgs, String)) -> (Result<Exit, Error>, String) {
+    let (folder, connection) = connected(&cluster).await;
+    let (console, output) = capture::console(160);
+    let journal = Journal::at(folder.path().join("journal.jsonl"));
+    let mut plan = drain_plan(DrainOptions::default());
+    plan.place.server.clone_from(&connection.server);
+    let approved = approve(plan, Way::Ask, now(), &Typist("n1")).unwrap();
+    let id = approved.plan().id.clone();
+    journal.append(now(), &id, Event::intent(&approved, None)).unwrap();
+    for step in 0..approved.plan().steps.len() {
+        if step > 0 {
+            journal.append(now(), &id, Event::Next { step, held: None }).unwrap();
+        }
+        let outcome = StepOutcome::Done { generation: None };
+        journal.append(now(), &id, Event::Outcome { step, outcome }).unwrap();
+    }
+    let cut = CutOff::find(&journal.read().unwrap(), &id, &connection.server).unwrap();
+    let mut session = session(&connection, &console, &journal, Fake::of(SICK));
+    let mut args = args();
+    change(&mut args, id.clone());
+    let args = args.of_plan(&cut.lead().unwrap().action, false).unwrap();
+    let result = Box::pin(session.take_up(&args, cut, false)).await;
+    let told = format!("{}{}", output.err.text(), output.out.text()).replace(id.as_str(), "ID");
+    assert_eq!(cluster.lock().unwrap().requests, [""; 0]);
+    (result, told)
+}
+
+fn resumed(args: &mut FixArgs, id: String) {
+    args.resume = Some(id);
+}
+
+/// What the API server took is not what became of the pods: they are looked at before the drain is called whole.
+#[tokio::test]
+async fn a_drain_is_whole_when_its_pods_have_gone_and_none_has_come() {
+    let n1 = |change: fn(&mut Cluster)| {
+        cluster(|c| {
+            (c.pressure, c.signed) = (Some(true), true);
+            change(c);
+        })
+    };
+    let (result, told) = taken_up(n1(|_| ()), resumed).await;
+    assert_eq!(result.unwrap(), Exit::Done);
+    insta::assert_snapshot!(told, @"drain node/n1: was carried out whole (plan ID); there is nothing left to do");
+
+    let (result, told) = taken_up(n1(|c| c.ending = 3), resumed).await;
+    assert_eq!(result.unwrap(), Exit::Done);
+    insta::assert_snapshot!(told, @"
+    waiting until they have gone: shop/web-a
+    drain node/n1: was carried out whole (plan ID); there is nothing left to do
+    ");
+
+    let late = |args: &mut FixArgs, id| {
+        (args.resume, args.timeout, args.drain.allow_pending) = (Some(id), Duration::from_millis(20), true);
+    };
+    let (result, told) = taken_up(n1(|c| c.ending = usize::MAX), late).await;
+    assert_eq!(result.unwrap(), Exit::Partial);
+    insta::assert_snapshot!(told, @"
+    waiting until they have gone: shop/web-a
+    warning: shop/web-a was evicted and is still ending
+    to go on: kubectl guard fix --resume ID --allow-pending; to leave it: kubectl guard fix --abort ID
+    node/n1 stays cordoned; to let pods onto it again: kubectl guard fix node/n1 --action uncordon
+    ");
+
+    let (result, told) = taken_up(n1(|c| c.came = true), |args, id| {
+        (args.resume, args.drain.allow_pending, args.dry_run.dry_run) = (Some(id), true, DryRun::Client);
+    })
+    .await;
+    assert_eq!(result.unwrap(), Exit::Done);
+    assert!(
+        told.contains("came onto the node after the plan was made: shop/web-c") && told.contains("evict pod/web-c"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_dry_run_waits_for_no_pod_and_who_leaves_a_drain_neither() {
+    let ends = || cluster(|c| (c.pressure, c.signed, c.ending) = (Some(true), true, usize::MAX));
+    let (result, told) = taken_up(ends(), |args, id| {
+        (args.resume, args.dry_run.dry_run) = (Some(id), DryRun::Client);
+    })
+    .await;
+    assert_eq!(result.unwrap(), Exit::Done);
+    insta::assert_snapshot!(told, @"drain node/n1: these pods were evicted, and would be waited for (dry run): shop/web-a");
+    let (result, told) = taken_up(ends(), |args, id| args.abort = Some(id)).await;
+    assert_eq!(result.unwrap(), Exit::Done);
+    assert!(told.contains("aborted: nobody goes on with plan ID"), "{told}");
+    assert!(told.contains("to let pods onto it again: kubectl guard fix node/n1 --action uncordon"), "{told}");
+}
+
 #[tokio::test]
 async fn the_uncordon_behind_a_drain_is_not_held_to_the_file_of_the_drain() {
     let shared = cluster(|c| (c.pressure, c.signed) = (Some(true), true));

@@ -36,6 +36,10 @@ pub(super) struct Cluster {
     pub(super) pressure: Option<bool>,
     /// A cordoned node bears guard's signature.
     pub(super) signed: bool,
+    /// Pod web-a was evicted, and is still there when it is looked at so many times more.
+    pub(super) ending: usize,
+    /// Pod web-c is on node n1 too.
+    pub(super) came: bool,
     pub(super) reads: usize,
     /// How often pods of `cart` were resized.
     pub(super) resizes: usize,
@@ -70,6 +74,8 @@ pub(super) fn cluster(change: impl FnOnce(&mut Cluster)) -> Shared {
         no_events: false,
         pressure: None,
         signed: false,
+        ending: 0,
+        came: false,
         reads: 0,
         resizes: 0,
         carts: 1,
@@ -119,7 +125,8 @@ impl Cluster {
             }
             ("GET" | "PATCH", "/api/v1/nodes/n1") if let Some(cordoned) = self.pressure => (200, self.first(cordoned)),
             ("GET", "/api/v1/pods") if query.contains("fieldSelector") => {
-                (200, json!({ "metadata": {}, "items": [on("n1", "web-a")] }))
+                let items = [on("n1", "web-a")].into_iter().chain(self.came.then(|| on("n1", "web-c")));
+                (200, json!({ "metadata": {}, "items": items.collect::<Vec<_>>() }))
             }
             ("GET", "/api/v1/pods") => {
                 (200, json!({ "metadata": {}, "items": [on("n1", "web-a"), on("n2", "web-b")] }))
@@ -139,6 +146,12 @@ impl Cluster {
                 let others = [pod("web-a"), pod("web-b"), stateful::pod(0), stateful::pod(1)];
                 let items: Vec<Value> = others.into_iter().chain(in_place::pods(self.carts, &self.memory[1])).collect();
                 (200, json!({ "metadata": {}, "items": items }))
+            }
+            ("GET", "/api/v1/namespaces/shop/pods/web-a") if self.ending > 0 => {
+                self.ending -= 1;
+                let mut pod = on("n1", "web-a");
+                pod["metadata"]["deletionTimestamp"] = json!("2026-11-22T13:20:05Z");
+                (200, pod)
             }
             ("GET", stateful::SET) => (200, stateful::set()),
             ("GET", stateful::POD) => (200, stateful::pod(1)),
