@@ -55,7 +55,8 @@ pub(super) fn pod(letter: &str, memory: &str) -> Value {
             "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "cart-7f9", "uid": "uid-rs-cart",
                 "controller": true }] },
         "spec": { "nodeName": "n1", "containers": containers(memory) },
-        "status": { "phase": "Running", "observedGeneration": 1, "conditions": [{ "type": "Ready", "status": "True" }] },
+        "status": { "phase": "Running", "observedGeneration": 1, "conditions": [{ "type": "Ready", "status": "True" }],
+            "containerStatuses": containers(memory) },
     })
 }
 
