@@ -39,8 +39,7 @@ pub(super) async fn read(
 /// They may not be read, or the API server does not answer.
 pub async fn drainable(client: &kube::Client, node: &str, options: &DrainOptions) -> Result<Vec<NodePod>, Error> {
     let pods = read(client, node, &[], options.pod_selector.as_deref()).await?;
-    let is_set = |pod: &NodePod| pod.controller.as_ref().is_some_and(|(kind, _)| kind == "DaemonSet");
-    Ok(pods.into_iter().filter(|pod| !pod.mirror && !is_set(pod) && pod.deleting_since.is_none()).collect())
+    Ok(pods.into_iter().filter(|pod| !pod.mirror && !pod.is_of_set() && pod.deleting_since.is_none()).collect())
 }
 
 fn facts(

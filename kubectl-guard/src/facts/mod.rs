@@ -312,6 +312,11 @@ impl NodePod {
         self.controller.as_ref().is_some_and(|(kind, _)| kind == "Job")
     }
 
+    /// A DaemonSet has made it, which may be gone.
+    pub fn is_of_set(&self) -> bool {
+        self.controller.as_ref().is_some_and(|(kind, _)| kind == "DaemonSet")
+    }
+
     /// The budgets that the API server will ask: none for a pod that does not run.
     pub fn asked_budgets(&self) -> &[BudgetFact] {
         if self.finished || self.pending || self.deleting_since.is_some() { &[] } else { &self.budgets }

@@ -8,6 +8,7 @@ use super::restart::evict;
 use super::{Making, Refusal, node};
 use crate::facts::{NodePod, NodeTarget};
 use crate::plan::{Action, DrainOptions, Kind, Need, Step, Target, Undo};
+use crate::sanitise;
 
 /// What kubectl's filters say of one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,7 @@ pub(super) fn steps(node: &NodeTarget, making: &mut Making<'_>) -> Result<Vec<St
     let lost: Vec<String> = going.iter().filter(|pod| pod.is_last()).map(|pod| pod.path()).collect();
     let danger = (!lost.is_empty()).then(|| format!("no other ready pod serves beside {}", lost.join(", ")));
     making.rails.push(rails::downtime(&format!("a workload with pods on {}", node.target), danger, making.wish)?);
+    given_up(&going, &options, making);
     let jobs: Vec<String> = going.iter().filter(|pod| pod.is_of_job() && !pod.finished).map(|pod| pod.path()).collect();
     if !jobs.is_empty() {
         let pods = jobs.join(", ");
@@ -38,6 +40,44 @@ pub(super) fn steps(node: &NodeTarget, making: &mut Making<'_>) -> Result<Vec<St
     }
     let steps = going.iter().map(|pod| leave(pod, &options));
     Ok(std::iter::once(cordon(node, making)).chain(steps).collect())
+}
+
+/// What kubectl's own flags give up, and of which pods: whoever approves a plan may not be the one who typed them.
+fn given_up(going: &[&NodePod], options: &DrainOptions, making: &mut Making<'_>) {
+    let named = |is: fn(&NodePod) -> bool| some(going.iter().filter(|pod| !pod.finished && is(pod)));
+    if let Some(pods) = named(|pod| pod.empty_dir) {
+        making.rails.push(rails::overridden("local data", format!("lost with {pods}")));
+    }
+    if let Some(pods) = named(|pod| pod.controller.is_none() || pod.is_of_set()) {
+        making.rails.push(rails::overridden("no controller", format!("ended for good: {pods}")));
+    }
+    match options.grace_period {
+        ..0 => {}
+        0 => {
+            let detail = "0 seconds: the pods are removed before they have stopped".to_owned();
+            making.rails.push(rails::overridden("grace period", detail));
+        }
+        seconds => making.advice.push(format!("each pod is given {seconds} s to end, whatever it asks for itself")),
+    }
+    if let Some(selector) = &options.pod_selector {
+        making.advice.push(format!("only pods with these labels go: {}", sanitise::line(selector)));
+    }
+}
+
+/// So many pods are named where there may be many.
+const NAMED: usize = 5;
+
+/// The first of these pods by name, and how many more there are; `None` for none.
+fn some<'a>(pods: impl Iterator<Item = &'a &'a NodePod>) -> Option<String> {
+    let mut paths: Vec<String> = pods.map(|pod| pod.path()).collect();
+    let more = paths.len().saturating_sub(NAMED);
+    paths.truncate(NAMED);
+    let named = paths.join(", ");
+    match (paths.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(named),
+        (false, more) => Some(format!("{named} and {more} more")),
+    }
 }
 
 /// The pods that go; every one that must not is named in one refusal, as kubectl does, and before the cordon.
@@ -70,8 +110,7 @@ pub(super) fn filter(pod: &NodePod, options: &DrainOptions, now: Timestamp) -> F
     {
         return Filtered::Stays("it is being deleted already");
     }
-    let is_set = pod.controller.as_ref().is_some_and(|(kind, _)| kind == "DaemonSet");
-    if is_set && !pod.finished {
+    if pod.is_of_set() && !pod.finished {
         return match (pod.set_exists, options.force, options.ignore_daemonsets) {
             (false, true, _) => Filtered::Goes,
             (false, false, _) => Filtered::Refused("belongs to a DaemonSet that is gone", "--force"),

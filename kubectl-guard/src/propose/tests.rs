@@ -368,6 +368,41 @@ fn each_guard_rail_of_a_drain_names_its_override() {
     }
 }
 
+/// Whoever approves a plan, or is given it as a file, has not typed what it gives up.
+#[test]
+fn what_a_drain_gives_up_is_named_in_its_plan() {
+    let bare = |number: usize| NodePod { controller: None, empty_dir: true, ..node_pod(&format!("bare-{number}")) };
+    let facts = node(|n| {
+        n.pods = (0..7).map(bare).collect();
+        n.pods.push(NodePod { finished: true, empty_dir: true, ..node_pod("over") });
+    });
+    let told = |change: fn(&mut DrainOptions)| {
+        let mut wish = wish(ActionKind::Drain);
+        (wish.drain.force, wish.drain.delete_emptydir_data) = (true, true);
+        change(&mut wish.drain);
+        let Ok(Proposal::Plan(plan)) = run(&wish, &facts) else { panic!("no plan") };
+        let rails = plan.guard_rails.iter().filter(|rail| rail.state == RailState::Overridden);
+        let rails = rails.map(|rail| format!("{}: {}", rail.name, rail.detail));
+        rails.chain(plan.advice.iter().cloned()).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(told(|_| ()), @"
+    local data: lost with shop/bare-0, shop/bare-1, shop/bare-2, shop/bare-3, shop/bare-4 and 2 more
+    no controller: ended for good: shop/bare-0, shop/bare-1, shop/bare-2, shop/bare-3, shop/bare-4 and 2 more
+    ");
+    let at_once = told(|options| options.grace_period = 0);
+    assert!(at_once.ends_with("\ngrace period: 0 seconds: the pods are removed before they have stopped"), "{at_once}");
+    let some = told(|o| (o.grace_period, o.pod_selector) = (5, Some("app=web\nDigest".into())));
+    assert!(
+        some.ends_with(
+            "\neach pod is given 5 s to end, whatever it asks for itself\nonly pods with these labels go: app=web Digest"
+        ),
+        "{some}"
+    );
+    let none = run(&wish(ActionKind::Drain), &drain(|p| p.empty_dir = false)).unwrap();
+    let Proposal::Plan(plan) = none else { panic!("no plan") };
+    assert!(plan.guard_rails.iter().all(|rail| rail.state == RailState::Held), "{:?}", plan.guard_rails);
+}
+
 #[test]
 fn a_refused_drain_names_pods_and_budgets() {
     let refused = |facts: &Facts| run(&wish(ActionKind::Drain), facts).unwrap_err().to_string();
