@@ -31,23 +31,26 @@ pub enum Growth {
 
 /// Room for `more` pods of this template.
 pub(super) async fn read(client: &kube::Client, namespace: &str, template: PodSpec, more: usize) -> Growth {
-    match objects(client, namespace).await {
-        Ok((quotas, nodes, pods)) => of(&quotas, &nodes, &pods, template, more),
-        Err(error) => Growth::Unknown { why: error.to_string() },
-    }
+    let known = known(client, namespace, template, more).await;
+    known.unwrap_or_else(|error| Growth::Unknown { why: error.to_string() })
 }
 
-async fn objects(client: &kube::Client, namespace: &str) -> Result<(Vec<ResourceQuota>, Vec<Node>, Vec<Pod>), Error> {
-    let quotas = list::<ResourceQuota>(client, namespace, &ListParams::default()).await?;
+async fn known(client: &kube::Client, namespace: &str, template: PodSpec, more: usize) -> Result<Growth, Error> {
     let everything = ListParams::default();
-    Ok((quotas, list_all(client, &everything).await?, list_all(client, &everything).await?))
+    let quotas = list::<ResourceQuota>(client, namespace, &everything).await?;
+    let quotas = quota::exceeded(&quotas, &template, i64::try_from(more).unwrap_or(i64::MAX));
+    // It forbids the pods whatever the nodes say, and not everybody who may scale may read those.
+    if !quotas.is_empty() {
+        return Ok(Growth::Known { quotas, unplaced: 0, why: String::new() });
+    }
+    let (nodes, pods) = (list_all(client, &everything).await?, list_all(client, &everything).await?);
+    Ok(on_nodes(&nodes, &pods, template, more))
 }
 
-fn of(quotas: &[ResourceQuota], nodes: &[Node], pods: &[Pod], template: PodSpec, more: usize) -> Growth {
-    let quotas = quota::exceeded(quotas, &template, i64::try_from(more).unwrap_or(i64::MAX));
+fn on_nodes(nodes: &[Node], pods: &[Pod], template: PodSpec, more: usize) -> Growth {
     let pod = Pod { spec: Some(template), ..Pod::default() };
     let (unplaced, why) = room::unplaced(&pod, more, nodes, pods);
-    Growth::Known { quotas, unplaced, why }
+    Growth::Known { quotas: Vec::new(), unplaced, why }
 }
 
 #[cfg(test)]
@@ -55,6 +58,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::wire;
 
     fn growth(cpu: &str, more: usize) -> Growth {
         let node = |name: &str| {
@@ -67,7 +71,27 @@ mod tests {
         let mut running: Pod =
             serde_json::from_value(json!({ "spec": template, "status": { "phase": "Running" } })).unwrap();
         running.spec.as_mut().unwrap().node_name = Some("a".into());
-        of(&[], &[node("a"), node("b")], &[running], serde_json::from_value(template).unwrap(), more)
+        on_nodes(&[node("a"), node("b")], &[running], serde_json::from_value(template).unwrap(), more)
+    }
+
+    /// Whoever is bound in some namespaces alone may read their quotas, and no nodes.
+    #[tokio::test]
+    async fn a_quota_counts_where_nodes_may_not_be_read() {
+        let (connection, _) = wire::server(|path, _| {
+            if path.starts_with("/api/v1/namespaces/shop/resourcequotas") {
+                let status = json!({ "hard": { "pods": "3" }, "used": { "pods": "2" } });
+                return (200, json!({ "metadata": {}, "items": [{ "metadata": { "name": "team" }, "status": status }] }));
+            }
+            let message = "nodes is forbidden: User \"ann\" cannot list resource \"nodes\"";
+            (403, json!({ "kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden", "message": message }))
+        })
+        .await;
+        let template = || serde_json::from_value(json!({ "containers": [{ "name": "c" }] })).unwrap();
+        let over = read(&connection.client, "shop", template(), 2).await;
+        let Growth::Known { quotas, .. } = over else { panic!("{over:?}") };
+        assert_eq!(quotas, ["ResourceQuota team has 3 pods, 2 are used, and the new pods need 2"]);
+        let within = read(&connection.client, "shop", template(), 1).await;
+        assert!(matches!(&within, Growth::Unknown { why } if why.contains("list nodes")), "{within:?}");
     }
 
     /// Of a template without requests the API server makes pods whose requests are their limits.
@@ -79,7 +103,7 @@ mod tests {
         .unwrap();
         let template =
             json!({ "containers": [{ "name": "c", "resources": { "limits": { "cpu": "1", "memory": "1Gi" } } }] });
-        let growth = of(&[], &[node], &[], serde_json::from_value(template).unwrap(), 3);
+        let growth = on_nodes(&[node], &[], serde_json::from_value(template).unwrap(), 3);
         assert!(matches!(growth, Growth::Known { unplaced: 1, .. }), "{growth:?}");
     }
 
