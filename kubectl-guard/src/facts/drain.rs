@@ -9,7 +9,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ListParams;
 use kube::core::{Selector, SelectorExt};
 
-use super::parse::{controller, is_ready};
+use super::parse::{controller, is_ready, runs_once};
 use super::{BudgetFact, NodePod, room};
 use crate::error::Error;
 use crate::facts::list::list_all;
@@ -94,6 +94,7 @@ fn plain(pod: &Pod) -> Option<NodePod> {
         mirror: is_mirror(pod),
         controller: controller(&pod.metadata).map(|owner| (owner.kind.clone(), owner.name.clone())),
         set_exists: false,
+        runs_once: runs_once(pod),
         empty_dir: volumes.iter().any(|volume| volume.empty_dir.is_some()),
         ready: is_ready(pod),
         others_ready: 0,

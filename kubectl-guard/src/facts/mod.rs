@@ -217,6 +217,7 @@ pub enum Rollout {
 
 /// A pod to act on.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question that a guard rail asks")]
 pub struct PodTarget {
     /// Which, as seen.
     pub target: Target,
@@ -228,6 +229,11 @@ pub struct PodTarget {
     pub deleting: bool,
     /// Ready by its condition.
     pub ready: bool,
+    /// Its work ends, and it is not run again then: its controller need not make another.
+    pub runs_once: bool,
+    /// Its controller, which replaces no pod by itself, would make it again from a newer template; `None` if that could not
+    /// be found out.
+    pub outdated: Option<bool>,
 }
 
 /// A node to act on, among the others.
@@ -284,6 +290,8 @@ pub struct NodePod {
     pub controller: Option<(String, String)>,
     /// It belongs to a DaemonSet that is still there.
     pub set_exists: bool,
+    /// Its work ends, and it is not run again then.
+    pub runs_once: bool,
     /// It keeps data in an emptyDir.
     pub empty_dir: bool,
     /// Ready by its condition.
@@ -302,9 +310,14 @@ impl NodePod {
         format!("{}/{}", self.namespace, self.name)
     }
 
-    /// Without it nothing of its controller serves on another node. A job's pods work and serve nobody.
+    /// Without it nothing of its controller serves on another node.
     pub fn is_last(&self) -> bool {
-        self.ready && !self.finished && !self.is_of_job() && self.deleting_since.is_none() && self.others_ready == 0
+        self.ready && !self.finished && !self.works() && self.deleting_since.is_none() && self.others_ready == 0
+    }
+
+    /// A controller has made it for a work that ends: it serves nobody.
+    pub fn works(&self) -> bool {
+        self.is_of_job() || self.runs_once && self.controller.is_some()
     }
 
     /// A job has made it, and begins it anew.

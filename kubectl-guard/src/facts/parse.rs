@@ -118,7 +118,34 @@ pub(super) fn pod_target(pod: &Pod) -> Option<PodTarget> {
         mirror: annotations.is_some_and(|annotations| annotations.contains_key(MIRROR)),
         deleting: pod.metadata.deletion_timestamp.is_some(),
         ready: is_ready(pod),
+        runs_once: runs_once(pod),
+        outdated: Some(false),
     })
+}
+
+/// Pods of Deployments, StatefulSets and DaemonSets can only be run again always. Those of jobs and workflows are not.
+pub(super) fn runs_once(pod: &Pod) -> bool {
+    let policy = pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref());
+    policy.is_some_and(|policy| policy != "Always")
+}
+
+/// A pod of this StatefulSet, which replaces none by itself, that is not of its newest template.
+pub(super) fn is_outdated_in_set(pod: &Pod, set: &StatefulSet) -> bool {
+    let strategy = set.spec.as_ref().and_then(|spec| spec.update_strategy.as_ref()?.type_.as_deref());
+    let newest = set.status.as_ref().and_then(|status| status.update_revision.as_deref());
+    strategy == Some("OnDelete") && newest.is_some_and(|newest| label(pod, "controller-revision-hash") != Some(newest))
+}
+
+/// The same of a DaemonSet, whose status names no revision: it counts its templates.
+pub(super) fn is_outdated_in_daemon_set(pod: &Pod, set: &DaemonSet) -> bool {
+    let strategy = set.spec.as_ref().and_then(|spec| spec.update_strategy.as_ref()?.type_.as_deref());
+    let counted = "deprecated.daemonset.template.generation";
+    let newest = set.metadata.annotations.as_ref().and_then(|annotations| annotations.get(counted));
+    strategy == Some("OnDelete") && newest.is_some_and(|newest| label(pod, "pod-template-generation") != Some(newest))
+}
+
+fn label<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
+    pod.metadata.labels.as_ref()?.get(key).map(String::as_str)
 }
 
 /// The pods of this owner. One that has ended, evicted by its kubelet for example, is left lying by its controller, which has
@@ -149,7 +176,7 @@ fn belongs(pod: &Pod, rule: &OwnerRule) -> bool {
     match rule {
         OwnerRule::Controller(uid) => owner.uid == *uid,
         OwnerRule::Deployment(name) => {
-            let hash = pod.metadata.labels.as_ref().and_then(|labels| labels.get("pod-template-hash"));
+            let hash = label(pod, "pod-template-hash");
             owner.kind == "ReplicaSet" && hash.is_some_and(|hash| owner.name == format!("{name}-{hash}"))
         }
     }
@@ -315,6 +342,36 @@ mod tests {
     fn the_words_of_a_pause_are_harmless() {
         let map = json!({ "metadata": { "name": "guard-pause" }, "data": { "reason": "a\u{1b}[2Jb\u{202e}c\nd" } });
         assert_eq!(pause(Some(read(map))), Pause::On { reason: Some("abc d".into()) });
+    }
+
+    #[test]
+    fn a_pod_of_an_older_template_is_outdated_where_nothing_replaces_it() {
+        let pod: Pod = read(json!({ "metadata": { "name": "p",
+            "labels": { "controller-revision-hash": "db-1", "pod-template-generation": "1" } } }));
+        let set = |strategy: &str, newest: &str| {
+            read::<StatefulSet>(json!({ "metadata": meta("db"), "status": { "replicas": 1, "updateRevision": newest },
+                "spec": { "selector": {}, "template": {}, "serviceName": "db", "updateStrategy": { "type": strategy } } }))
+        };
+        assert!(is_outdated_in_set(&pod, &set("OnDelete", "db-2")));
+        assert!(!is_outdated_in_set(&pod, &set("OnDelete", "db-1")));
+        assert!(!is_outdated_in_set(&pod, &set("RollingUpdate", "db-2")), "it is replaced anyway");
+        let daemons = |strategy: &str, newest: &str| {
+            let mut metadata = meta("log");
+            metadata["annotations"] = json!({ "deprecated.daemonset.template.generation": newest });
+            read::<DaemonSet>(json!({ "metadata": metadata,
+                "spec": { "selector": {}, "template": {}, "updateStrategy": { "type": strategy } } }))
+        };
+        assert!(is_outdated_in_daemon_set(&pod, &daemons("OnDelete", "2")));
+        assert!(!is_outdated_in_daemon_set(&pod, &daemons("OnDelete", "1")));
+        assert!(!is_outdated_in_daemon_set(&pod, &daemons("RollingUpdate", "2")));
+    }
+
+    #[test]
+    fn only_what_is_always_run_again_serves() {
+        let once = |policy: Option<&str>| {
+            runs_once(&read(json!({ "metadata": {}, "spec": { "containers": [], "restartPolicy": policy } })))
+        };
+        assert_eq!([None, Some("Always"), Some("OnFailure"), Some("Never")].map(once), [false, false, true, true]);
     }
 
     #[test]

@@ -103,10 +103,27 @@ async fn can_resize(client: &kube::Client) -> Result<bool, Error> {
 
 async fn pod(client: &kube::Client, namespace: &str, name: &TargetName, pause: Pause) -> Result<Facts, Error> {
     let pod = get::<Pod>(client, namespace, name).await?;
-    let target = parse::pod_target(&pod).ok_or_else(|| incomplete(name))?;
+    let mut target = parse::pod_target(&pod).ok_or_else(|| incomplete(name))?;
+    target.outdated = outdated(client, namespace, &pod).await;
     let owner = parse::owner_of(&pod, namespace);
     let pods = pods_of(client, &owner).await?;
     Ok(Facts { pods, owner: Some(owner), pause, ..Facts::of(TargetFacts::Pod(target)) })
+}
+
+/// The pod's controller, which replaces no pod by itself, would make it again from a newer template; `None` where it cannot be
+/// read. Only a StatefulSet or DaemonSet can be so.
+async fn outdated(client: &kube::Client, namespace: &str, pod: &Pod) -> Option<bool> {
+    let Some(owner) = parse::controller(&pod.metadata).filter(|owner| owner.api_version.starts_with("apps/")) else {
+        return Some(false);
+    };
+    let named = |kind| TargetName { kind, name: owner.name.clone() };
+    Some(match owner.kind.as_str() {
+        "StatefulSet" => parse::is_outdated_in_set(pod, &get(client, namespace, &named(Kind::StatefulSet)).await.ok()?),
+        "DaemonSet" => {
+            parse::is_outdated_in_daemon_set(pod, &get(client, namespace, &named(Kind::DaemonSet)).await.ok()?)
+        }
+        _ => false,
+    })
 }
 
 /// The pods of one owner as they are now, but for those that have ended.

@@ -159,6 +159,8 @@ pub(crate) fn pod_target() -> PodTarget {
         mirror: false,
         deleting: false,
         ready: true,
+        runs_once: false,
+        outdated: Some(false),
     }
 }
 
@@ -221,6 +223,7 @@ pub(crate) fn node_pod(name: &str) -> NodePod {
         mirror: false,
         controller: Some(("ReplicaSet".into(), "web-5d4".into())),
         set_exists: true,
+        runs_once: false,
         empty_dir: false,
         ready: true,
         others_ready: 1,

@@ -38,6 +38,12 @@ pub(super) fn steps(node: &NodeTarget, making: &mut Making<'_>) -> Result<Vec<St
         let pods = jobs.join(", ");
         making.advice.push(format!("a job begins its work anew, as often as its backoffLimit allows: {pods}"));
     }
+    let once = |pod: &&&NodePod| pod.works() && !pod.is_of_job() && !pod.finished;
+    let works: Vec<String> = going.iter().filter(once).map(|pod| pod.path()).collect();
+    if !works.is_empty() {
+        let pods = works.join(", ");
+        making.advice.push(format!("they run once, and their controllers need not begin their work anew: {pods}"));
+    }
     let steps = going.iter().map(|pod| leave(pod, &options));
     Ok(std::iter::once(cordon(node, making)).chain(steps).collect())
 }

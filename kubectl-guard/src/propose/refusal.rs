@@ -126,6 +126,12 @@ pub enum Refusal {
         "{0} belongs to a Job, which counts an eviction as a failure and runs its pods again by its own backoffLimit"
     )]
     JobPod(String),
+    /// A pod of a workflow, or of another controller of work that ends.
+    #[error(
+        "{0} runs once (its restartPolicy is not Always): its controller may count an eviction as a failure, and need not make \
+         another"
+    )]
+    RunsOnce(String),
     /// The kind has no replicas of its own.
     #[error("{0} cannot be scaled: {1}")]
     NotScalable(String, &'static str),

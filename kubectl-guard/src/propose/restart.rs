@@ -24,6 +24,7 @@ pub(super) fn step(facts: &Facts, making: &mut Making<'_>) -> Result<Step, Refus
         TargetFacts::Pod(pod) => {
             let name = pod.target.to_string();
             replaceable(pod, &name)?;
+            making.advice.extend(comes_back(pod));
             making.rails.push(downtime(&name, eviction_danger(pod, facts), making.wish)?);
             Ok(evict(&pod.target))
         }
@@ -82,6 +83,18 @@ fn eviction_danger(pod: &PodTarget, facts: &Facts) -> Option<String> {
     (pod.ready && others == 0).then(|| "it is the only ready pod of its controller".into())
 }
 
+/// With which template it comes back, where that may be another.
+fn comes_back(pod: &PodTarget) -> Option<String> {
+    match pod.outdated {
+        Some(false) => None,
+        Some(true) => Some(
+            "it comes back with the newer template of its controller, which waits for that (update strategy OnDelete)"
+                .into(),
+        ),
+        None => Some("its controller cannot be read: whether it comes back with a newer template is not known".into()),
+    }
+}
+
 fn replaceable(pod: &PodTarget, name: &str) -> Result<(), Refusal> {
     if pod.mirror {
         return Err(Refusal::Mirror(name.into()));
@@ -94,6 +107,7 @@ fn replaceable(pod: &PodTarget, name: &str) -> Result<(), Refusal> {
         // A static pod without the mirror annotation still has its node as controller.
         Some("Node") => Err(Refusal::Mirror(name.into())),
         Some("Job") => Err(Refusal::JobPod(name.into())),
+        Some(_) if pod.runs_once => Err(Refusal::RunsOnce(name.into())),
         Some(_) => Ok(()),
     }
 }

@@ -179,6 +179,8 @@ fn pods_that_nothing_would_bring_back_are_refused() {
     assert!(matches!(refused(&pod(|p| p.mirror = true)), Refusal::Mirror(_)));
     assert!(matches!(refused(&pod(|p| p.controller = Some(("Node".into(), "n1".into())))), Refusal::Mirror(_)));
     assert!(matches!(refused(&pod(|p| p.controller = Some(("Job".into(), "j".into())))), Refusal::JobPod(_)));
+    let workflow = |p: &mut PodTarget| (p.controller, p.runs_once) = (Some(("Workflow".into(), "w".into())), true);
+    assert!(matches!(refused(&pod(workflow)), Refusal::RunsOnce(_)));
     assert!(matches!(refused(&pod(|p| p.deleting = true)), Refusal::Deleting(_)));
 }
 
@@ -359,6 +361,11 @@ fn each_guard_rail_of_a_drain_names_its_override() {
     let job = drain(|p| (p.controller, p.others_ready) = (Some(("Job".into(), "import".into())), 0));
     let Ok(Proposal::Plan(plan)) = run(&wish(ActionKind::Drain), &job) else { panic!() };
     assert!(plan.advice.iter().any(|line| line.starts_with("a job begins its work anew")), "{:?}", plan.advice);
+    let workflow = |p: &mut NodePod| {
+        (p.controller, p.others_ready, p.runs_once) = (Some(("Workflow".into(), "import".into())), 0, true);
+    };
+    let Ok(Proposal::Plan(plan)) = run(&wish(ActionKind::Drain), &drain(workflow)) else { panic!() };
+    assert!(plan.advice.iter().any(|line| line.starts_with("they run once")), "{:?}", plan.advice);
     for (flag, facts, accept) in cases {
         let mut wish = wish(ActionKind::Drain);
         let refused = run(&wish, &facts).unwrap_err().to_string();
@@ -438,6 +445,20 @@ fn a_cordoned_node_is_drained_and_keeps_the_signature_it_has() {
     let step = step(run(&wish(ActionKind::Drain), &facts));
     assert!(step.patch["metadata"].get("annotations").is_none(), "{}", step.patch);
     assert_eq!(step.before, step.after);
+}
+
+/// Nobody who restarts one pod should roll out what somebody else holds back, unawares.
+#[test]
+fn a_pod_that_comes_back_with_another_template_says_so() {
+    let advice = |outdated| {
+        let Ok(Proposal::Plan(plan)) = run(&wish(ActionKind::Restart), &pod(|p| p.outdated = outdated)) else {
+            panic!()
+        };
+        plan.advice.into_iter().filter(|line| line.contains("newer template")).collect::<Vec<_>>()
+    };
+    assert_eq!(advice(Some(false)), [""; 0]);
+    assert!(advice(Some(true))[0].contains("update strategy OnDelete"));
+    assert!(advice(None)[0].contains("is not known"));
 }
 
 #[test]
