@@ -169,6 +169,8 @@ pub struct WorkloadFacts {
     pub containers: Vec<ContainerFact>,
     /// What deploys it: Argo CD, Flux or Helm, and under which name.
     pub deployed_by: Option<String>,
+    /// The object that an operator makes it from, as kind and name: no kind of Kubernetes' own makes such a workload.
+    pub made_from: Option<String>,
     /// What only a StatefulSet has; `None` for the others.
     pub stateful: Option<StatefulFacts>,
 }

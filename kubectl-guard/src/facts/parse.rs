@@ -105,6 +105,7 @@ fn found(
         restarted_at: restarted_at(&template),
         containers: containers::of_spec(template.spec.as_ref()),
         deployed_by: owners::deployed_by(metadata),
+        made_from: owners::made_from(metadata),
         stateful: None,
     };
     Some(Found { workload, selector, template: template.spec })

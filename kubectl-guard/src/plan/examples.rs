@@ -65,6 +65,7 @@ pub(crate) fn workload(kind: Kind) -> WorkloadFacts {
         restarted_at: None,
         containers: vec![container("web")],
         deployed_by: None,
+        made_from: None,
         stateful: (kind == Kind::StatefulSet).then_some(StatefulFacts {
             ordered: true,
             first: 0,

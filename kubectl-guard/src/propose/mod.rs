@@ -128,6 +128,7 @@ fn steps(action: ActionKind, facts: &Facts, making: &mut Making<'_>) -> Result<V
     let disturbs =
         matches!(action, ActionKind::Restart | ActionKind::RolloutUndo | ActionKind::Scale | ActionKind::Resources);
     making.rails.push(rails::cool_down(&facts.recent, making.now, making.wish, disturbs)?);
+    operator(&facts.target, action)?;
     making.advice.extend(deployer(&facts.target, action));
     Ok(match action {
         ActionKind::Restart => vec![restart::step(facts, making)?],
@@ -197,9 +198,24 @@ fn choose_for_node(node: &NodeTarget, advice: &mut Vec<String>) -> Result<Action
     }
 }
 
+/// An operator sets at once back what it makes from an object of its own. Its pods it makes again like any other.
+fn operator(target: &TargetFacts, action: ActionKind) -> Result<(), Refusal> {
+    let TargetFacts::Workload(workload) = target else { return Ok(()) };
+    let sets = matches!(action, ActionKind::RolloutUndo | ActionKind::Scale | ActionKind::Resources);
+    match &workload.made_from {
+        Some(from) if sets => Err(Refusal::Operated { target: workload.target.to_string(), from: from.clone() }),
+        _ => Ok(()),
+    }
+}
+
 /// Who else sets what this action changes, and where to change it instead.
 fn deployer(target: &TargetFacts, action: ActionKind) -> Option<String> {
     let TargetFacts::Workload(workload) = target else { return None };
+    if let Some(from) = &workload.made_from {
+        return Some(format!(
+            "an operator makes it from {from}, and may take the restart annotation back, which restarts it again"
+        ));
+    }
     let by = workload.deployed_by.as_ref()?;
     Some(match action {
         ActionKind::Scale => {

@@ -149,6 +149,14 @@ pub enum Refusal {
         /// What to do instead.
         instead: String,
     },
+    /// An operator would set it back.
+    #[error("an operator makes {target} from {from} and would set this back; change it in {from} instead")]
+    Operated {
+        /// The workload.
+        target: String,
+        /// Kind and name of what it is made from.
+        from: String,
+    },
     /// A quota would be exceeded.
     #[error("{target} cannot have that many: {quotas}; nothing was changed")]
     OverQuota {

@@ -487,6 +487,18 @@ fn whoever_deploys_a_workload_is_named_with_where_to_change_it() {
     assert!(plan.advice.iter().any(|line| line.contains("Argo CD application shop") && line.contains("in its source")));
 }
 
+/// A replica more of what Prometheus Operator makes lasts for seconds; its pods can be restarted all the same.
+#[test]
+fn what_an_operator_would_set_back_is_refused_with_where_to_change_it() {
+    let facts = Facts { revisions: revisions(), ..deployment(|w| w.made_from = Some("Prometheus k8s".into())) };
+    for action in [ActionKind::Scale, ActionKind::RolloutUndo, ActionKind::Resources] {
+        let refused = run(&wish(action), &facts).unwrap_err();
+        assert!(refused.to_string().contains("change it in Prometheus k8s instead"), "{refused}");
+    }
+    let Ok(Proposal::Plan(plan)) = run(&wish(ActionKind::Restart), &facts) else { panic!("no plan") };
+    assert!(plan.advice.iter().any(|line| line.contains("from Prometheus k8s")), "{:?}", plan.advice);
+}
+
 mod property {
     use proptest::prelude::*;
 
