@@ -260,7 +260,7 @@ impl FixArgs {
                 hint: "for example: --yes --confidence-threshold 0.9".into(),
             });
         }
-        // Room is also a matter of scaling up.
+        // Room is also a matter of scaling up and of requests.
         let shared = DrainOptions { allow_pending: self.drain.allow_pending, ..DrainOptions::default() };
         if self.action.is_some_and(|action| action != ActionKind::Drain) && self.drain != shared {
             return Err(Error::Usage {

@@ -6,7 +6,9 @@ use guard_model::quantity::Quantity;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 
+use super::requests;
 use crate::plan::{Amounts, Resource, ResourceChange};
+use crate::wish::ResourceWish;
 
 /// A container with its limits and requests for CPU and memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,6 +63,36 @@ pub(super) fn of_pod(pod: &Pod) -> Vec<ContainerFact> {
     if phase == Some("Running") { of_spec(pod.spec.as_ref()) } else { Vec::new() }
 }
 
+/// The template with what was typed, if its pods request more with that; `None` too where nothing was typed, or it is not clear
+/// for which container.
+pub(super) fn raised(template: &PodSpec, wish: &ResourceWish) -> Option<PodSpec> {
+    let mut raised = template.clone();
+    let container = match (raised.containers.as_mut_slice(), wish.container.as_deref()) {
+        ([one], None) => one,
+        (several, Some(name)) => several.iter_mut().find(|container| container.name == name)?,
+        (_, None) => return None,
+    };
+    let resources = container.resources.get_or_insert_default();
+    set(&mut resources.limits, wish.limits.as_ref());
+    set(&mut resources.requests, wish.requests.as_ref());
+    // Beyond all numbers is more than any.
+    let asks_more = |resource: Resource| match requests::of_pod(&raised, resource.name(), requests::requested) {
+        Some(after) => requests::of_pod(template, resource.name(), requests::requested).is_some_and(|now| after > now),
+        None => true,
+    };
+    Resource::ALL.into_iter().any(asks_more).then_some(raised)
+}
+
+fn set(texts: &mut Option<BTreeMap<String, Text>>, amounts: Option<&Amounts>) {
+    let texts = texts.get_or_insert_default();
+    for (resource, amount) in amounts.into_iter().flatten() {
+        match amount {
+            Some(amount) => drop(texts.insert(resource.name().to_owned(), Text(amount.to_string()))),
+            None => drop(texts.remove(resource.name())),
+        }
+    }
+}
+
 fn fact(container: &Container) -> ContainerFact {
     let resources = container.resources.as_ref();
     let read = |amounts: Option<&BTreeMap<String, Text>>| {
@@ -103,6 +135,28 @@ mod tests {
         assert_eq!(before.words(), "limits cpu=none,memory=1536Mi and requests cpu=100m of container web");
         assert!(found[0].holds(&before) && !found[0].holds(&change));
     }
+
+    #[test]
+    fn only_what_requests_more_is_raised() {
+        let spec = json!({ "containers": [
+            { "name": "web", "resources": { "limits": { "memory": "1Gi" } } },
+            { "name": "log", "resources": { "limits": { "memory": "1Gi" }, "requests": { "memory": "8Mi" } } }] });
+        let spec: PodSpec = serde_json::from_value(spec).unwrap();
+        let raised = |container: Option<&str>, limits: &str| {
+            let wish = ResourceWish {
+                container: container.map(str::to_owned),
+                limits: amounts(limits).ok(),
+                ..ResourceWish::default()
+            };
+            raised(&spec, &wish).map(|raised| requests::of_pod(&raised, "memory", requests::requested))
+        };
+        let both = raised(Some("web"), "memory=2Gi");
+        assert_eq!(both, Some("2056Mi".parse().ok()), "a limit is its request too");
+        assert_eq!(raised(Some("log"), "memory=2Gi"), None, "it has a request of its own");
+        assert_eq!(raised(Some("web"), "memory=512Mi"), None);
+        assert_eq!(raised(None, "memory=2Gi"), None);
+    }
+
     #[test]
     fn what_a_resize_would_restart_a_container_for_is_told() {
         let spec = json!({ "containers": [{ "name": "web", "resources": { "limits": { "cpu": "1", "memory": "1Gi" } },

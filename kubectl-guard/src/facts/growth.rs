@@ -35,6 +35,14 @@ pub(super) async fn read(client: &kube::Client, namespace: &str, template: PodSp
     known.unwrap_or_else(|error| Growth::Unknown { why: error.to_string() })
 }
 
+/// Whether a pod of this template would fit on any node, were that empty: where it would not, none will ever start.
+pub(super) async fn on_an_empty_node(client: &kube::Client, template: PodSpec) -> Growth {
+    match list_all(client, &ListParams::default()).await {
+        Ok(nodes) => on_nodes(&nodes, &[], template, 1),
+        Err(error) => Growth::Unknown { why: error.to_string() },
+    }
+}
+
 async fn known(client: &kube::Client, namespace: &str, template: PodSpec, more: usize) -> Result<Growth, Error> {
     let everything = ListParams::default();
     let quotas = list::<ResourceQuota>(client, namespace, &everything).await?;

@@ -58,7 +58,7 @@ pub struct Facts {
     pub vertical: Option<Autoscaling>,
     /// What it can be rolled back to.
     pub revisions: Revisions,
-    /// Whether there is room for the pods that a scale would add.
+    /// Whether there is room for the pods that a scale would add, or for one that requests what was typed.
     pub growth: Growth,
     /// The cluster-wide pause.
     pub pause: Pause,

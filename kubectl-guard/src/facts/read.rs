@@ -7,8 +7,8 @@ use kube::api::{Api, ListParams};
 use kube::core::Selector;
 
 use super::{
-    Autoscaling, Facts, Growth, Owner, Pause, PodFact, Revisions, TargetFacts, growth, incomplete, keda, node, parse,
-    revisions, vertical,
+    Autoscaling, Facts, Growth, Owner, Pause, PodFact, Revisions, TargetFacts, containers, growth, incomplete, keda,
+    node, parse, revisions, vertical,
 };
 use crate::error::Error;
 use crate::facts::list::list;
@@ -49,6 +49,10 @@ pub async fn read(client: &kube::Client, namespace: &str, name: &TargetName, wis
                 Ok(0) | Err(_) => Growth::None,
             }
         }
+        (Some(ActionKind::Resources), Some(template)) => match containers::raised(&template, &wish.resources) {
+            Some(raised) => growth::on_an_empty_node(client, raised).await,
+            None => Growth::None,
+        },
         _ => Growth::None,
     };
     let revisions = match wish.action {

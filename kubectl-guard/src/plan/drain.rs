@@ -32,7 +32,7 @@ pub struct DrainOptions {
     /// Drain even if a disruption budget allows no eviction now, and wait for it up to --timeout
     #[arg(long, help_heading = "Drain")]
     pub wait_for_budgets: bool,
-    /// Drain, or scale up, even if pods would fit on no other node
+    /// Drain, scale up or raise requests even if pods would fit on no other node
     #[arg(long, help_heading = "Drain")]
     pub allow_pending: bool,
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::rails::{downtime, held, overridden};
 use super::restart::{self, held as preconditions};
 use super::{Making, Refusal, stateful};
-use crate::facts::{Autoscaling, ContainerFact, Facts, PodFact, TargetFacts, Usage, WorkloadFacts};
+use crate::facts::{Autoscaling, ContainerFact, Facts, Growth, PodFact, TargetFacts, Usage, WorkloadFacts};
 use crate::plan::{Action, Amounts, GuardRail, Kind, Need, Resource, ResourceChange, Step, Target, Undo};
 use crate::wish::ResourceWish;
 
@@ -55,6 +55,7 @@ pub(super) fn steps(facts: &Facts, making: &mut Making<'_>) -> Result<Vec<Step>,
     making.rails.push(held("present use", detail.into()));
     // How much that is differs from tick to tick: it is told, and is no part of what is approved.
     making.advice.extend(covered);
+    fits(&target, &facts.growth, making)?;
     let mut steps = if wish.resources.in_place { in_place(workload, facts, &change, making)? } else { Vec::new() };
     // Pods that are resized need nobody to replace them.
     if steps.is_empty() || workload.never_rolls().is_none() {
@@ -186,6 +187,31 @@ fn above_use(
         lowered.push(format!("{resource_name} {what} {amount} covers the {used_words} in use"));
     }
     Ok(lowered)
+}
+
+/// A pod of the new template would find a node, were that empty. A rollout that cannot end takes one pod after the other.
+fn fits(target: &str, room: &Growth, making: &mut Making<'_>) -> Result<(), Refusal> {
+    // Without an action of its own it is asked whether there is room for one pod more as they are.
+    if making.wish.action.is_none() {
+        return Ok(());
+    }
+    match room {
+        Growth::None => {}
+        Growth::Unknown { why } => {
+            making
+                .advice
+                .push(format!("whether a node is large enough for its pods then could not be found out: {why}"));
+        }
+        Growth::Known { unplaced: 0, .. } => making.rails.push(held("room", "its pods fit on an empty node".into())),
+        Growth::Known { why, .. } => {
+            let detail = format!("its pods would fit on no node, however empty ({why})");
+            if !making.wish.drain.allow_pending {
+                return Err(Refusal::NoRoomToGrow { target: target.into(), detail });
+            }
+            making.rails.push(overridden("room", detail));
+        }
+    }
+    Ok(())
 }
 
 /// The running pods, resized before the template: by name, so that the same facts give the same plan.

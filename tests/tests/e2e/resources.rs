@@ -90,6 +90,10 @@ fn in_place(cluster: &Cluster, operator: &Person) -> Result<()> {
     rolled_out(cluster)?;
 
     let asked = ["--limits=cpu=64", "--requests=cpu=64", "--in-place", "--no-cool-down", "--timeout=0"];
+    let refused = operator.guard(&fix(&asked))?;
+    assert_eq!(refused.code, Some(6), "no node is so large: {refused:?}");
+    assert!(refused.err.contains("--allow-pending"), "{}", refused.err);
+    let asked = [&asked[..], &["--allow-pending"]].concat();
     let (_, done) = operator.approve(&fix(&asked))?;
     assert!(done.err.contains("infeasible") && done.err.contains("0 of 1 pods"), "{}", done.err);
     assert_eq!(done.code, Some(7), "a part of it was not done as it was asked for: {done:?}");

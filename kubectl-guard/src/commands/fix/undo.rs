@@ -32,7 +32,7 @@ pub struct UndoArgs {
     approve: Option<String>,
     #[command(flatten)]
     accept: Accept,
-    /// Scale up again although pods would fit on no node
+    /// Scale up or raise requests again although pods would fit on no node
     #[arg(long)]
     allow_pending: bool,
     /// Print the plan in this format

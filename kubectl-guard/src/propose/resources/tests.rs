@@ -2,9 +2,9 @@ use guard_model::cause::Cause;
 use proptest::prelude::*;
 
 use super::*;
-use crate::facts::Rollout;
+use crate::facts::{Growth, Rollout};
 use crate::plan::examples::{container, evidence, facts, pod_target, setting, workload};
-use crate::plan::{ActionKind, Plan, amounts, render};
+use crate::plan::{ActionKind, Plan, RailState, amounts, render};
 use crate::propose::{Proposal, propose};
 use crate::wish::ResourceWish;
 use crate::wish::Wish;
@@ -54,6 +54,28 @@ fn limits_change_in_the_template_with_a_diff_and_can_be_undone() {
         wish.requests = amounts("memory=64Mi").ok();
     });
     insta::assert_snapshot!(render(&run(&wish, &seen(|_| ())).unwrap(), &[]));
+}
+
+/// The last pod of a StatefulSet is ended first, and its successor would wait for ever.
+#[test]
+fn what_no_node_could_ever_hold_is_refused_unless_that_is_accepted() {
+    let why = || "of 3 nodes 3 without room for its requests".to_owned();
+    let room_for = |unplaced| {
+        let mut facts = seen(|_| ());
+        facts.growth = Growth::Known { quotas: Vec::new(), unplaced, why: why() };
+        facts
+    };
+    let wish = limits("memory=64Gi");
+    let told = refused(&wish, &room_for(1));
+    assert!(told.contains("fit on no node, however empty (of 3 nodes") && told.contains("--allow-pending"), "{told}");
+    let mut accepted = wish.clone();
+    accepted.drain.allow_pending = true;
+    let rail = |plan: Plan| plan.guard_rails.into_iter().find(|rail| rail.name == "room").map(|rail| rail.state);
+    assert_eq!(rail(run(&accepted, &room_for(1)).unwrap()), Some(RailState::Overridden));
+    assert_eq!(rail(run(&wish, &room_for(0)).unwrap()), Some(RailState::Held));
+    let mut unknown = seen(|_| ());
+    unknown.growth = Growth::Unknown { why: "you may not list nodes".into() };
+    assert!(run(&wish, &unknown).unwrap().advice.iter().any(|line| line.contains("you may not list nodes")));
 }
 
 #[test]
