@@ -135,7 +135,7 @@ fn platform(entry: &Value, out: &Path) -> Result<String> {
 #[ignore = "needs cargo, and what it fetches: tests/run runs it"]
 fn the_licences_of_others_are_told_in_their_own_words() -> Result<()> {
     let told = || -> Result<String> {
-        let listed = Command::new(root().join("manifests/licences")).output()?;
+        let listed = Command::new(root().join("manifests/krew/licences")).output()?;
         ensure!(listed.status.success(), "licences: {}", String::from_utf8_lossy(&listed.stderr));
         Ok(String::from_utf8_lossy(&listed.stdout).into_owned())
     };

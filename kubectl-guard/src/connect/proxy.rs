@@ -30,7 +30,6 @@ pub(super) fn parse(proxy: &str) -> Result<Uri, String> {
     let url = socks.map_or_else(|| proxy.to_owned(), |rest| format!("socks5://{rest}"));
     let url: Uri = url.parse().map_err(|_| "the proxy's URL cannot be understood".to_owned())?;
     match (url.scheme_str(), url.authority().filter(|authority| !authority.host().is_empty())) {
-        (Some("http" | "https"), Some(_)) => Ok(url),
         (Some("socks5"), Some(authority)) if authority.as_str().contains('@') => {
             Err("the SOCKS proxy wants a password, which is supported of HTTP proxies alone".to_owned())
         }
@@ -38,7 +37,7 @@ pub(super) fn parse(proxy: &str) -> Result<Uri, String> {
             let usual = format!("socks5://{authority}:1080");
             usual.parse().map_err(|_| "the proxy's URL cannot be understood".to_owned())
         }
-        (Some("socks5"), Some(_)) => Ok(url),
+        (Some("http" | "https" | "socks5"), Some(_)) => Ok(url),
         _ => Err("the proxy's URL must begin with http://, https:// or socks5://, and name a host".to_owned()),
     }
 }

@@ -9,7 +9,7 @@ use http::HeaderValue;
 use crate::sanitise;
 
 /// So long what was read holds; client-go's time.
-const HOLDS: Duration = Duration::from_secs(60);
+const HOLDS: Duration = Duration::from_mins(1);
 
 /// A file with a token, as it was last read.
 #[derive(Clone)]
