@@ -47,7 +47,9 @@ pub(crate) fn pods_of_every_kind_are_seen_as_they_are(cluster: &mut Cluster) -> 
     let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "nightly", "namespace": NAMESPACE},
         "spec": {"template": {"spec": of_job}}});
     let mut second = container();
+    // It would take a fifth of a core, which the two of them may.
     (second["name"], second["args"]) = ("second".into(), json!(["batch", "86400"]));
+    second["resources"] = load::limits("100m", "96Mi");
     let pair = pod("pair", &spec(&[container(), second]));
     let items = [pod("host", &on_host), pair, job];
     admin.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())?;
@@ -72,6 +74,7 @@ pub(crate) fn pods_of_every_kind_are_seen_as_they_are(cluster: &mut Cluster) -> 
     }
     assert_eq!(job["workload"], "Job/nightly", "{job}");
     assert_eq!(agent["workload"], "StaticPod/agent", "{agent}");
+    a_container_is_held_to_its_own_limit(&exporter)?;
     both_containers_restart_once(cluster, &exporter)?;
     a_static_pod_is_left_to_its_kubelet(cluster)?;
     fs::remove_file(manifest)?;
@@ -81,6 +84,16 @@ pub(crate) fn pods_of_every_kind_are_seen_as_they_are(cluster: &mut Cluster) -> 
         ensure!(left.is_empty(), "{left:?}");
         Ok(Some(()))
     })
+}
+
+/// Of what both may take it is a third.
+fn a_container_is_held_to_its_own_limit(exporter: &Exporter) -> Result<()> {
+    let told = exporter.wait_until("a container to be at its limit", LIMIT, |report| {
+        let pair = report["pods"].as_array()?.iter().find(|pod| pod["name"] == "pair")?;
+        pair["reasons"].as_array()?.iter().find(|reason| reason["cause"] == "cpu_at_limit").cloned()
+    })?;
+    assert!(told["text"].as_str().is_some_and(|text| text.starts_with("CPU of second at ")), "{told}");
+    Ok(())
 }
 
 /// As after a reboot of their node: no loop.
