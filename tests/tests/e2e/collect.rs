@@ -1,5 +1,6 @@
 //! Metrics without an exporter, through the API server, and what `analyze` makes of them.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -48,8 +49,11 @@ pub(crate) fn metrics_are_collected_and_analyzed(cluster: &mut Cluster) -> Resul
     assert_eq!(rows.lines().filter(|line| line.starts_with("timestamp,")).count(), 1, "the second run goes on");
     let feeds: Vec<&str> = rows.lines().filter(|line| line.contains(&format!(",{},feed-", load::NAMESPACE))).collect();
     assert!(feeds.len() >= 4, "{rows}");
-    let cells: Vec<&str> = feeds.last().context("no row")?.split(',').collect();
-    assert!(cells[4].parse::<f64>().is_ok() && cells[6].parse::<f64>().is_ok_and(|bytes| bytes > 1e6), "{cells:?}");
+    let titles = rows.lines().next().context("no titles")?.split(',');
+    let cells: HashMap<&str, &str> = titles.zip(feeds.last().context("no row")?.split(',')).collect();
+    let number = |title: &str| cells.get(title).and_then(|cell| cell.parse::<f64>().ok());
+    assert!(number("cpu_usage_cores").is_some(), "{cells:?}");
+    assert!(number("memory_working_set_bytes").is_some_and(|bytes| bytes > 1e6), "{cells:?}");
 
     let raw = collect(&admin, &["--raw", text(&recording)?, "--duration=5s"])?;
     assert_eq!(raw.code, Some(0), "{raw:?}");
