@@ -1,4 +1,5 @@
 //! Against the answers that Prometheus 2.42 gave of the series of `status.json` with every state of each pod.
+//! The list of those over their line, and what is sought by their names, are written from these answers by hand.
 
 use guard_model::report::State;
 use serde_json::{Value, json};
