@@ -49,10 +49,19 @@ pub(crate) fn keeps_secrets(url: &Uri) -> Result<(), String> {
     Ok(())
 }
 
+/// What is said of a secret that no header can carry.
+const NO_HEADER: &str = "holds a line break, or another character that no header takes";
+
 /// Whether a header can carry `secret`; in words, without it, if none can.
 pub(crate) fn fits_a_header(secret: &str) -> Result<(), &'static str> {
-    let fits = HeaderValue::from_str(secret).is_ok();
-    if fits { Ok(()) } else { Err("holds a line break, or another character that no header takes") }
+    HeaderValue::from_str(secret).map(drop).map_err(|_| NO_HEADER)
+}
+
+/// The header that shows `token`, and that no log does; in words, without it, if there can be none.
+pub(crate) fn bearer(token: &str) -> Result<HeaderValue, &'static str> {
+    let mut header = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| NO_HEADER)?;
+    header.set_sensitive(true);
+    Ok(header)
 }
 
 /// True if what is sent to `url` does not leave this machine.

@@ -1,13 +1,13 @@
 //! What of the kubeconfig counts: context, cluster and user chosen, and the flags laid over them.
 
-use http::{HeaderValue, Uri};
+use http::Uri;
 use kube::Config;
 use kube::config::{AuthInfo, Cluster, Context, ExecAuthCluster, Kubeconfig};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use secrecy::ExposeSecret as _;
 
-use crate::connect::{Environment, proxy};
+use crate::connect::{Environment, foreign, proxy};
 use crate::error::Error;
 use crate::flags::KubeFlags;
 use crate::request::innermost;
@@ -81,14 +81,11 @@ impl Target {
         if user.token_file.is_some() {
             user.token = None;
         }
-        let is_header = |token: &str| HeaderValue::from_str(token).is_ok();
-        match &user.token {
-            Some(token) if !is_header(token.expose_secret()) => Err(self.bad(
-                "the user's token holds a line break, or another character that no header takes; the same goes for --token"
-                    .into(),
-            )),
-            _ => Ok(user),
+        if let Some(token) = &user.token {
+            let bad = |problem| self.bad(format!("the user's token {problem}; the same goes for --token"));
+            foreign::fits_a_header(token.expose_secret()).map_err(bad)?;
         }
+        Ok(user)
     }
 
     fn url(&self) -> Result<Uri, Error> {

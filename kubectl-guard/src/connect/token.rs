@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
+use super::foreign;
 use crate::sanitise;
 
 /// So long what was read holds; client-go's time.
@@ -46,10 +47,7 @@ fn read(path: &Path) -> Result<HeaderValue, String> {
     let named = |problem: &str| format!("the user's tokenFile {}: {problem}", sanitise::line(&path.to_string_lossy()));
     let text = std::fs::read_to_string(path).map_err(|error| named(&error.to_string()))?;
     let token = Some(text.trim()).filter(|token| !token.is_empty()).ok_or_else(|| named("it is empty"))?;
-    let unusable = |_| named("it holds a line break, or another character that no header takes");
-    let mut header = HeaderValue::try_from(format!("Bearer {token}")).map_err(unusable)?;
-    header.set_sensitive(true);
-    Ok(header)
+    foreign::bearer(token).map_err(|problem| named(&format!("it {problem}")))
 }
 
 #[cfg(test)]

@@ -203,9 +203,7 @@ impl Credentials {
         let text = String::from_utf8(read(file)?).map_err(|_| unusable())?;
         // kube's own reader takes the end of the line for a part of the token.
         let token = Some(text.trim()).filter(|token| !token.is_empty()).ok_or_else(unusable)?;
-        let mut header = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| unusable())?;
-        header.set_sensitive(true);
-        Ok(Some(header))
+        foreign::bearer(token).map(Some).map_err(|_| unusable())
     }
 
     fn auth_info(&self) -> Result<AuthInfo, PrometheusError> {
