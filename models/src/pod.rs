@@ -62,7 +62,7 @@ pub fn facts(pod: &Pod) -> PodFacts {
         name: meta.name.clone().unwrap_or_default(),
         node: spec.node_name.clone(),
         workload: workload(meta),
-        ends: spec.restart_policy.as_deref().is_some_and(|policy| policy != "Always"),
+        ends: may_end(spec),
         revision: label(meta, "pod-template-hash").or_else(|| label(meta, "controller-revision-hash")),
         mirror: annotation(meta, MIRROR).is_some(),
         phase: phase(status, ready),
@@ -86,6 +86,11 @@ pub fn facts(pod: &Pod) -> PodFacts {
         opt_out: opt_out(meta),
         muted: None,
     }
+}
+
+/// Its containers are not all started again when they end.
+pub fn may_end(spec: &PodSpec) -> bool {
+    spec.restart_policy.as_deref().is_some_and(|policy| policy != "Always")
 }
 
 fn timestamp(time: &Time) -> Timestamp {

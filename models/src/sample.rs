@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::silence::Silence;
-use crate::workload::Workload;
+use crate::workload::{Workload, is_batch};
 
 /// A time as samples have it: seconds of Unix time.
 pub fn seconds(at: Timestamp) -> f64 {
@@ -151,15 +151,9 @@ impl PodFacts {
         self.started.or(self.created)
     }
 
-    /// It is there to do one piece of work and end. Of a controller that nobody here knows (Tekton's, Argo's, Spark's) its pods
-    /// tell: those of a Deployment, ReplicaSet, StatefulSet or DaemonSet may not end. A bare pod may be anything, and a virtual
-    /// machine of KubeVirt runs on in a pod that may end.
+    /// It is there to do one piece of work and end. A bare pod may be anything.
     pub fn is_batch(&self) -> bool {
-        self.workload.as_ref().is_some_and(|owner| match owner.kind.as_str() {
-            "Job" | "CronJob" => true,
-            "VirtualMachineInstance" => false,
-            _ => self.ends,
-        })
+        self.workload.as_ref().is_some_and(|owner| is_batch(&owner.kind, self.ends))
     }
 }
 

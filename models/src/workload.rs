@@ -5,6 +5,17 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// Whether the pods of a controller of this kind are there to do one piece of work and end. Of a controller that nobody here
+/// knows (Tekton's, Argo's, Spark's) it is so where they may end (`restartPolicy` is not `Always`): those of a Deployment,
+/// ReplicaSet, StatefulSet or DaemonSet may not. A virtual machine of KubeVirt runs on in a pod that may.
+pub fn is_batch(kind: &str, ends: bool) -> bool {
+    match kind {
+        "Job" | "CronJob" => true,
+        "VirtualMachineInstance" => false,
+        _ => ends,
+    }
+}
+
 /// `Kind/name` of a pod's controller, such as `Deployment/cart`; never the ReplicaSet in between.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(with = "String"))]

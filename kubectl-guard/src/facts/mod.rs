@@ -35,6 +35,7 @@ pub(crate) use room::is_ready as is_node_ready;
 pub use usage::Usage;
 pub use vertical::read as ask_vertical;
 
+use guard_model::workload::is_batch;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
@@ -319,7 +320,7 @@ impl NodePod {
 
     /// A controller has made it for a work that ends: it serves nobody.
     pub fn works(&self) -> bool {
-        self.is_of_job() || self.runs_once && self.controller.is_some()
+        self.controller.as_ref().is_some_and(|(kind, _)| is_batch(kind, self.runs_once))
     }
 
     /// A job has made it, and begins it anew.

@@ -1,6 +1,6 @@
 //! Facts from objects, pure: what the API server answered, as [`super::Facts`] wants it.
 
-use guard_model::pod::MIRROR;
+use guard_model::pod::{MIRROR, may_end};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec, PodTemplateSpec};
@@ -126,8 +126,7 @@ pub(super) fn pod_target(pod: &Pod) -> Option<PodTarget> {
 
 /// Pods of Deployments, StatefulSets and DaemonSets can only be run again always. Those of jobs and workflows are not.
 pub(super) fn runs_once(pod: &Pod) -> bool {
-    let policy = pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref());
-    policy.is_some_and(|policy| policy != "Always")
+    pod.spec.as_ref().is_some_and(may_end)
 }
 
 /// A pod of this StatefulSet, which replaces none by itself, that is not of its newest template.

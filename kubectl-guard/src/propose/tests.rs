@@ -333,7 +333,11 @@ fn budget(name: &str, allowed: i32) -> BudgetFact {
 #[test]
 fn each_guard_rail_of_a_drain_names_its_override() {
     type Flag = fn(&mut Wish);
-    let cases: [(&str, Facts, Flag); 8] = [
+    let machine = |p: &mut NodePod| {
+        // A virtual machine runs on in a pod that may end.
+        (p.controller, p.others_ready, p.runs_once) = (Some(("VirtualMachineInstance".into(), "vm".into())), 0, true);
+    };
+    let cases: [(&str, Facts, Flag); 9] = [
         ("--ignore-daemonsets", drain(|p| p.controller = Some(("DaemonSet".into(), "ds".into()))), |w| {
             w.drain.ignore_daemonsets = true;
         }),
@@ -356,6 +360,7 @@ fn each_guard_rail_of_a_drain_names_its_override() {
             |w| w.drain.allow_pending = true,
         ),
         ("--allow-downtime", drain(|p| p.others_ready = 0), |w| w.allow_downtime = true),
+        ("--allow-downtime", drain(machine), |w| w.allow_downtime = true),
         ("--allow-control-plane", node(|n| n.control_plane = true), |w| w.allow_control_plane = true),
     ];
     let job = drain(|p| (p.controller, p.others_ready) = (Some(("Job".into(), "import".into())), 0));
